@@ -1,0 +1,2 @@
+//! email-worker
+fn main() {}

@@ -1,0 +1,2 @@
+//! user-api
+fn main() {}
