@@ -1,0 +1,133 @@
+//! Configuration from the environment alone: one struct a service, `--help` is its manual.
+//!
+//! A field is an ordinary clap argument with `long` and `env`; its doc comment says what the variable expects. The flag
+//! itself cannot be used: what can be given in two ways is looked up in the wrong one.
+//!
+//! ```
+//! #[derive(clap::Parser)]
+//! struct Config {
+//!     /// Where to listen, address and port
+//!     #[arg(long, env = "HTTP_ADDR", default_value = "0.0.0.0:8080")]
+//!     http_addr: std::net::SocketAddr,
+//! }
+//! let config: Config = platform::config::try_parse(["demo"], |_| None).unwrap_or_else(|_| unreachable!());
+//! ```
+
+mod args;
+mod complaint;
+mod help;
+mod values;
+
+use std::ffi::{OsStr, OsString};
+
+use clap::{ArgAction, Command, Parser};
+
+pub use args::{AdminArgs, BrokerArgs, CommonArgs, DatabaseArgs};
+pub use values::{AppEnv, InvalidValue, Secret, database_url, duration};
+
+use crate::exit::Exit;
+
+/// Reads the environment and the command line. On `--help` and `--version` prints and exits 0; on anything missing or
+/// invalid prints one line on stderr that names the variable, and exits 64.
+///
+/// When the command line names no subcommand, the first one declared is taken.
+pub fn parse<C: Parser>() -> C {
+    match try_parse(std::env::args_os(), |name| std::env::var_os(name)) {
+        Ok(config) => config,
+        Err(Refused::Asked(text)) => end(std::io::stdout(), text.trim_end(), 0),
+        Err(Refused::Invalid(line)) => end(std::io::stderr(), &format!("error: {line}"), Exit::Usage as i32),
+    }
+}
+
+fn end(mut out: impl std::io::Write, text: &str, code: i32) -> ! {
+    // Whoever closed our stdout does not want to know.
+    let _ = writeln!(out, "{text}");
+    std::process::exit(code)
+}
+
+/// Why there is no configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// `--help` or `--version`: the text asked for.
+    Asked(String),
+    /// One line that names what is wrong.
+    Invalid(String),
+}
+
+/// [`parse`] for a given command line (the first item is the program) and environment.
+pub fn try_parse<C: Parser>(
+    args: impl IntoIterator<Item = impl Into<OsString>>,
+    var: impl Fn(&str) -> Option<OsString>,
+) -> Result<C, Refused> {
+    let manual = C::command();
+    let mut args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    if args.is_empty() {
+        args.push(manual.get_name().into());
+    }
+    let chosen = choose_subcommand(&manual, &mut args);
+    if let Some(flag) = args.iter().skip(1).find_map(|arg| variable_of_flag(&chosen, arg)) {
+        return Err(Refused::Invalid(format!("{flag} is set in the environment, not on the command line")));
+    }
+    if args.iter().skip(1).any(|arg| arg == "--help" || arg == "-h" || arg == "help") {
+        return Err(Refused::Asked(help::render(&manual)));
+    }
+    if let Some((_, name)) =
+        variables(&chosen).find(|(_, name)| var(name).is_some_and(|value| value.to_str().is_none()))
+    {
+        return Err(Refused::Invalid(format!("{name} is not valid UTF-8")));
+    }
+    // Values go in as flags, so that the environment given here is the only one that counts, and an empty variable is
+    // the same as none.
+    let options = variables(&chosen).filter_map(|(arg, name)| {
+        let value = var(name).filter(|value| !value.is_empty())?;
+        let mut option = OsString::from(format!("--{}=", arg.get_long().unwrap_or_default()));
+        option.push(value);
+        Some(option)
+    });
+    let at = if manual.has_subcommands() { 2.min(args.len()) } else { 1 };
+    args.splice(at..at, options);
+
+    let matches = without_env(C::command()).try_get_matches_from(args);
+    matches
+        .and_then(|mut matches| C::from_arg_matches_mut(&mut matches))
+        .map_err(|err| complaint::explain(&chosen, &err, &var))
+}
+
+/// The subcommand that will run, with the default one written into `args` where none is named; the command itself where
+/// there are none.
+fn choose_subcommand(manual: &Command, args: &mut Vec<OsString>) -> Command {
+    let Some(default) = manual.get_subcommands().next() else { return manual.clone() };
+    let named = args.get(1).and_then(|arg| arg.to_str());
+    if let Some(found) = named.and_then(|name| manual.find_subcommand(name)) {
+        return found.clone();
+    }
+    if named.is_none() || named.is_some_and(|arg| arg.starts_with('-') && !matches!(arg, "-V" | "--version")) {
+        args.insert(1, default.get_name().into());
+    }
+    default.clone()
+}
+
+/// Every argument that is set by a variable, with the variable's name.
+fn variables(command: &Command) -> impl Iterator<Item = (&clap::Arg, &str)> {
+    command.get_arguments().filter_map(|arg| Some((arg, arg.get_env().and_then(OsStr::to_str)?)))
+}
+
+fn variable_of_flag(command: &Command, given: &OsStr) -> Option<String> {
+    let flag = given.to_str()?.strip_prefix("--")?.split('=').next()?.to_owned();
+    variables(command).find(|(arg, _)| arg.get_long() == Some(&flag)).map(|(_, name)| name.to_owned())
+}
+
+fn without_env(command: Command) -> Command {
+    let command = command.disable_help_flag(true).disable_help_subcommand(true);
+    let command = command.mut_args(|arg| {
+        debug_assert!(
+            arg.get_env().is_none() || matches!(arg.get_action(), ArgAction::Set | ArgAction::Append),
+            "a variable has a value: ArgAction::Set"
+        );
+        arg.env(None::<&'static str>)
+    });
+    command.mut_subcommands(without_env)
+}
+
+#[cfg(test)]
+mod tests;

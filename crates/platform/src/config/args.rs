@@ -1,0 +1,61 @@
+//! The variables that both services have.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values::{AppEnv, Secret, database_url, duration};
+
+/// The database of a service.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseArgs {
+    /// PostgreSQL: postgres://user:password@host:5432/database
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
+    pub database_url: Secret,
+    /// Connections to the database at most, 1 to 1000
+    #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub database_pool_size: u32,
+}
+
+/// The broker of a service. `U` is the type that reads the URL; its error must not contain the password.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Broker")]
+pub struct BrokerArgs<U>
+where
+    U: FromStr + Clone + Send + Sync + 'static,
+    U::Err: Error + Send + Sync + 'static,
+{
+    /// RabbitMQ: amqp://user:password@host:5672/vhost, or amqps://
+    #[arg(long, env = "AMQP_URL", hide_env_values = true, value_parser = U::from_str)]
+    pub amqp_url: U,
+}
+
+/// Where a service reports its health.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Process")]
+pub struct AdminArgs {
+    /// Where /livez and /readyz are served, address and port
+    #[arg(long, env = "ADMIN_ADDR", default_value = "0.0.0.0:9090")]
+    pub admin_addr: SocketAddr,
+}
+
+/// How a service behaves as a process, with its database; everything that both have and every subcommand can do with.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The admin server.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// How long a shutdown may take to finish what is in flight; shorter than the pod's grace period
+    #[arg(long, env = "SHUTDOWN_GRACE", default_value = "25s", value_parser = duration, help_heading = "Process")]
+    pub shutdown_grace: Duration,
+    /// What the process runs for; production refuses what only suits a developer's machine
+    #[arg(long, env = "APP_ENV", value_enum, default_value_t = AppEnv::Development, help_heading = "Process")]
+    pub app_env: AppEnv,
+}

@@ -1,0 +1,185 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::*;
+
+#[derive(Debug, Parser)]
+#[command(name = "demo", version = "1.2.3", about = "Shows variables.")]
+enum Demo {
+    /// Serve requests
+    Serve(Serve),
+    /// Migrate the database
+    Migrate(DatabaseArgs),
+    /// Put dead letters back
+    Redrive {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        /// How many at most
+        #[arg(long)]
+        limit: Option<u32>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Serve {
+    #[command(flatten)]
+    common: CommonArgs,
+    #[command(flatten)]
+    broker: BrokerArgs<Url>,
+    /// How long a request may take
+    #[arg(long, env = "REQUEST_TIMEOUT", default_value = "15s", value_parser = duration, help_heading = "HTTP")]
+    request_timeout: Duration,
+    /// Delays of the ladder
+    #[arg(long, env = "LADDER", default_value = "5s,30s", value_delimiter = ',', value_parser = duration, help_heading = "HTTP")]
+    ladder: Vec<Duration>,
+}
+
+/// A URL whose parser is so careless as to repeat it.
+#[derive(Debug, Clone)]
+struct Url;
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {0}")]
+struct BadUrl(String);
+impl std::str::FromStr for Url {
+    type Err = BadUrl;
+    fn from_str(text: &str) -> Result<Self, BadUrl> {
+        text.starts_with("amqp://").then_some(Self).ok_or_else(|| BadUrl(text.to_owned()))
+    }
+}
+
+const GOOD: &[(&str, &str)] = &[("DATABASE_URL", "postgres://u:p@h/d"), ("AMQP_URL", "amqp://u:p@h")];
+
+fn read(args: &[&str], sets: &[&[(&str, &str)]]) -> Result<Demo, Refused> {
+    let vars: HashMap<&str, &str> = sets.iter().flat_map(|set| set.iter().copied()).collect();
+    try_parse(std::iter::once("demo").chain(args.iter().copied()), |name| vars.get(name).map(Into::into))
+}
+
+fn line(args: &[&str], sets: &[&[(&str, &str)]]) -> String {
+    match read(args, sets) {
+        Err(Refused::Invalid(line)) => line,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+#[test]
+fn defaults_hold_where_nothing_is_set_and_an_empty_variable_is_not_set() {
+    for extra in [&[][..], &[("ADMIN_ADDR", ""), ("REQUEST_TIMEOUT", "")][..]] {
+        let Ok(Demo::Serve(config)) = read(&[], &[GOOD, extra]) else { panic!("serve is the default") };
+        assert_eq!(config.common.admin.admin_addr.to_string(), "0.0.0.0:9090");
+        assert_eq!(config.common.database.database_pool_size, 8);
+        assert_eq!(config.common.shutdown_grace, Duration::from_secs(25));
+        assert_eq!(config.common.app_env, AppEnv::Development);
+        assert_eq!(config.request_timeout, Duration::from_secs(15));
+        assert_eq!(config.ladder, [Duration::from_secs(5), Duration::from_secs(30)]);
+        let _ = config.broker.amqp_url;
+    }
+}
+
+#[test]
+fn variables_reach_the_subcommand_that_has_them() {
+    let set: &[_] = &[("DATABASE_POOL_SIZE", "3"), ("LADDER", "1s, 2m"), ("APP_ENV", "production")];
+    let Ok(Demo::Serve(config)) = read(&["serve"], &[GOOD, set]) else { panic!() };
+    assert_eq!(config.common.database.database_pool_size, 3);
+    assert_eq!(config.common.app_env, AppEnv::Production);
+    assert_eq!(config.ladder, [Duration::from_secs(1), Duration::from_secs(120)]);
+    let Ok(Demo::Migrate(database)) = read(&["migrate"], &[&GOOD[..1], &[("AMQP_URL", "nonsense")]]) else { panic!() };
+    assert_eq!(database.database_url.expose(), "postgres://u:p@h/d");
+    let Ok(Demo::Redrive { limit, .. }) = read(&["redrive", "--limit", "5"], &[&GOOD[..1]]) else { panic!() };
+    assert_eq!(limit, Some(5));
+}
+
+#[test]
+fn what_is_wrong_is_told_in_one_line_that_names_the_variable() {
+    let long = "x".repeat(500);
+    let table: &[(&[(&str, &str)], &str)] = &[
+        (
+            &[("DATABASE_URL", "")],
+            "DATABASE_URL is not set (expected: PostgreSQL: postgres://user:password@host:5432/database)",
+        ),
+        (
+            &[("ADMIN_ADDR", "nine")],
+            "ADMIN_ADDR \"nine\" is not valid: invalid socket address syntax (expected: Where /livez",
+        ),
+        (&[("DATABASE_POOL_SIZE", "0")], "DATABASE_POOL_SIZE \"0\" is not valid: 0 is not in 1..=1000"),
+        (&[("DATABASE_POOL_SIZE", "-4")], "DATABASE_POOL_SIZE \"-4\" is not valid"),
+        (&[("SHUTDOWN_GRACE", "soon")], "SHUTDOWN_GRACE \"soon\" is not valid: not a length of time"),
+        (&[("SHUTDOWN_GRACE", "--help")], "SHUTDOWN_GRACE \"--help\" is not valid"),
+        (&[("SHUTDOWN_GRACE", "a\nb")], "SHUTDOWN_GRACE \"a\\nb\" is not valid"),
+        (
+            &[("SHUTDOWN_GRACE", &long)],
+            "SHUTDOWN_GRACE \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\".. is",
+        ),
+        (&[("APP_ENV", "test")], "APP_ENV \"test\" is not valid: must be development or production"),
+        (&[("LADDER", "5s,x")], "LADDER \"5s,x\" is not valid: not a length of time"),
+    ];
+    for (set, start) in table {
+        let line = line(&[], &[GOOD, set]);
+        assert!(line.starts_with(start), "{set:?}: {line}");
+        assert!(!line.contains('\n'), "{line}");
+    }
+    let both = line(&[], &[]);
+    assert!(both.contains("DATABASE_URL is not set") && both.contains("; AMQP_URL is not set"), "{both}");
+}
+
+#[test]
+fn a_variable_that_is_not_utf8_is_named() {
+    use std::os::unix::ffi::OsStringExt as _;
+    for name in ["DATABASE_URL", "ADMIN_ADDR", "APP_ENV"] {
+        let vars = |asked: &str| {
+            let good = GOOD.iter().find(|(known, _)| *known == asked).map(|(_, value)| value.into());
+            if asked == name { Some(OsString::from_vec(vec![b'x', 0xff])) } else { good }
+        };
+        assert_eq!(
+            try_parse::<Demo>(["demo"], vars).unwrap_err(),
+            Refused::Invalid(format!("{name} is not valid UTF-8"))
+        );
+    }
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    for (name, value) in [("DATABASE_URL", "mysql://u:hunter2@h"), ("AMQP_URL", "http://u:hunter2@h")] {
+        let line = line(&[], &[GOOD, &[(name, value)]]);
+        assert!(line.starts_with(&format!("{name} is not valid: ")), "{line}");
+        assert!(!line.contains("hunter2"), "{line}");
+    }
+    let config = format!("{:?} {:?}", read(&[], &[GOOD]).unwrap(), Secret::from("hunter2".to_owned()));
+    assert!(!config.contains("u:p@h") && !config.contains("hunter2"), "{config}");
+}
+
+#[test]
+fn the_command_line_takes_no_variables_and_nothing_unknown() {
+    assert_eq!(
+        line(&["serve", "--database-url=postgres://u:hunter2@h"], &[GOOD]),
+        "DATABASE_URL is set in the environment, not on the command line"
+    );
+    assert_eq!(line(&["swerve"], &[GOOD]), "unknown command swerve; --help lists them");
+    assert_eq!(line(&["serve", "--fast"], &[GOOD]), "unknown argument --fast; --help lists what there is");
+    assert_eq!(line(&["--fast"], &[GOOD]), "unknown argument --fast; --help lists what there is");
+    assert_eq!(line(&["serve", "now"], &[GOOD]), "unknown argument now; --help lists what there is");
+    assert!(line(&["redrive", "--limit", "x"], &[GOOD]).starts_with("--limit <LIMIT>: \"x\" is not valid: "));
+}
+
+#[test]
+fn help_lists_every_variable_by_heading_and_needs_none() {
+    for args in [&["--help"][..], &["-h"], &["serve", "--help"], &["help"], &["migrate", "-h"]] {
+        let Err(Refused::Asked(text)) = read(args, &[]) else { panic!("{args:?} gave no help") };
+        for expected in [
+            "Usage: demo [command]",
+            "serve    Serve requests (default)",
+            "Flags of redrive:\n  --limit <LIMIT>  How many at most",
+            "Database:\n  DATABASE_URL        PostgreSQL: postgres://user:password@host:5432/database [required]",
+            "Connections to the database at most, 1 to 1000 [default: 8]",
+            "Process:\n  ADMIN_ADDR      Where /livez",
+            "[development|production] [default: development]",
+            "HTTP:\n  REQUEST_TIMEOUT  How long a request may take [default: 15s]",
+            "[default: 5s,30s]",
+        ] {
+            assert!(text.contains(expected), "no `{expected}` in\n{text}");
+        }
+        assert_eq!(text.matches("DATABASE_URL").count(), 1, "each once:\n{text}");
+    }
+    assert_eq!(read(&["--version"], &[]).unwrap_err(), Refused::Asked("demo 1.2.3\n".to_owned()));
+}

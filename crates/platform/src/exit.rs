@@ -1,0 +1,63 @@
+//! How a process ends: exit codes after sysexits.h, and errors told in one line.
+
+use std::process::ExitCode;
+
+/// Why a process ended in failure, as its exit code tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// A variable or an argument is missing or makes no sense: no use in starting again unchanged.
+    Usage = 64,
+    /// Something that this process needs was not there in time: starting again may help.
+    Unavailable = 69,
+    /// A fault of our own.
+    Software = 70,
+    /// What was found does not fit, such as a queue with other arguments: somebody has to decide.
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error and its causes in one line: `error: what was attempted: on what: why not`.
+///
+/// A cause that its parent's message repeats already is left out; line breaks become spaces.
+pub fn report(err: &anyhow::Error) -> String {
+    let mut line = String::from("error");
+    let mut last = String::new();
+    for cause in err.chain() {
+        let text = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        if !text.is_empty() && !last.ends_with(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+            last = text;
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_in_one_line_without_repetition() {
+        let cases = [
+            (anyhow!("no route"), "error: no route"),
+            (anyhow!("no route").context("connecting"), "error: connecting: no route"),
+            (
+                anyhow!("no route").context("connecting: no route").context("starting"),
+                "error: starting: connecting: no route",
+            ),
+            (anyhow!("first\n  second").context("reading"), "error: reading: first second"),
+        ];
+        for (err, line) in cases {
+            assert_eq!(report(&err), line);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What a process says about itself: ready or not, and what it is waiting for.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+/// Whether traffic may come while a component is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Not ready without it.
+    Required,
+    /// Shown in the report only: taking the pod out of service would not help.
+    Informative,
+}
+
+/// The health of a process. Clones share one state.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    draining: bool,
+    components: BTreeMap<Cow<'static, str>, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    need: Need,
+    status: ComponentStatus,
+    reason: Option<String>,
+}
+
+impl Health {
+    /// Ready, without components.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a component that is still starting: not ready yet if it is required. The same name again replaces it.
+    pub fn component(&self, name: impl Into<Cow<'static, str>>, need: Need) -> Component {
+        let name = name.into();
+        let entry = Entry { need, status: ComponentStatus::Starting, reason: None };
+        self.lock().components.insert(name.clone(), entry);
+        Component { health: self.clone(), name }
+    }
+
+    /// Not ready from now on, whatever the components say.
+    pub fn start_draining(&self) {
+        self.lock().draining = true;
+    }
+
+    /// The state of this moment.
+    pub fn report(&self) -> Report {
+        let state = self.lock();
+        let waits = |entry: &Entry| entry.need == Need::Required && entry.status != ComponentStatus::Up;
+        let status = if state.draining {
+            Status::Draining
+        } else if state.components.values().any(waits) {
+            Status::Unavailable
+        } else if state.components.values().any(|entry| entry.status == ComponentStatus::Down) {
+            Status::Degraded
+        } else {
+            Status::Ok
+        };
+        let components = state.components.iter().map(|(name, entry)| {
+            (name.clone().into_owned(), ComponentReport { status: entry.status, reason: entry.reason.clone() })
+        });
+        Report { ready: matches!(status, Status::Ok | Status::Degraded), status, components: components.collect() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing under the lock can leave it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One thing that the process depends on. Clones report on the same component.
+#[derive(Debug, Clone)]
+pub struct Component {
+    health: Health,
+    name: Cow<'static, str>,
+}
+
+impl Component {
+    /// It works.
+    pub fn up(&self) {
+        self.set(ComponentStatus::Up, None);
+    }
+
+    /// It does not work. The reason is shown to whoever asks: no secrets and no personal data.
+    pub fn down(&self, reason: impl Into<String>) {
+        self.set(ComponentStatus::Down, Some(reason.into()));
+    }
+
+    fn set(&self, status: ComponentStatus, reason: Option<String>) {
+        if let Some(entry) = self.health.lock().components.get_mut(&self.name) {
+            entry.status = status;
+            entry.reason = reason;
+        }
+    }
+}
+
+/// What `/readyz` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether traffic may come.
+    #[serde(skip)]
+    pub ready: bool,
+    /// The whole in a word.
+    pub status: Status,
+    /// Each component by its name.
+    pub components: BTreeMap<String, ComponentReport>,
+}
+
+/// A whole process in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Everything is up.
+    Ok,
+    /// Ready, though something that is not required is down.
+    Degraded,
+    /// Something required is down or still starting.
+    Unavailable,
+    /// On the way out.
+    Draining,
+}
+
+/// One component in the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ComponentReport {
+    /// Its state.
+    pub status: ComponentStatus,
+    /// Why it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The state of a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ComponentStatus {
+    /// Nothing was reported so far.
+    Starting,
+    /// It works.
+    Up,
+    /// It does not.
+    Down,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_follows_required_components_only() {
+        use ComponentStatus::{Down, Starting, Up};
+        // (required, informative, draining) -> (ready, status)
+        let table = [
+            (Starting, Starting, false, false, Status::Unavailable),
+            (Starting, Up, false, false, Status::Unavailable),
+            (Up, Starting, false, true, Status::Ok),
+            (Up, Up, false, true, Status::Ok),
+            (Up, Down, false, true, Status::Degraded),
+            (Down, Up, false, false, Status::Unavailable),
+            (Down, Down, false, false, Status::Unavailable),
+            (Up, Up, true, false, Status::Draining),
+            (Down, Up, true, false, Status::Draining),
+        ];
+        for (required, informative, draining, ready, status) in table {
+            let health = Health::new();
+            for (component, to) in [
+                (health.component("db", Need::Required), required),
+                (health.component("mail", Need::Informative), informative),
+            ] {
+                match to {
+                    Starting => {}
+                    Up => component.up(),
+                    Down => component.down("gone"),
+                }
+            }
+            if draining {
+                health.start_draining();
+            }
+            let report = health.report();
+            assert_eq!((report.ready, report.status), (ready, status), "{required:?} {informative:?} {draining}");
+        }
+    }
+
+    #[test]
+    fn the_report_tells_each_component_and_why_it_is_down() {
+        let health = Health::new();
+        assert!(health.report().ready, "nothing to wait for");
+        let database = health.component("database", Need::Required);
+        let mail = health.component("mail", Need::Informative);
+        database.clone().up();
+        mail.down("circuit open: 421 busy");
+        assert_eq!(
+            serde_json::to_value(health.report()).unwrap(),
+            serde_json::json!({"status": "degraded", "components": {
+                "database": {"status": "up"}, "mail": {"status": "down", "reason": "circuit open: 421 busy"}}})
+        );
+        mail.up();
+        assert_eq!(health.report().components["mail"], ComponentReport { status: ComponentStatus::Up, reason: None });
+    }
+}
