@@ -1,9 +1,12 @@
-//! What both services stand on: configuration, exit codes, shutdown, health.
+//! What both services stand on: configuration, telemetry, health and its server, shutdown, the database.
 //!
 //! Nothing in here knows what a registration or a mail is.
 
+pub mod admin;
 pub mod backoff;
 pub mod config;
 pub mod exit;
 pub mod health;
+pub mod postgres;
 pub mod shutdown;
+pub mod telemetry;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values::{AppEnv, Secret, database_url, duration};
+use crate::telemetry::LogArgs;
 
 /// The database of a service.
 #[derive(Debug, Clone, Args)]
@@ -58,4 +59,7 @@ pub struct CommonArgs {
     /// What the process runs for; production refuses what only suits a developer's machine
     #[arg(long, env = "APP_ENV", value_enum, default_value_t = AppEnv::Development, help_heading = "Process")]
     pub app_env: AppEnv,
+    /// Logging and telemetry.
+    #[command(flatten)]
+    pub log: LogArgs,
 }

@@ -1,0 +1,135 @@
+//! The database as both services use it.
+
+use std::borrow::Cow;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Executor as _, Postgres};
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::config::Secret;
+
+/// How long a query waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(3);
+/// How long one statement may take, in milliseconds; none of ours comes near it.
+const STATEMENT_MS: u32 = 10_000;
+/// How long a migration waits for the database to come up.
+const MIGRATE: Duration = Duration::from_secs(60);
+
+/// A pool of at most `size` connections, named `application` on the server. It connects when it is first used, so that
+/// a service starts without its database.
+///
+/// A connection is not tested before its use, which would be a second round trip: after a restart of the database the
+/// first query on each connection fails, and the connection is replaced.
+pub fn pool(url: &Secret, size: u32, application: &str) -> anyhow::Result<PgPool> {
+    let options = PgConnectOptions::from_str(url.expose())
+        // The cause may repeat parts of the URL.
+        .map_err(|_| anyhow::anyhow!("DATABASE_URL is not a PostgreSQL URL that can be used"))?
+        .application_name(application)
+        .options([("statement_timeout", STATEMENT_MS.to_string())]);
+    Ok(PgPoolOptions::new()
+        .max_connections(size)
+        .min_connections(0)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .connect_lazy_with(options))
+}
+
+/// Brings the schema up to date. Waits up to a minute for the database; several at once take turns.
+///
+/// Migrations that the database has and this binary lacks are left alone: an older replica may start during a rollout.
+pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> anyhow::Result<()> {
+    let mut connection = first_connection(pool).await.context("connecting to the database (DATABASE_URL)")?;
+    let migrator =
+        Migrator { migrations: Cow::Owned(migrator.migrations.to_vec()), ignore_missing: true, ..Migrator::DEFAULT };
+    // A migration takes as long as it takes. The connection does not go back into the pool like this.
+    connection.close_on_drop();
+    connection.execute("SET statement_timeout = 0").await.context("preparing the migration of the database")?;
+    match migrator.run(&mut *connection).await {
+        Err(MigrateError::VersionMismatch(version)) => Err(anyhow::anyhow!(
+            "migration {version} was changed after this database had been migrated with it: restore the file, add a new one"
+        )),
+        done => done.context("migrating the database"),
+    }
+}
+
+async fn first_connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    let deadline = Instant::now() + MIGRATE;
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+    loop {
+        let error = match pool.acquire().await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        let delay = backoff.next_delay();
+        if !is_unavailable(&error) || Instant::now() + delay > deadline {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the database is not there yet, waiting for it");
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// Whether the database, rather than the query, is the trouble: it may work later, unchanged.
+///
+/// The query may have been committed all the same when the connection broke.
+pub fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // The stream broke off in the middle, or was given up there.
+        sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_unavailable_code(&code)),
+        _ => false,
+    }
+}
+
+/// SQLSTATEs that say: not now.
+fn is_unavailable_code(code: &str) -> bool {
+    // 08 connection, 53 resources, 57P operator intervention and start-up, 57014 statement timeout, 25006 a standby,
+    // 55P03 lock timeout, 58 system error.
+    ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class)) || ["57014", "25006", "55P03"].contains(&code)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn errors_that_pass_are_told_from_those_that_do_not() {
+        let io = || std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert!(is_unavailable(&sqlx::Error::Io(io())));
+        assert!(is_unavailable(&sqlx::Error::PoolTimedOut));
+        assert!(!is_unavailable(&sqlx::Error::RowNotFound));
+        for (code, unavailable) in [
+            ("57P01", true),
+            ("57P03", true),
+            ("53300", true),
+            ("08006", true),
+            ("57014", true),
+            ("25006", true),
+            ("23505", false),
+            ("42P01", false),
+            ("28P01", false),
+        ] {
+            assert_eq!(is_unavailable_code(code), unavailable, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_used_is_not_repeated() {
+        let secret = Secret::from("postgres://u:hunter2@h:port/d".to_owned());
+        let error = format!("{:?}", pool(&secret, 1, "test").unwrap_err());
+        assert!(error.contains("DATABASE_URL") && !error.contains("hunter2"), "{error}");
+    }
+}
