@@ -9,7 +9,7 @@ use super::*;
 #[command(name = "demo", version = "1.2.3", about = "Shows variables.")]
 enum Demo {
     /// Serve requests
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Migrate the database
     Migrate(DatabaseArgs),
     /// Put dead letters back

@@ -18,7 +18,10 @@ struct Vars {
     log: LogArgs,
 }
 
-fn args(vars: &[(&str, &str)]) -> Result<LogArgs, Refused> {
+/// Variables and their values.
+type Set<'a> = &'a [(&'a str, &'a str)];
+
+fn args(vars: Set<'_>) -> Result<LogArgs, Refused> {
     let var = |name: &str| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
     try_parse::<Vars>(["demo"], var).map(|vars| vars.log)
 }
@@ -48,7 +51,7 @@ impl Captured {
 }
 
 /// Runs `work` with logging as the variables say, and returns what it logged.
-fn logged(vars: &[(&str, &str)], work: impl FnOnce()) -> Captured {
+fn logged(vars: Set<'_>, work: impl FnOnce()) -> Captured {
     let out = Captured::default();
     let writer = out.clone();
     let (_telemetry, subscriber) = build("demo", &args(vars).unwrap(), move || writer.clone()).unwrap();
@@ -124,7 +127,7 @@ fn levels_are_info_for_us_and_warn_for_libraries_unless_told_otherwise() {
         tracing::info!(target: "lapin::channel", "library info");
         tracing::warn!(target: "lapin::channel", "library warn");
     };
-    let table: &[(&[(&str, &str)], &[&str])] = &[
+    let table: &[(Set<'_>, &[&str])] = &[
         (&[], &["ours info", "library warn"]),
         (&[("LOG_LEVEL", "debug")], &["ours debug", "ours info", "library warn"]),
         (&[("LOG_LEVEL", "error,lapin=info")], &["library info", "library warn"]),
@@ -182,7 +185,7 @@ fn a_signal_goes_to_its_own_endpoint_or_to_the_common_one() {
     use super::args::Signal::{Logs, Metrics, Traces};
     let common = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/");
     let own = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://m/x");
-    let table: [(&[(&str, &str)], [Option<&str>; 3]); 5] = [
+    let table: [(Set<'_>, [Option<&str>; 3]); 5] = [
         (&[], [None; 3]),
         (&[common], [Some("http://c:4318/v1/traces"), Some("http://c:4318/v1/metrics"), Some("http://c:4318/v1/logs")]),
         (&[common, own], [Some("http://c:4318/v1/traces"), Some("http://m/x"), Some("http://c:4318/v1/logs")]),
