@@ -1,0 +1,45 @@
+# Every command that people and CI run. `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint unit deny bench
+MAKEFLAGS += --no-print-directory
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SERVICES := -p user-api -p email-worker
+
+help: ## Lists the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Shows one registration becoming one mail, with real parts; Ctrl-C ends it
+	@scripts/setup servers inbox
+	@cargo build --locked $(SERVICES) -p demo
+	@exec "$(TARGET)/debug/demo"
+
+test: ## Runs every check: format, lints, all tests, licences and advisories of dependencies
+	@start=$$SECONDS; scripts/setup servers deny
+	$(MAKE) lint
+	$(MAKE) unit
+	$(MAKE) deny
+	@echo "make test: everything passed in $$SECONDS s"
+
+lint: ## Checks format, clippy without warnings, shell scripts
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@scripts/lint-shell
+
+# The services are built first: tests start them as processes.
+unit: ## Runs unit, integration and doc tests (PostgreSQL and RabbitMQ are started privately)
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace
+
+deny: ## Checks licences, sources and advisories of dependencies
+	@scripts/deny
+
+bench: ## Measures speed and size; a table, and target/bench/results.json
+	@scripts/setup servers
+	@cargo build --locked --release $(SERVICES) -p bench
+	@exec "$(TARGET)/release/bench"
+
+setup: ## Installs what the commands above need and this machine lacks
+	@scripts/setup servers inbox deny
