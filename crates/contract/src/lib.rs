@@ -1,1 +1,14 @@
-//! contract
+//! What crosses the queue: task types, queue names, headers. Data only, no I/O.
+//!
+//! Both services are tested against the files in `fixtures/`, which freeze every shape that was ever released.
+
+pub mod header;
+pub mod queue;
+
+mod email_address;
+mod task;
+mod task_id;
+
+pub use email_address::{EmailAddress, InvalidEmailAddress};
+pub use task::{Attempt, Locale, MAX_BODY, Malformed, TYPE_WELCOME, WelcomeEmail};
+pub use task_id::TaskId;

@@ -1,0 +1,42 @@
+//! Queue names. All are reached through the default exchange.
+
+use std::time::Duration;
+
+/// Where tasks wait for a worker.
+pub const EMAIL: &str = "email_queue";
+
+/// Where tasks end that cannot be mailed.
+pub const DEAD: &str = "email_queue.dead";
+
+/// The rung of the retry ladder where a task waits for `delay`: `email_queue.retry.5s`, `.2m`, `.1h`, `.200ms`.
+pub fn retry(delay: Duration) -> String {
+    let (milliseconds, seconds) = (delay.as_millis(), delay.as_secs());
+    let wait = match seconds {
+        _ if milliseconds % 1_000 != 0 => format!("{milliseconds}ms"),
+        1.. if seconds % 3_600 == 0 => format!("{}h", seconds / 3_600),
+        1.. if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    };
+    format!("{EMAIL}.retry.{wait}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rung_is_named_by_its_wait_in_the_largest_whole_unit() {
+        for (milliseconds, name) in [
+            (5_000, "email_queue.retry.5s"),
+            (30_000, "email_queue.retry.30s"),
+            (120_000, "email_queue.retry.2m"),
+            (600_000, "email_queue.retry.10m"),
+            (3_600_000, "email_queue.retry.1h"),
+            (90_000, "email_queue.retry.90s"),
+            (200, "email_queue.retry.200ms"),
+            (0, "email_queue.retry.0s"),
+        ] {
+            assert_eq!(retry(Duration::from_millis(milliseconds)), name);
+        }
+    }
+}
