@@ -49,7 +49,15 @@ pub fn init(service: &'static str, args: &LogArgs) -> anyhow::Result<Telemetry> 
         opentelemetry::global::set_meter_provider(metrics.clone());
     }
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    std::panic::set_hook(Box::new(log_panic));
     Ok(telemetry)
+}
+
+/// A panic is a log line like any other. Its text stays out: that of a slice, for one, repeats the data.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let at = panic.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    tracing::error!(at, thread = thread.name().unwrap_or_default(), "panicked");
 }
 
 /// Everything but the globals.
