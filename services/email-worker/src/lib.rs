@@ -1,1 +1,2 @@
 //! email-worker
+pub mod email;

@@ -1,0 +1,194 @@
+//! SMTP, one command at a time, so that it is known what the server refused.
+//!
+//! The library's own `send` hides the stage and hangs with a server that hangs; its pool takes the answer to one mail for
+//! the answer to the next after a timeout. Here one sending slot owns one connection, and a connection that left any
+//! question unanswered is never used again.
+
+mod greet;
+mod talk;
+mod wire;
+
+use std::fmt;
+use std::time::Duration;
+
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Noop, Quit, Rset};
+use lettre::transport::smtp::extension::ClientId;
+use platform::config::Secret;
+use tokio::time::{Instant, timeout, timeout_at};
+
+pub use greet::TlsError;
+
+use self::talk::{Conversation, Failure};
+use super::super::outcome::{Accepted, Broken, SendError, Stage, Unsendable};
+use super::super::render::Rendered;
+
+/// RSET, NOOP: a healthy server answers these at once.
+const SMALL_TALK: Duration = Duration::from_secs(5);
+/// QUIT is a courtesy.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How the connection to the mail server is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Tls {
+    /// Not at all; a login is then sent in the clear.
+    None,
+    /// Begun in the clear, secured before anything else is said; a server that does not offer it is not used.
+    Starttls,
+    /// Secured from the first byte.
+    Implicit,
+}
+
+/// Name and password at the mail server (AUTH PLAIN or LOGIN).
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// Which mail server, and how to talk to it.
+#[derive(Debug, Clone)]
+pub struct SmtpOptions {
+    /// Name or address; certificates must be for it.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// How the connection is secured.
+    pub tls: Tls,
+    /// Whether to log in.
+    pub login: Option<Login>,
+    /// What to call ourselves in EHLO.
+    pub helo: String,
+    /// At most this long for everything before the first mail.
+    pub connect_timeout: Duration,
+    /// At most this long for one mail.
+    pub send_timeout: Duration,
+}
+
+/// A mail server.
+pub struct Smtp {
+    options: SmtpOptions,
+    helo: ClientId,
+    credentials: Option<Credentials>,
+    tls: Option<greet::TlsClient>,
+}
+
+impl fmt::Debug for Smtp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Smtp").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Smtp {
+    pub(super) fn new(options: SmtpOptions) -> Result<Self, TlsError> {
+        Ok(Self {
+            helo: ClientId::Domain(options.helo.clone()),
+            credentials: options
+                .login
+                .as_ref()
+                .map(|login| Credentials::new(login.username.clone(), login.password.expose().to_owned())),
+            tls: match options.tls {
+                Tls::None => None,
+                Tls::Starttls | Tls::Implicit => Some(greet::TlsClient::new(&options.host)?),
+            },
+            options,
+        })
+    }
+
+    pub(super) fn options(&self) -> &SmtpOptions {
+        &self.options
+    }
+
+    pub(super) async fn open(&self) -> Result<SmtpSession, SendError> {
+        let limit = self.options.connect_timeout;
+        let opened = match timeout(limit, Box::pin(self.greet())).await {
+            Ok(opened) => opened,
+            Err(_) => Err(Failure::Broken(Broken::Timeout(limit))),
+        };
+        match opened {
+            Ok(connection) => Ok(SmtpSession {
+                connection: Some(connection),
+                fresh: true,
+                idle_since: Instant::now(),
+                send_timeout: self.options.send_timeout,
+            }),
+            Err(failure) => Err(failure.at(Stage::Connect, true)),
+        }
+    }
+}
+
+/// One connection. It is in here only while nothing is asked of it, so that dropping a future half way drops it too.
+pub(super) struct SmtpSession {
+    connection: Option<AsyncSmtpConnection>,
+    fresh: bool,
+    idle_since: Instant,
+    send_timeout: Duration,
+}
+
+impl fmt::Debug for SmtpSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SmtpSession").field("usable", &self.is_usable()).finish_non_exhaustive()
+    }
+}
+
+impl SmtpSession {
+    pub(super) fn is_usable(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    pub(super) fn idle_for(&self) -> Duration {
+        self.idle_since.elapsed()
+    }
+
+    pub(super) async fn send(&mut self, mail: &Rendered) -> Result<Accepted, SendError> {
+        let fresh = self.fresh;
+        let Some(mut connection) = self.connection.take() else {
+            return Err(Failure::Broken(Broken::Dropped).at(Stage::Mail, fresh));
+        };
+        let Some(conversation) = Conversation::about(mail, connection.server_info()) else {
+            self.connection = Some(connection);
+            return Err(Unsendable::NeedsSmtpUtf8.into());
+        };
+        self.fresh = false;
+        let deadline = Instant::now() + self.send_timeout;
+        let mut stage = Stage::Mail;
+        let outcome = match timeout_at(deadline, conversation.hold(&mut connection, &mut stage)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::Broken(Broken::Timeout(self.send_timeout))),
+        };
+        let intact = match &outcome {
+            Ok(_) => true,
+            // The server is about to hang up.
+            Err(Failure::Refused(reply)) if reply.code == 421 => false,
+            Err(Failure::Refused(_)) => {
+                let until = deadline.min(Instant::now() + SMALL_TALK);
+                matches!(timeout_at(until, connection.command(Rset)).await, Ok(Ok(_)))
+            }
+            Err(Failure::Broken(_)) => false,
+        };
+        if intact {
+            self.connection = Some(connection);
+            self.idle_since = Instant::now();
+        }
+        outcome.map_err(|failure| failure.at(stage, fresh))
+    }
+
+    pub(super) async fn check(&mut self) -> bool {
+        let Some(mut connection) = self.connection.take() else { return false };
+        if matches!(timeout(SMALL_TALK, connection.command(Noop)).await, Ok(Ok(_))) {
+            self.connection = Some(connection);
+            self.idle_since = Instant::now();
+        }
+        self.is_usable()
+    }
+
+    pub(super) async fn quit(mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            // Whatever it answers, it is over.
+            let _ = timeout(GOODBYE, connection.command(Quit)).await;
+        }
+    }
+}
