@@ -1,2 +1,3 @@
 //! email-worker
+pub mod disposition;
 pub mod email;

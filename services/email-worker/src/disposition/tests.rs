@@ -1,0 +1,162 @@
+use super::*;
+
+const FRESH: bool = true;
+
+fn refused(stage: Stage, reply: &str) -> SendError {
+    let (code, text) = reply.split_once(' ').unwrap_or((reply, ""));
+    SendError::Refused { stage, reply: Reply::new(code.parse().unwrap(), text, &[]), fresh: FRESH }
+}
+
+fn broken(stage: Stage, cause: Broken) -> SendError {
+    SendError::Broken { stage, cause, fresh: FRESH }
+}
+
+fn every_way_to_break() -> Vec<Broken> {
+    vec![
+        Broken::Unreachable("refused".to_owned()),
+        Broken::Dropped,
+        Broken::Timeout(Duration::from_secs(1)),
+        Broken::Tls("expired".to_owned()),
+        Broken::Protocol("odd".to_owned()),
+        Broken::Lacks("STARTTLS"),
+        Broken::File("disk full".to_owned()),
+    ]
+}
+
+const STAGES: [Stage; 5] = [Stage::Connect, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Content];
+const AFTER_MAIL: [Stage; 3] = [Stage::Rcpt, Stage::Data, Stage::Content];
+
+/// Row 1: connect, greeting, EHLO, STARTTLS, AUTH | any failure | circuit.
+#[test]
+fn any_failure_before_mail_opens_the_circuit() {
+    for reply in ["421 4.3.2 closing", "451 later", "500 what", "550 go away", "554 no", "552 5.3.4 odd", "553 no"] {
+        let verdict = judge(&refused(Stage::Connect, reply));
+        assert!(matches!(verdict, Verdict::CircuitOpen(_)), "{reply}: {verdict:?}");
+    }
+    for cause in every_way_to_break() {
+        let verdict = judge(&broken(Stage::Connect, cause.clone()));
+        assert!(matches!(verdict, Verdict::CircuitOpen(_)), "{cause:?}: {verdict:?}");
+    }
+}
+
+/// Row 1, second half: 530, 534, 535, 538, and 454 about TLS, at any stage | circuit.
+#[test]
+fn a_refused_login_opens_the_circuit_at_any_stage() {
+    for stage in STAGES {
+        for reply in ["530 5.7.0 Must issue a STARTTLS command first", "534 5.7.9", "535 5.7.8 no", "538 5.7.11"] {
+            let verdict = judge(&refused(stage, reply));
+            assert_eq!(verdict, Verdict::CircuitOpen(Illness::LoginRefused), "{stage:?} {reply}");
+        }
+        for reply in ["454 4.7.0 TLS not available due to a local error", "454 4.7.5 certificate", "454 no SSL today"] {
+            let verdict = judge(&refused(stage, reply));
+            assert_eq!(verdict, Verdict::CircuitOpen(Illness::Unreachable), "{stage:?} {reply}");
+        }
+    }
+}
+
+/// Row 2: MAIL | 4yz, 5yz | the same, but for size and SMTPUTF8.
+#[test]
+fn a_refused_sender_opens_the_circuit_but_for_size_and_smtputf8() {
+    let circuit = Verdict::CircuitOpen(Illness::SenderRefused);
+    let large = Verdict::Dead(DeadReason::TooLarge);
+    let utf8 = Verdict::Dead(DeadReason::NeedsSmtpUtf8);
+    for (reply, expected) in [
+        ("421 4.3.2 closing", &circuit),
+        ("450 4.1.8 sender", &circuit),
+        ("451 4.3.0", &circuit),
+        ("452 4.3.1 disk full", &circuit),
+        ("454 4.3.0 busy", &circuit),
+        ("501 5.1.7 bad sender", &circuit),
+        ("550 5.7.1 not you", &circuit),
+        ("554", &circuit),
+        ("552 5.3.4 too big", &large),
+        ("552", &large),
+        ("554 5.3.4 too big", &large),
+        ("553 5.6.7 utf8", &utf8),
+        ("553", &utf8),
+        ("555 unknown parameter", &utf8),
+        ("550 5.6.7 utf8", &utf8),
+    ] {
+        assert_eq!(judge(&refused(Stage::Mail, reply)), *expected, "{reply}");
+    }
+}
+
+/// Row 3: RCPT, DATA, after the dot | 4yz | this mail, for now.
+#[test]
+fn a_transient_refusal_after_mail_is_for_now() {
+    for stage in AFTER_MAIL {
+        for reply in ["450 4.2.0 greylisted", "451 4.7.1", "452 4.2.2 full", "454 4.3.0 busy", "499"] {
+            assert_eq!(judge(&refused(stage, reply)), Verdict::Retry, "{stage:?} {reply}");
+        }
+    }
+}
+
+/// Row 4: RCPT, DATA, after the dot | 5yz | this mail, for good (RCPT 552: for now).
+#[test]
+fn a_permanent_refusal_after_mail_is_for_good() {
+    let recipient = Verdict::Dead(DeadReason::RecipientRefused);
+    let content = Verdict::Dead(DeadReason::ContentRefused);
+    for (stage, reply, expected) in [
+        (Stage::Rcpt, "550 5.1.1 unknown", &recipient),
+        (Stage::Rcpt, "553 5.1.3 syntax", &recipient),
+        (Stage::Rcpt, "554", &recipient),
+        (Stage::Rcpt, "552 5.2.2 mailbox full", &Verdict::Retry),
+        (Stage::Data, "554 no valid recipients", &content),
+        (Stage::Data, "550", &content),
+        (Stage::Content, "554 5.7.1 spam", &content),
+        (Stage::Content, "552 5.3.4 too big", &content),
+        (Stage::Content, "550 5.6.0", &content),
+    ] {
+        assert_eq!(judge(&refused(stage, reply)), *expected, "{stage:?} {reply}");
+    }
+}
+
+/// Row 5: after MAIL | 421, dropped, timeout | reconnect.
+#[test]
+fn a_conversation_that_broke_off_is_judged_by_the_next_greeting() {
+    for stage in AFTER_MAIL {
+        assert_eq!(judge(&refused(stage, "421 4.4.2 closing")), Verdict::Reconnect, "{stage:?}");
+    }
+    for stage in [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Content] {
+        for cause in every_way_to_break() {
+            assert_eq!(judge(&broken(stage, cause.clone())), Verdict::Reconnect, "{stage:?} {cause:?}");
+        }
+    }
+    assert_eq!(after_reconnect(true), Verdict::Retry);
+    assert_eq!(after_reconnect(false), Verdict::CircuitOpen(Illness::Unreachable));
+}
+
+#[test]
+fn what_no_server_was_asked_is_dead_at_once() {
+    for (unsendable, reason) in [
+        (Unsendable::NeedsSmtpUtf8, DeadReason::NeedsSmtpUtf8),
+        (Unsendable::Template("undefined".to_owned()), DeadReason::Unrenderable),
+    ] {
+        assert_eq!(judge(&SendError::Unsendable(unsendable)), Verdict::Dead(reason));
+    }
+}
+
+#[test]
+fn the_ladder_is_climbed_and_its_last_rung_repeated_until_time_is_up() {
+    let ladder = [5, 30, 120].map(Duration::from_secs);
+    let day = Duration::from_secs(86_400);
+    let now = SystemTime::UNIX_EPOCH + 100 * day;
+    let rung = |seconds| Step::Rung(Duration::from_secs(seconds));
+    let first = |ago: u64| Some(now - Duration::from_secs(ago));
+    for (attempt, first_failed, expected) in [
+        (0, None, rung(5)),
+        (1, first(5), rung(30)),
+        (2, first(40), rung(120)),
+        (3, first(200), rung(120)),
+        (700, first(86_399), rung(120)),
+        (700, first(86_400), Step::GiveUp),
+        (1, first(200_000), Step::GiveUp),
+        (u32::MAX, None, rung(120)),
+        (1, Some(now + day), rung(30)),
+    ] {
+        let step = next_step(Attempt::from(attempt), first_failed, now, &ladder, day);
+        assert_eq!(step, expected, "attempt {attempt}, first failed {first_failed:?}");
+    }
+    assert_eq!(next_step(Attempt::default(), None, now, &[], day), Step::GiveUp);
+    assert_eq!(next_step(Attempt::default(), None, now, &ladder, Duration::ZERO), Step::GiveUp);
+}
