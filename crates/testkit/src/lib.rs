@@ -1,1 +1,31 @@
-//! testkit
+//! For tests only: the servers that Sluice talks to, private to the test, with switches for every fault.
+//!
+//! - [`database`] and [`vhost`] hand out a database and a vhost of their own in servers that the tests of one process
+//!   (or of one `with-servers` run) share; [`Postgres`] and [`Rabbit`] start a server of one's own, to be killed, paused, restarted.
+//! - [`SmtpServer`] is a mail server with moods: any answer at any stage, drops, hangs, delays, greylisting, TLS, login.
+//! - [`eventually`] waits for an outcome instead of sleeping.
+//!
+//! Everything listens on 127.0.0.1, on ports below the ephemeral range (a client that dials a dead server from that range can
+//! connect to itself). Nothing outlives the test process, not even when it is killed: see [`stop_everything`].
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fixture that fails must fail its test, at once and loudly"
+)]
+
+mod background;
+mod dir;
+mod eventually;
+mod janitor;
+mod port;
+mod postgres;
+mod process;
+mod smtp;
+mod watchdog;
+
+pub use eventually::eventually;
+pub use port::Port;
+pub use postgres::{Database, Postgres, database};
+pub use smtp::{Command, Counts, Mail, Mood, SmtpOptions, SmtpServer, Stage, Tls};
+pub use watchdog::stop_everything;

@@ -1,0 +1,40 @@
+//! Directories that go with what they belong to.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::watchdog::Watchdog;
+
+/// A directory of its own under this process's root, which the watchdog removes in any case.
+#[derive(Debug)]
+pub(crate) struct Dir(PathBuf);
+
+impl Dir {
+    pub(crate) fn new(name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let path = Watchdog::root().join(format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+        fs::create_dir(&path).unwrap_or_else(|e| panic!("making {}: {e}", path.display()));
+        // Others may pass through: PostgreSQL runs as another user when we are root.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The end of a log file, for the message of a failure.
+pub(crate) fn tail(file: &Path) -> String {
+    let text = fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}

@@ -1,0 +1,263 @@
+//! What the server answers, as a table.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Where in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// A connection was taken; the answer is the greeting.
+    Connect,
+    /// EHLO or HELO.
+    Ehlo,
+    /// STARTTLS.
+    StartTls,
+    /// AUTH, once the credentials are there.
+    Auth,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO.
+    Rcpt,
+    /// DATA, before the content.
+    Data,
+    /// The dot after the content.
+    Content,
+    /// RSET.
+    Rset,
+    /// NOOP.
+    Noop,
+    /// QUIT.
+    Quit,
+}
+
+/// Rules, of which the first that fits a command decides; a command that none fits is answered as a healthy server would.
+///
+/// `for_recipient`, `times`, `times_each` and `after` narrow the rule before them:
+/// ```
+/// use testkit::{Mood, Stage};
+/// let greylisting = Mood::healthy().reply(Stage::Rcpt, "450 4.7.1 greylisted").times_each(2);
+/// let one_is_gone = Mood::healthy().reply(Stage::Rcpt, "550 5.1.1 no such user").for_recipient("ann@example.com");
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Mood {
+    rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone)]
+struct Rule {
+    stage: Stage,
+    act: Act,
+    recipient: Option<String>,
+    after: u32,
+    times: Option<u32>,
+    times_each: Option<u32>,
+    met: u32,
+    met_by: HashMap<String, u32>,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Act {
+    Reply(String),
+    Drop,
+    /// After the dot: the mail is taken, the reply lost.
+    AcceptThenDrop,
+    Hang,
+    /// Answers late, and goes on to the next rule.
+    Delay(Duration),
+}
+
+/// What becomes of one command.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub(crate) struct Decision {
+    pub(crate) delay: Duration,
+    /// `None`: what a healthy server does.
+    pub(crate) act: Option<Act>,
+}
+
+impl Mood {
+    /// Takes every mail.
+    pub fn healthy() -> Self {
+        Self::default()
+    }
+
+    /// Answers with this reply, such as `450 4.2.0 later`; a line break makes it a reply of several lines. At
+    /// [`Stage::Connect`] it takes the greeting's place. After 421 the server closes the connection.
+    pub fn reply(self, stage: Stage, reply: &str) -> Self {
+        let code = reply.get(..3).is_some_and(|code| code.bytes().all(|b| b.is_ascii_digit()));
+        assert!(code, "a reply begins with a code of three digits: {reply:?}");
+        self.rule(stage, Act::Reply(reply.to_owned()))
+    }
+
+    /// Closes the connection instead of an answer.
+    pub fn drop_at(self, stage: Stage) -> Self {
+        self.rule(stage, Act::Drop)
+    }
+
+    /// Takes the mail, and closes the connection instead of saying so.
+    pub fn accept_then_drop(self) -> Self {
+        self.rule(Stage::Content, Act::AcceptThenDrop)
+    }
+
+    /// Never answers; the connection stays open until the client closes it.
+    pub fn hang_at(self, stage: Stage) -> Self {
+        self.rule(stage, Act::Hang)
+    }
+
+    /// Takes this long for each mail: the answer to the dot comes late.
+    pub fn delay(self, delay: Duration) -> Self {
+        self.delay_at(Stage::Content, delay)
+    }
+
+    /// Answers late at a stage; what it then answers, the other rules say.
+    pub fn delay_at(self, stage: Stage, delay: Duration) -> Self {
+        self.rule(stage, Act::Delay(delay))
+    }
+
+    /// Refuses the first `times` attempts of every recipient with 450.
+    pub fn greylisting(self, times: u32) -> Self {
+        self.reply(Stage::Rcpt, "450 4.7.1 Greylisted, please try again later").times_each(times)
+    }
+
+    /// The rule before holds for this recipient alone (from RCPT on; without regard to case).
+    pub fn for_recipient(mut self, address: &str) -> Self {
+        self.last().recipient = Some(address.to_lowercase());
+        self
+    }
+
+    /// The rule before holds `n` times, then no more.
+    pub fn times(mut self, n: u32) -> Self {
+        self.last().times = Some(n);
+        self
+    }
+
+    /// The rule before holds `n` times for each recipient.
+    pub fn times_each(mut self, n: u32) -> Self {
+        self.last().times_each = Some(n);
+        self
+    }
+
+    /// The rule before lets the first `n` pass.
+    pub fn after(mut self, n: u32) -> Self {
+        self.last().after = n;
+        self
+    }
+
+    fn rule(mut self, stage: Stage, act: Act) -> Self {
+        let rule = Rule {
+            stage,
+            act,
+            recipient: None,
+            after: 0,
+            times: None,
+            times_each: None,
+            met: 0,
+            met_by: HashMap::new(),
+        };
+        self.rules.push(rule);
+        self
+    }
+
+    fn last(&mut self) -> &mut Rule {
+        self.rules.last_mut().expect("narrowing needs a rule before it")
+    }
+
+    /// Decides about one command, and counts it.
+    pub(crate) fn decide(&mut self, stage: Stage, recipients: &[String]) -> Decision {
+        let mut decision = Decision::default();
+        for rule in self.rules.iter_mut().filter(|rule| rule.stage == stage) {
+            if !rule.fits(recipients) {
+                continue;
+            }
+            match &rule.act {
+                Act::Delay(delay) => decision.delay += *delay,
+                act => {
+                    decision.act = Some(act.clone());
+                    break;
+                }
+            }
+        }
+        decision
+    }
+}
+
+impl Rule {
+    fn fits(&mut self, recipients: &[String]) -> bool {
+        let key = recipients.first().map(|r| r.to_lowercase()).unwrap_or_default();
+        if let Some(wanted) = &self.recipient
+            && !recipients.iter().any(|r| r.to_lowercase() == *wanted)
+        {
+            return false;
+        }
+        self.met += 1;
+        if self.met <= self.after || self.times.is_some_and(|times| self.met > self.after + times) {
+            return false;
+        }
+        self.times_each.is_none_or(|times| {
+            let met = self.met_by.entry(key).or_default();
+            *met += 1;
+            *met <= times
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replies(mood: &mut Mood, stage: Stage, to: &[&str]) -> Vec<&'static str> {
+        to.iter()
+            .map(|to| match mood.decide(stage, &[(*to).to_owned()]).act {
+                None => "ok",
+                Some(Act::Reply(reply)) if reply.starts_with('4') => "later",
+                Some(Act::Reply(_)) => "never",
+                Some(Act::Drop) => "dropped",
+                Some(_) => "other",
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_decides() {
+        let table: &[(&str, Mood, &[&str], &[&str])] = &[
+            ("healthy", Mood::healthy(), &["a", "b"], &["ok", "ok"]),
+            ("everyone", Mood::healthy().reply(Stage::Rcpt, "550 no"), &["a", "b"], &["never", "never"]),
+            (
+                "one recipient",
+                Mood::healthy().reply(Stage::Rcpt, "550 no").for_recipient("B"),
+                &["a", "b"],
+                &["ok", "never"],
+            ),
+            (
+                "twice",
+                Mood::healthy().reply(Stage::Rcpt, "450 no").times(2),
+                &["a", "b", "c"],
+                &["later", "later", "ok"],
+            ),
+            ("greylisting", Mood::healthy().greylisting(1), &["a", "b", "a", "b"], &["later", "later", "ok", "ok"]),
+            (
+                "after one",
+                Mood::healthy().drop_at(Stage::Rcpt).after(1).times(1),
+                &["a", "b", "c"],
+                &["ok", "dropped", "ok"],
+            ),
+            (
+                "a spent rule gives way to the next",
+                Mood::healthy().reply(Stage::Rcpt, "450 no").times(1).reply(Stage::Rcpt, "550 no"),
+                &["a", "a"],
+                &["later", "never"],
+            ),
+            ("another stage", Mood::healthy().reply(Stage::Mail, "450 no"), &["a"], &["ok"]),
+        ];
+        for (name, mood, to, want) in table {
+            assert_eq!(replies(&mut mood.clone(), Stage::Rcpt, to), *want, "{name}");
+        }
+    }
+
+    #[test]
+    fn delays_add_up_and_leave_the_answer_to_the_other_rules() {
+        let second = Duration::from_secs(1);
+        let mut mood = Mood::healthy().delay(second).delay(second).drop_at(Stage::Content);
+        assert_eq!(mood.decide(Stage::Content, &[]), Decision { delay: 2 * second, act: Some(Act::Drop) });
+    }
+}
