@@ -1,1 +1,27 @@
-//! amqp
+//! What both services know of AMQP: a connection that is supervised, the topology, publishing with confirms, consuming
+//! with acknowledgements, and the trace context in the headers.
+//!
+//! This is the one crate (besides testkit) that names the library which speaks the protocol. Nothing here recovers by
+//! itself behind the caller's back: an error or the end of a stream means that the channel is gone, and its owner builds a
+//! new one. Publishing and consuming use connections of their own: while a broker is short of memory it blocks those that
+//! publish, and acknowledgements must not be blocked with them.
+
+pub mod topology;
+
+mod confirm;
+mod connection;
+mod consumer;
+mod error;
+mod message;
+mod peek;
+mod publisher;
+mod url;
+
+pub use confirm::{ConfirmChannel, Outcome};
+pub use connection::{Broker, Connection};
+pub use consumer::{Delivery, Receipt, Settled, Subscription};
+pub use error::AmqpError;
+pub use message::{Headers, Outgoing, Properties};
+pub use peek::Peek;
+pub use publisher::{PublishError, Publisher};
+pub use url::{BrokerUrl, InvalidBrokerUrl};

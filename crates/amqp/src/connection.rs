@@ -1,0 +1,85 @@
+//! One connection to the broker.
+
+use std::time::Duration;
+
+use lapin::uri::AMQPUri;
+use lapin::{Channel, ConnectionProperties};
+
+use crate::BrokerUrl;
+use crate::error::{AmqpError, bounded};
+
+/// TCP, TLS and the AMQP handshake together.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Any single answer of the broker, other than a confirm.
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
+/// Both sides notice a dead peer within two of these. Seconds.
+const HEARTBEAT: u16 = 10;
+
+/// A broker, and the name under which we appear in its list of connections.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    url: BrokerUrl,
+    name: String,
+}
+
+impl Broker {
+    /// The broker at `url`; `name` is shown in its management UI.
+    pub fn new(url: BrokerUrl, name: impl Into<String>) -> Self {
+        Self { url, name: name.into() }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &BrokerUrl {
+        &self.url
+    }
+
+    /// Connects, within 10 s.
+    ///
+    /// # Errors
+    /// The broker can't be reached, or refuses us.
+    pub async fn connect(&self) -> Result<Connection, AmqpError> {
+        let mut uri: AMQPUri = self.url.uri().clone();
+        uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
+        let connecting = lapin::Connection::connect_uri(uri, properties);
+        let inner = bounded(CONNECT, || format!("connect to {}", self.url), connecting).await?;
+        Ok(Connection { inner })
+    }
+}
+
+/// One TCP connection. Its channels end with it.
+pub struct Connection {
+    inner: lapin::Connection,
+}
+
+impl Connection {
+    /// Whether it can still be used, as far as is known here.
+    pub fn is_open(&self) -> bool {
+        self.inner.status().connected()
+    }
+
+    /// The broker is short of memory or disk and takes nothing on this connection for now.
+    pub fn is_blocked(&self) -> bool {
+        self.inner.status().blocked()
+    }
+
+    /// Ends the connection politely, within a second; an error only means that it was gone already.
+    pub async fn close(&self) {
+        if self.is_open() {
+            let closing = self.inner.close(200, "done".into());
+            if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(1), closing).await {
+                tracing::debug!(%error, "the connection was gone before it was closed");
+            }
+        }
+    }
+
+    pub(crate) async fn channel(&self) -> Result<Channel, AmqpError> {
+        bounded(ANSWER, || "open a channel".to_owned(), self.inner.create_channel()).await
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("open", &self.is_open()).field("blocked", &self.is_blocked()).finish()
+    }
+}

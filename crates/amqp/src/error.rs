@@ -1,0 +1,46 @@
+//! What can go wrong with a broker.
+
+use std::time::Duration;
+
+/// A conversation with the broker failed. The channel or connection it happened on is of no more use.
+#[derive(Debug, thiserror::Error)]
+pub enum AmqpError {
+    /// The broker, or the way to it, refused.
+    #[error("{attempt}: {source}")]
+    Broker {
+        /// What was attempted, and on what.
+        attempt: String,
+        /// What the library says of it.
+        source: lapin::Error,
+    },
+    /// No answer in time.
+    #[error("{attempt}: no answer within {limit:?}")]
+    Timeout {
+        /// What was attempted, and on what.
+        attempt: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// The broker cancelled or refused something in a way that has no error of its own.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl AmqpError {
+    pub(crate) fn broker(attempt: impl Into<String>) -> impl FnOnce(lapin::Error) -> Self {
+        let attempt = attempt.into();
+        move |source| Self::Broker { attempt, source }
+    }
+}
+
+/// Bounds a step of a conversation.
+pub(crate) async fn bounded<T>(
+    limit: Duration,
+    attempt: impl Fn() -> String,
+    step: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, AmqpError> {
+    match tokio::time::timeout(limit, step).await {
+        Ok(result) => result.map_err(AmqpError::broker(attempt())),
+        Err(_) => Err(AmqpError::Timeout { attempt: attempt(), limit }),
+    }
+}

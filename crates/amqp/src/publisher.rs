@@ -1,0 +1,130 @@
+//! A publisher for many tasks, with a connection of its own that comes back by itself.
+
+use std::time::Duration;
+
+use platform::backoff::Backoff;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::topology::{self, QueueSpec};
+use crate::{Broker, ConfirmChannel, Connection, Outcome, Outgoing};
+
+/// Messages that wait for the connection; beyond this the publishers wait.
+const WAITING: usize = 1024;
+/// Messages that go together.
+const BATCH: usize = 256;
+/// The confirms of a batch; a broker under load may take its time.
+const CONFIRM: Duration = Duration::from_secs(30);
+/// Waits between attempts.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// The publisher was stopped before the broker confirmed; whether it has the message is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the publisher was stopped before the broker confirmed the message")]
+pub struct PublishError;
+
+/// Publishes until confirmed. Clones share one connection.
+#[derive(Debug, Clone)]
+pub struct Publisher(mpsc::Sender<Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
+    message: Outgoing,
+    confirmed: oneshot::Sender<()>,
+}
+
+impl Publisher {
+    /// A publisher, and the task that its owner must await: it ends when the token is cancelled. The queues are made sure
+    /// of on each new connection.
+    pub fn start(broker: Broker, queues: Vec<QueueSpec>, stop: CancellationToken) -> (Self, impl Future<Output = ()>) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let actor = Actor { broker, queues, receiver, backoff: Backoff::new(RETRY.0, RETRY.1) };
+        let task = async move {
+            // Dropped at any point, it has promised nothing that it did not keep.
+            let _ = stop.run_until_cancelled_owned(actor.run()).await;
+        };
+        (Self(sender), task)
+    }
+
+    /// Publishes and waits for the confirm, however long the broker is away. A message may be published more than once,
+    /// with the same id.
+    ///
+    /// # Errors
+    /// The publisher was stopped.
+    pub async fn publish(&self, message: Outgoing) -> Result<(), PublishError> {
+        let (confirmed, confirm) = oneshot::channel();
+        self.0.send(Waiting { message, confirmed }).await.map_err(|_| PublishError)?;
+        confirm.await.map_err(|_| PublishError)
+    }
+}
+
+struct Actor {
+    broker: Broker,
+    queues: Vec<QueueSpec>,
+    receiver: mpsc::Receiver<Waiting>,
+    backoff: Backoff,
+}
+
+impl Actor {
+    async fn run(mut self) {
+        let mut line = None;
+        let mut waiting = Vec::with_capacity(BATCH);
+        loop {
+            if waiting.is_empty() && self.receiver.recv_many(&mut waiting, BATCH).await == 0 {
+                return;
+            }
+            // A caller that went away no longer wants its message published.
+            waiting.retain(|waiting: &Waiting| !waiting.confirmed.is_closed());
+            if let Err(reason) = self.publish(&mut line, &mut waiting).await {
+                tracing::warn!(reason, waiting = waiting.len(), "messages can't be published: trying again");
+                line = None;
+                tokio::time::sleep(self.backoff.next_delay()).await;
+            }
+        }
+    }
+
+    /// Publishes what waits; whatever is not confirmed stays in `waiting`.
+    async fn publish(&mut self, line: &mut Option<Line>, waiting: &mut Vec<Waiting>) -> Result<(), String> {
+        let line = match line.take() {
+            Some(open) if open.confirms.is_open() => line.insert(open),
+            _ => line.insert(self.connect().await?),
+        };
+        if line.connection.is_blocked() {
+            return Err("the broker is short of memory or disk and blocks publishers".to_owned());
+        }
+        let batch: Vec<Outgoing> = waiting.iter().map(|waiting| waiting.message.clone()).collect();
+        let outcomes = line.confirms.publish(&batch).await.map_err(|error| error.to_string())?;
+        let mut refused = None;
+        let mut left = Vec::new();
+        for (waiting, outcome) in waiting.drain(..).zip(outcomes) {
+            match outcome {
+                // Nobody may be waiting any more; the message is safe all the same.
+                Outcome::Confirmed => drop(waiting.confirmed.send(())),
+                Outcome::Nacked | Outcome::Returned(_) => {
+                    refused.get_or_insert_with(|| format!("queue {}: {outcome:?}", waiting.message.queue));
+                    left.push(waiting);
+                }
+            }
+        }
+        *waiting = left;
+        match refused {
+            None => {
+                self.backoff.reset();
+                Ok(())
+            }
+            Some(refused) => Err(refused),
+        }
+    }
+
+    async fn connect(&self) -> Result<Line, String> {
+        let connection = self.broker.connect().await.map_err(|error| error.to_string())?;
+        topology::ensure(&connection, &self.queues).await.map_err(|error| error.to_string())?;
+        let confirms = ConfirmChannel::open(&connection, CONFIRM).await.map_err(|error| error.to_string())?;
+        Ok(Line { connection, confirms })
+    }
+}
+
+struct Line {
+    connection: Connection,
+    confirms: ConfirmChannel,
+}
