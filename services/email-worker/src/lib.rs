@@ -1,3 +1,7 @@
 //! email-worker
 pub mod disposition;
 pub mod email;
+
+pub mod ledger;
+pub mod rate;
+pub mod retention;

@@ -1,0 +1,138 @@
+//! The actor that marks mails as sent.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use platform::backoff::Backoff;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::batch::Gathering;
+use super::link::{LedgerDown, Link};
+use super::{Cancelled, LedgerCounters, LedgerOptions, sql};
+
+/// The first and the longest wait for a database that is away.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+#[derive(Debug)]
+struct Request {
+    id: Uuid,
+    done: oneshot::Sender<()>,
+}
+
+/// Where marks are handed in.
+#[derive(Debug, Clone)]
+pub(super) struct Desk {
+    // One permit a mail that may be accepted and not yet marked. Closed when the actor ends.
+    places: Arc<Semaphore>,
+    queue: mpsc::Sender<Request>,
+}
+
+impl Desk {
+    pub(super) async fn begin(&self, id: Uuid) -> Result<Marking, Cancelled> {
+        let place = self.places.acquire().await.map_err(|_| Cancelled)?;
+        let (done, marked) = oneshot::channel();
+        // The queue is as long as there are places.
+        self.queue.try_send(Request { id, done }).map_err(|_| Cancelled)?;
+        place.forget();
+        Ok(Marking(marked))
+    }
+}
+
+/// A mark on its way. It gets there whether or not anybody waits for it.
+#[derive(Debug)]
+pub struct Marking(oneshot::Receiver<()>);
+
+impl Marking {
+    /// Resolves once the mark is durable.
+    ///
+    /// # Errors
+    /// [`Cancelled`] when the ledger's token ended first.
+    pub async fn done(self) -> Result<(), Cancelled> {
+        self.0.await.map_err(|_| Cancelled)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Marks {
+    queue: Gathering<Request>,
+    places: Arc<Semaphore>,
+    link: Link,
+    owner: Uuid,
+    counters: Arc<LedgerCounters>,
+}
+
+impl Marks {
+    pub(super) fn new(link: Link, owner: Uuid, options: &LedgerOptions, counters: Arc<LedgerCounters>) -> (Desk, Self) {
+        let room = options.mark_batch.max(1);
+        let places = Arc::new(Semaphore::new(room));
+        let (sender, queue) = mpsc::channel(room);
+        let desk = Desk { places: Arc::clone(&places), queue: sender };
+        (desk, Self { queue: Gathering::new(queue, options.mark_window, room), places, link, owner, counters })
+    }
+
+    pub(super) async fn run(mut self, token: CancellationToken) {
+        let mut batch = Vec::new();
+        while token.run_until_cancelled(self.queue.fill(&mut batch)).await == Some(true) {
+            if self.mark_until(&mut batch, &token).await.is_err() {
+                return;
+            }
+        }
+        self.places.close();
+        self.queue.close();
+        self.queue.take_waiting(&mut batch);
+        if let Err(down) = self.mark(&mut batch).await {
+            tracing::error!(error = %down, mails = batch.len(), "mails were sent and could not be marked: they will be repeated");
+        }
+    }
+
+    /// Tries until the database has taken the batch, and what joins it meanwhile, or until the token ends.
+    async fn mark_until(&mut self, batch: &mut Vec<Request>, token: &CancellationToken) -> Result<(), Cancelled> {
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let mut failures = 0_u32;
+        while let Err(down) = self.mark(batch).await {
+            failures += 1;
+            if failures == 1 {
+                tracing::warn!(error = %down, mails = batch.len(), "marks wait for the database");
+            }
+            if token.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await.is_none() {
+                tracing::error!(mails = batch.len(), "mails were sent and could not be marked: they will be repeated");
+                return Err(Cancelled);
+            }
+            self.queue.take_waiting(batch);
+        }
+        if failures > 0 {
+            tracing::info!(failures, "the database takes marks again");
+        }
+        Ok(())
+    }
+
+    /// Marks the batch and empties it, or leaves it as it is.
+    async fn mark(&mut self, batch: &mut Vec<Request>) -> Result<(), LedgerDown> {
+        let mut ids: Vec<Uuid> = batch.iter().map(|request| request.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.counters.mark_trips.fetch_add(1, Ordering::Relaxed);
+        let statement = sql::Mark { ids, owner: self.owner };
+        self.link.ask(&statement).await?;
+        self.counters.marks.fetch_add(statement.ids.len() as u64, Ordering::Relaxed);
+        self.places.add_permits(batch.len());
+        for request in batch.drain(..) {
+            // Whoever no longer waits needs no answer.
+            let _ = request.done.send(());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Marks {
+    /// However the actor ends, nobody waits for a place any more.
+    fn drop(&mut self) {
+        self.places.close();
+    }
+}

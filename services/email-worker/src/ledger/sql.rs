@@ -1,0 +1,167 @@
+//! The ledger's statements. Ids come sorted: two statements that meet on the same rows take them in the same order, and
+//! neither waits for ever.
+//!
+//! Claim and mark reach rows through `ON CONFLICT`, which always uses the primary key: no plan made while the table was small
+//! can turn into a scan of it later.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::link::Statement;
+
+/// Claims tasks. Answers with the exceptions: what was not claimed, and whether it is sent.
+///
+/// A row that another transaction writes at this very moment is not seen by the outer query: not claimed, and not known as
+/// sent either. It counts as claimed elsewhere, which is what it was when this statement began.
+pub(super) struct Claim {
+    /// Sorted, each once.
+    pub(super) ids: Vec<Uuid>,
+    /// Those of `ids` that are claimed whatever their rows say.
+    pub(super) fresh: Vec<Uuid>,
+    pub(super) owner: Uuid,
+    pub(super) lease: Duration,
+}
+
+impl Statement for Claim {
+    type Answer = Vec<(Uuid, bool)>;
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Self::Answer> {
+        let rows = sqlx::query(
+            "WITH claimed AS (
+                 INSERT INTO ledger AS held (id, owner, until)
+                 SELECT asked.id, $2, now() + make_interval(secs => $3) FROM unnest($1::uuid[]) AS asked (id)
+                 ON CONFLICT (id) DO UPDATE SET
+                     owner = excluded.owner,
+                     until = excluded.until,
+                     sent_at = NULL,
+                     first_seen =
+                         CASE WHEN excluded.id = ANY ($4::uuid[]) THEN excluded.first_seen ELSE held.first_seen END
+                 WHERE (held.sent_at IS NULL AND (held.owner = excluded.owner OR held.until < now()))
+                     OR excluded.id = ANY ($4::uuid[])
+                 RETURNING id
+             )
+             SELECT asked.id, coalesce((SELECT sent_at IS NOT NULL FROM ledger WHERE ledger.id = asked.id), false)
+             FROM unnest($1::uuid[]) AS asked (id)
+             WHERE asked.id NOT IN (SELECT id FROM claimed)",
+        )
+        .bind(&self.ids)
+        .bind(self.owner)
+        .bind(self.lease.as_secs_f64())
+        .bind(&self.fresh)
+        .fetch_all(conn)
+        .await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+}
+
+/// Marks tasks as sent. A row that is gone is written anew.
+pub(super) struct Mark {
+    /// Sorted, each once.
+    pub(super) ids: Vec<Uuid>,
+    pub(super) owner: Uuid,
+}
+
+impl Statement for Mark {
+    type Answer = ();
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        sqlx::query(
+            "INSERT INTO ledger (id, owner, until, sent_at)
+             SELECT done.id, $2, clock_timestamp(), clock_timestamp() FROM unnest($1::uuid[]) AS done (id)
+             ON CONFLICT (id) DO UPDATE SET sent_at = excluded.sent_at, lone_runs = 0",
+        )
+        .bind(&self.ids)
+        .bind(self.owner)
+        .execute(conn)
+        .await
+        .map(drop)
+    }
+}
+
+/// Ends the owner's claims on what is unsent.
+pub(super) struct Release {
+    pub(super) ids: Vec<Uuid>,
+    pub(super) owner: Uuid,
+}
+
+impl Statement for Release {
+    type Answer = ();
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        sqlx::query(
+            "WITH ours AS (
+                 SELECT id FROM ledger WHERE id = ANY ($1) AND owner = $2 AND sent_at IS NULL ORDER BY id FOR UPDATE
+             )
+             UPDATE ledger SET until = '-infinity' FROM ours WHERE ledger.id = ours.id",
+        )
+        .bind(&self.ids)
+        .bind(self.owner)
+        .execute(conn)
+        .await
+        .map(drop)
+    }
+}
+
+/// Counts the beginning of a lone run.
+pub(super) struct BeginLoneRun {
+    pub(super) id: Uuid,
+    pub(super) owner: Uuid,
+}
+
+impl Statement for BeginLoneRun {
+    type Answer = u16;
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<u16> {
+        let runs: i16 = sqlx::query_scalar(
+            "INSERT INTO ledger AS held (id, owner, until, lone_runs) VALUES ($1, $2, now(), 1)
+             ON CONFLICT (id) DO UPDATE SET lone_runs = least(held.lone_runs, 32766) + 1
+             RETURNING lone_runs",
+        )
+        .bind(self.id)
+        .bind(self.owner)
+        .fetch_one(conn)
+        .await?;
+        Ok(u16::try_from(runs).unwrap_or(0))
+    }
+}
+
+/// Forgets the lone runs, and ends the owner's claim.
+pub(super) struct EndLoneRun {
+    pub(super) id: Uuid,
+    pub(super) owner: Uuid,
+}
+
+impl Statement for EndLoneRun {
+    type Answer = ();
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        sqlx::query(
+            "UPDATE ledger
+             SET lone_runs = 0, until = CASE WHEN owner = $2 AND sent_at IS NULL THEN '-infinity' ELSE until END
+             WHERE id = $1",
+        )
+        .bind(self.id)
+        .bind(self.owner)
+        .execute(conn)
+        .await
+        .map(drop)
+    }
+}
+
+/// Is the ledger there, and does the database take writes?
+pub(super) struct Probe;
+
+impl Statement for Probe {
+    type Answer = bool;
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<bool> {
+        sqlx::query_scalar(
+            "SELECT current_setting('transaction_read_only') = 'off'
+             FROM (SELECT count(*) FROM (SELECT FROM ledger LIMIT 1) AS first_row) AS readable",
+        )
+        .fetch_one(conn)
+        .await
+    }
+}

@@ -1,0 +1,110 @@
+//! The slots that this worker has leased and not yet handed out, and how many to lease next. No I/O.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::TOLERANCE;
+
+/// A lease is at most so much of the fleet's rate, so that no worker sits on slots that another could use.
+const LONGEST_LEASE: Duration = Duration::from_millis(100);
+
+/// A slot is handed out no later than this, so that it is still fresh when it is used.
+const HANDED_OUT_WITHIN: Duration = Duration::from_millis(20);
+
+/// An answer that took longer says too little about when its slots are.
+const VAGUE: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(super) struct Supply {
+    spacing: Duration,
+    largest: u32,
+    size: u32,
+    slots: VecDeque<Instant>,
+    // When the last slot that was leased is, or was.
+    end: Option<Instant>,
+    wasted: bool,
+}
+
+impl Supply {
+    pub(super) fn new(mails_per_second: u32) -> Self {
+        let largest = f64::from(mails_per_second) * LONGEST_LEASE.as_secs_f64();
+        // At most a tenth of a u32.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let largest = (largest as u32).max(1);
+        let spacing = Duration::from_secs(1) / mails_per_second.max(1);
+        Self { spacing, largest, size: 1, slots: VecDeque::new(), end: None, wasted: false }
+    }
+
+    pub(super) fn spacing(&self) -> Duration {
+        self.spacing
+    }
+
+    /// How many to lease now: twice as many when the last lease was taken up and more are wanted right after it, half as
+    /// many when some of it was wasted.
+    pub(super) fn next_size(&mut self, now: Instant) -> u32 {
+        if self.wasted {
+            self.size = (self.size / 2).max(1);
+        } else if self.end.is_some_and(|end| now <= end + TOLERANCE) {
+            self.size = (self.size * 2).min(self.largest);
+        }
+        self.wasted = false;
+        self.size
+    }
+
+    /// Is it time to lease more for `waiting` waiters? Ahead of need, so that the round trip costs no slot: when half
+    /// a lease or less is left.
+    pub(super) fn is_low(&self, waiting: usize) -> bool {
+        waiting > 0 && self.slots.len() <= self.size as usize / 2
+    }
+
+    /// Takes in a lease of `count` slots, the first `delay` seconds after the answer. Returns how many are forfeited at once.
+    pub(super) fn add(&mut self, count: u32, asked: Instant, answered: Instant, delay: f64) -> u64 {
+        if answered - asked > VAGUE {
+            self.wasted = true;
+            return u64::from(count);
+        }
+        let ahead = Duration::from_secs_f64(delay.clamp(0.0, 3_600.0));
+        let behind = Duration::from_secs_f64((-delay).clamp(0.0, 3_600.0));
+        let first = answered + ahead;
+        let first = first.checked_sub(behind).unwrap_or(first);
+        self.slots.extend((0..count).map(|i| first + self.spacing * i));
+        self.end = self.slots.back().copied();
+        0
+    }
+
+    /// Is the next slot's moment there?
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.slots.front().is_some_and(|moment| *moment <= now)
+    }
+
+    /// The next slot.
+    pub(super) fn take(&mut self) -> Option<Instant> {
+        self.slots.pop_front()
+    }
+
+    /// Back to where it was taken from.
+    pub(super) fn put_back(&mut self, moment: Instant) {
+        self.slots.push_front(moment);
+    }
+
+    /// Drops the slots that are too late; returns how many.
+    pub(super) fn drop_late(&mut self, now: Instant) -> u64 {
+        let mut dropped = 0;
+        while self.slots.front().is_some_and(|moment| *moment + HANDED_OUT_WITHIN < now) {
+            self.slots.pop_front();
+            dropped += 1;
+        }
+        self.wasted |= dropped > 0;
+        dropped
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.slots.front().copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+}

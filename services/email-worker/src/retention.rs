@@ -1,0 +1,106 @@
+//! Forgets what the ledger has kept long enough.
+//!
+//! Small batches with a pause between them: a purge holds a few locks for a few milliseconds, on rows that nobody asks for.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use sqlx::{PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::LedgerDown;
+use crate::ledger::link::{Statement, ask};
+
+/// The fleet purges one at a time: whoever holds this advisory lock. The number is the project's own.
+pub const TURN: i64 = 0x51_75_1c_e0_1e_d6_e7;
+
+/// How the purge works; the defaults keep it unnoticeable.
+#[derive(Debug, Clone)]
+pub struct RetentionOptions {
+    /// Rows older than this go, unless a claim on them still holds.
+    pub keep: Duration,
+    /// Rows a statement.
+    pub batch: u32,
+    /// Between two batches.
+    pub pause: Duration,
+    /// Between two purges.
+    pub every: Duration,
+    /// A batch may take so long.
+    pub answer_within: Duration,
+}
+
+impl RetentionOptions {
+    /// The defaults with this age.
+    pub fn new(keep: Duration) -> Self {
+        Self {
+            keep,
+            batch: 1_000,
+            pause: Duration::from_millis(200),
+            every: (keep / 20).clamp(Duration::from_secs(1), Duration::from_secs(300)),
+            answer_within: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Purges now and then until the token is cancelled. A database that is away is asked again the next time.
+pub async fn run(pool: PgPool, options: RetentionOptions, token: CancellationToken) {
+    loop {
+        // Workers that started together do not ask together.
+        let wait = rand::rng().random_range(options.every / 2..=options.every);
+        if token.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            return;
+        }
+        match token.run_until_cancelled(purge(&pool, &options)).await {
+            None => return,
+            Some(Ok(0)) => {}
+            Some(Ok(rows)) => tracing::info!(rows, "old ledger rows are purged"),
+            Some(Err(down)) => tracing::warn!(error = %down, "old ledger rows could not be purged"),
+        }
+    }
+}
+
+/// Purges everything that is due now; returns how many rows went. Nothing when another worker is at it.
+///
+/// # Errors
+/// [`LedgerDown`]; what went is gone, the rest is still due.
+pub async fn purge(pool: &PgPool, options: &RetentionOptions) -> Result<u64, LedgerDown> {
+    let mut purged = 0;
+    loop {
+        let statement = Purge { keep: options.keep, batch: options.batch };
+        let batch = ask(pool, options.answer_within, &statement).await?;
+        purged += batch;
+        if batch < u64::from(options.batch) {
+            return Ok(purged);
+        }
+        tokio::time::sleep(options.pause).await;
+    }
+}
+
+/// Deletes a batch of rows; answers how many there were.
+struct Purge {
+    keep: Duration,
+    batch: u32,
+}
+
+impl Statement for Purge {
+    type Answer = u64;
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<u64> {
+        // The lock is the transaction's, and ends with it. A row that a claim holds is passed over.
+        let done = sqlx::query(
+            "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS mine),
+             due AS MATERIALIZED (
+                 SELECT id FROM ledger
+                 WHERE (SELECT mine FROM turn) AND first_seen < now() - make_interval(secs => $2) AND until < now()
+                 ORDER BY first_seen LIMIT $3 FOR UPDATE SKIP LOCKED
+             )
+             DELETE FROM ledger WHERE id IN (SELECT id FROM due)",
+        )
+        .bind(TURN)
+        .bind(self.keep.as_secs_f64())
+        .bind(i64::from(self.batch))
+        .execute(conn)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
