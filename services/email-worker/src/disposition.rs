@@ -34,8 +34,10 @@ pub enum Illness {
     Unreachable,
     /// It does not let us in, or says that it is closing.
     NotGreeted,
-    /// It wants a login, or another one (530, 534, 535, 538).
+    /// It does not take our login, or offers none that we know.
     LoginRefused,
+    /// It lets us in, and then wants a login, another one, or TLS (530, 534, 535, 538, 454 at `MAIL` or later).
+    LoginWanted,
     /// It takes no mail from our sender.
     SenderRefused,
     /// It refuses one mail after the other.
@@ -49,6 +51,7 @@ impl Illness {
             Self::Unreachable => "unreachable",
             Self::NotGreeted => "not-greeted",
             Self::LoginRefused => "login-refused",
+            Self::LoginWanted => "login-wanted",
             Self::SenderRefused => "sender-refused",
             Self::EveryoneRefused => "everyone-refused",
         }
@@ -95,6 +98,18 @@ impl DeadReason {
     }
 }
 
+impl Verdict {
+    /// What it means for the one mail that a half-open circuit admits while everyone is refused: a server that refuses
+    /// everyone has not judged this mail, so that it is not lost to it.
+    #[must_use]
+    pub fn while_everyone_is_refused(self) -> Self {
+        match self {
+            Self::Dead(DeadReason::RecipientRefused | DeadReason::ContentRefused) => Self::Retry,
+            other => other,
+        }
+    }
+}
+
 /// What `error` means. A stale session ([`SendError::session_was_stale`]) is to be looked for first: there the mail was
 /// not spoken of, and another session is opened at once.
 pub fn judge(error: &SendError) -> Verdict {
@@ -112,10 +127,11 @@ pub fn judge(error: &SendError) -> Verdict {
 
 fn judge_reply(stage: Stage, reply: &Reply) -> Verdict {
     match (stage, reply.code) {
-        // Whatever was asked: without a login, or without TLS, this server will never take anything.
-        (_, 530 | 534 | 535 | 538) => Verdict::CircuitOpen(Illness::LoginRefused),
-        (_, 454) if is_about_tls(reply) => Verdict::CircuitOpen(Illness::Unreachable),
+        (Stage::Connect, 530 | 534 | 535 | 538) => Verdict::CircuitOpen(Illness::LoginRefused),
         (Stage::Connect, _) => Verdict::CircuitOpen(Illness::NotGreeted),
+        // Whatever was asked: without a login, or without TLS, this server will never take anything.
+        (_, 530 | 534 | 535 | 538) => Verdict::CircuitOpen(Illness::LoginWanted),
+        (_, 454) if is_about_tls(reply) => Verdict::CircuitOpen(Illness::LoginWanted),
 
         (Stage::Mail, 552) => Verdict::Dead(DeadReason::TooLarge),
         (Stage::Mail, 500..) if reply.is_about(3, 4) => Verdict::Dead(DeadReason::TooLarge),

@@ -1,4 +1,5 @@
 //! email-worker
+pub mod circuit;
 pub mod disposition;
 pub mod email;
 

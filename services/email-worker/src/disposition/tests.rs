@@ -43,13 +43,16 @@ fn any_failure_before_mail_opens_the_circuit() {
 #[test]
 fn a_refused_login_opens_the_circuit_at_any_stage() {
     for stage in STAGES {
+        let before = stage == Stage::Connect;
+        let login = if before { Illness::LoginRefused } else { Illness::LoginWanted };
+        let tls = if before { Illness::NotGreeted } else { Illness::LoginWanted };
         for reply in ["530 5.7.0 Must issue a STARTTLS command first", "534 5.7.9", "535 5.7.8 no", "538 5.7.11"] {
             let verdict = judge(&refused(stage, reply));
-            assert_eq!(verdict, Verdict::CircuitOpen(Illness::LoginRefused), "{stage:?} {reply}");
+            assert_eq!(verdict, Verdict::CircuitOpen(login), "{stage:?} {reply}");
         }
         for reply in ["454 4.7.0 TLS not available due to a local error", "454 4.7.5 certificate", "454 no SSL today"] {
             let verdict = judge(&refused(stage, reply));
-            assert_eq!(verdict, Verdict::CircuitOpen(Illness::Unreachable), "{stage:?} {reply}");
+            assert_eq!(verdict, Verdict::CircuitOpen(tls), "{stage:?} {reply}");
         }
     }
 }
@@ -124,6 +127,19 @@ fn a_conversation_that_broke_off_is_judged_by_the_next_greeting() {
     }
     assert_eq!(after_reconnect(true), Verdict::Retry);
     assert_eq!(after_reconnect(false), Verdict::CircuitOpen(Illness::Unreachable));
+}
+
+/// Row 6: half-open admits one mail.
+#[test]
+fn the_one_mail_is_not_lost_to_a_server_that_refuses_everyone() {
+    for (verdict, expected) in [
+        (Verdict::Dead(DeadReason::RecipientRefused), Verdict::Retry),
+        (Verdict::Dead(DeadReason::ContentRefused), Verdict::Retry),
+        (Verdict::Dead(DeadReason::NeedsSmtpUtf8), Verdict::Dead(DeadReason::NeedsSmtpUtf8)),
+        (Verdict::Retry, Verdict::Retry),
+    ] {
+        assert_eq!(verdict.while_everyone_is_refused(), expected);
+    }
 }
 
 #[test]

@@ -1,0 +1,215 @@
+//! When to stop sending altogether, and how to find out that it may go on.
+//!
+//! [`Circuit`] is the decision alone: events and moments go in, nothing is waited for. [`Gate`] is what the sending slots
+//! share. The reasons come from [`disposition`](crate::disposition).
+
+mod gate;
+
+use std::time::{Duration, Instant};
+
+use platform::backoff::Backoff;
+
+pub use gate::{Gate, Pass};
+
+use crate::disposition::Illness;
+
+/// Why nothing is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The mail server, or what it thinks of us.
+    MailServer(Illness),
+    /// The database that remembers what was sent.
+    LedgerDown,
+}
+
+impl Cause {
+    /// A stable word for metrics and health.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::MailServer(illness) => illness.slug(),
+            Self::LedgerDown => "ledger-down",
+        }
+    }
+
+    fn probe(self) -> Option<Probe> {
+        match self {
+            Self::MailServer(Illness::Unreachable | Illness::NotGreeted | Illness::LoginRefused) => Some(Probe::Greet),
+            // Only a mail can show that mails are taken again.
+            Self::MailServer(Illness::LoginWanted | Illness::SenderRefused | Illness::EveryoneRefused) => None,
+            Self::LedgerDown => Some(Probe::Ledger),
+        }
+    }
+}
+
+/// How to find out whether it may go on without risking a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// Open a session with the mail server and close it.
+    Greet,
+    /// Ask the ledger.
+    Ledger,
+}
+
+/// Whether mails are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// They are.
+    Closed,
+    /// They are not.
+    Open {
+        /// Why.
+        cause: Cause,
+        /// Since when, half-open times included.
+        since: Instant,
+        /// When to look again.
+        next_probe: Instant,
+    },
+    /// One mail is, and decides.
+    HalfOpen {
+        /// Why none were.
+        cause: Cause,
+        /// Since when none are.
+        since: Instant,
+        /// The one mail is under way.
+        taken: bool,
+    },
+}
+
+/// How it went with an admitted mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The server took it.
+    Accepted,
+    /// It failed, and the fault is its own.
+    ItsOwnFault,
+    /// The server, or the ledger, is ill.
+    Ill(Cause),
+    /// It was not sent after all.
+    NotSent,
+}
+
+/// One mail may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    round: u64,
+    probing: Option<Cause>,
+}
+
+impl Ticket {
+    /// The cause that this one mail is to disprove, if the circuit is half-open.
+    pub fn probing(self) -> Option<Cause> {
+        self.probing
+    }
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Circuit {
+    state: State,
+    /// Counts the times it was closed or half-opened: what was admitted before says nothing about now.
+    round: u64,
+    backoff: Backoff,
+}
+
+impl Circuit {
+    /// Closed. Between two probes pass `min` to `max`, more from time to time, until a mail has been accepted.
+    pub fn new(min: Duration, max: Duration) -> Self {
+        Self { state: State::Closed, round: 0, backoff: Backoff::new(min, max) }
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Asks to send one mail; [`settle`](Self::settle) must follow.
+    pub fn admit(&mut self) -> Option<Ticket> {
+        match &mut self.state {
+            State::Closed => Some(Ticket { round: self.round, probing: None }),
+            State::Open { .. } | State::HalfOpen { taken: true, .. } => None,
+            State::HalfOpen { cause, taken, .. } => {
+                *taken = true;
+                Some(Ticket { round: self.round, probing: Some(*cause) })
+            }
+        }
+    }
+
+    /// Takes note of how it went with an admitted mail. One that was admitted before the circuit last moved changes
+    /// nothing: that a server hung a minute ago is no news.
+    pub fn settle(&mut self, ticket: Ticket, settled: Settled, now: Instant) {
+        if ticket.round != self.round {
+            return;
+        }
+        match (self.state, settled) {
+            (State::Closed, Settled::Accepted) => self.backoff.reset(),
+            (State::HalfOpen { .. }, Settled::Accepted) => {
+                self.backoff.reset();
+                self.close();
+            }
+            (State::HalfOpen { cause, .. }, Settled::ItsOwnFault) => {
+                // Where everyone is refused, one more refusal shows nothing; elsewhere it came further than before.
+                match cause {
+                    Cause::MailServer(Illness::EveryoneRefused) => self.open(cause, now),
+                    _ => self.close(),
+                }
+            }
+            (State::HalfOpen { cause, since, .. }, Settled::NotSent) => {
+                self.state = State::HalfOpen { cause, since, taken: false };
+            }
+            (State::Closed | State::HalfOpen { .. }, Settled::Ill(cause)) => self.open(cause, now),
+            (State::Closed, Settled::ItsOwnFault | Settled::NotSent) | (State::Open { .. }, _) => {}
+        }
+    }
+
+    /// Something is ill, found without a mail. Known illnesses are no news.
+    pub fn on_failure(&mut self, cause: Cause, now: Instant) {
+        if !matches!(self.state, State::Open { .. }) {
+            self.open(cause, now);
+        }
+    }
+
+    /// What to do at `now`: a probe, to be followed by [`on_probe_ok`](Self::on_probe_ok) or
+    /// [`on_probe_err`](Self::on_probe_err); or nothing. Goes half-open by itself where only a mail can tell.
+    pub fn due(&mut self, now: Instant) -> Option<Probe> {
+        let State::Open { cause, since, next_probe } = self.state else { return None };
+        if now < next_probe {
+            return None;
+        }
+        let probe = cause.probe();
+        if probe.is_none() {
+            self.round += 1;
+            self.state = State::HalfOpen { cause, since, taken: false };
+        }
+        probe
+    }
+
+    /// The probe went well: mails are sent again.
+    pub fn on_probe_ok(&mut self) {
+        if matches!(self.state, State::Open { .. }) {
+            self.close();
+        }
+    }
+
+    /// The probe showed `cause`, perhaps another than before.
+    pub fn on_probe_err(&mut self, cause: Cause, now: Instant) {
+        if matches!(self.state, State::Open { .. }) {
+            self.open(cause, now);
+        }
+    }
+
+    fn open(&mut self, cause: Cause, now: Instant) {
+        let since = match self.state {
+            State::Closed => now,
+            State::Open { since, .. } | State::HalfOpen { since, .. } => since,
+        };
+        self.state = State::Open { cause, since, next_probe: now + self.backoff.next_delay() };
+    }
+
+    fn close(&mut self) {
+        self.round += 1;
+        self.state = State::Closed;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+const DOWN: Cause = Cause::MailServer(Illness::Unreachable);
+const SENDER: Cause = Cause::MailServer(Illness::SenderRefused);
+const EVERYONE: Cause = Cause::MailServer(Illness::EveryoneRefused);
+
+/// Probes every 10 ms.
+fn circuit() -> (Circuit, Instant) {
+    (Circuit::new(10 * MS, 10 * MS), Instant::now())
+}
+
+fn half_open(cause: Cause) -> (Circuit, Ticket, Instant) {
+    let (mut circuit, start) = circuit();
+    circuit.on_failure(cause, start);
+    assert_eq!(circuit.due(start + 10 * MS), None);
+    let ticket = circuit.admit().expect("half-open admits one");
+    (circuit, ticket, start)
+}
+
+#[test]
+fn each_cause_has_its_probe() {
+    for (cause, expected) in [
+        (DOWN, Some(Probe::Greet)),
+        (Cause::MailServer(Illness::NotGreeted), Some(Probe::Greet)),
+        (Cause::MailServer(Illness::LoginRefused), Some(Probe::Greet)),
+        (Cause::LedgerDown, Some(Probe::Ledger)),
+        (Cause::MailServer(Illness::LoginWanted), None),
+        (SENDER, None),
+        (EVERYONE, None),
+    ] {
+        let (mut circuit, start) = circuit();
+        circuit.on_failure(cause, start);
+        assert_eq!(circuit.admit(), None, "{cause:?}: open admits nobody");
+        assert_eq!(circuit.due(start + 9 * MS), None, "{cause:?}: too early");
+        assert_eq!(circuit.due(start + 10 * MS), expected, "{cause:?}");
+        let admitted = circuit.admit();
+        assert_eq!(admitted.and_then(Ticket::probing), expected.is_none().then_some(cause), "{cause:?}");
+        assert_eq!(circuit.admit(), None, "{cause:?}: half-open admits one");
+    }
+}
+
+#[test]
+fn the_one_mail_decides() {
+    let closed = |state| matches!(state, State::Closed);
+    let open = |state| matches!(state, State::Open { .. });
+    let free = |state| matches!(state, State::HalfOpen { taken: false, .. });
+    type Check = fn(State) -> bool;
+    let rows: [(Cause, Settled, Check); 8] = [
+        (SENDER, Settled::Accepted, closed),
+        (SENDER, Settled::ItsOwnFault, closed),
+        (SENDER, Settled::Ill(SENDER), open),
+        (SENDER, Settled::Ill(DOWN), open),
+        (SENDER, Settled::NotSent, free),
+        (EVERYONE, Settled::Accepted, closed),
+        (EVERYONE, Settled::ItsOwnFault, open),
+        (EVERYONE, Settled::NotSent, free),
+    ];
+    for (cause, settled, expected) in rows {
+        let (mut circuit, ticket, start) = half_open(cause);
+        circuit.settle(ticket, settled, start + 11 * MS);
+        assert!(expected(circuit.state()), "{cause:?}, {settled:?}: {:?}", circuit.state());
+    }
+}
+
+#[test]
+fn since_is_the_first_failure_and_the_cause_is_the_latest() {
+    let (mut circuit, start) = circuit();
+    circuit.on_failure(DOWN, start);
+    circuit.on_failure(Cause::LedgerDown, start + MS);
+    let expect = |circuit: &Circuit, cause, at| {
+        let next_probe = at + 10 * MS;
+        assert_eq!(circuit.state(), State::Open { cause, since: start, next_probe });
+    };
+    expect(&circuit, DOWN, start);
+    circuit.on_probe_err(SENDER, start + 10 * MS);
+    expect(&circuit, SENDER, start + 10 * MS);
+    assert_eq!(circuit.due(start + 20 * MS), None);
+    let ticket = circuit.admit().unwrap();
+    circuit.settle(ticket, Settled::Ill(DOWN), start + 30 * MS);
+    expect(&circuit, DOWN, start + 30 * MS);
+    circuit.on_probe_ok();
+    assert_eq!(circuit.state(), State::Closed);
+}
+
+#[test]
+fn what_was_admitted_before_it_moved_changes_nothing() {
+    for late in [Settled::Accepted, Settled::ItsOwnFault, Settled::Ill(DOWN), Settled::NotSent] {
+        let (mut circuit, start) = circuit();
+        let old = circuit.admit().unwrap();
+        circuit.on_failure(SENDER, start);
+        let open = circuit.state();
+        circuit.settle(old, late, start + MS);
+        assert_eq!(circuit.state(), open, "{late:?} while open");
+        circuit.due(start + 10 * MS);
+        let one = circuit.admit().unwrap();
+        let half_open = circuit.state();
+        circuit.settle(old, late, start + 11 * MS);
+        assert_eq!(circuit.state(), half_open, "{late:?} while half-open");
+        circuit.settle(one, Settled::Accepted, start + 12 * MS);
+        circuit.settle(old, late, start + 13 * MS);
+        assert_eq!(circuit.state(), State::Closed, "{late:?} while closed again");
+    }
+}
+
+#[test]
+fn probes_come_less_often_until_a_mail_is_accepted() {
+    let mut circuit = Circuit::new(MS, 10_000 * MS);
+    let start = Instant::now();
+    // A server that greets well and then refuses is probed less and less all the same.
+    let delay = |circuit: &mut Circuit| {
+        circuit.on_failure(DOWN, start);
+        let State::Open { next_probe, .. } = circuit.state() else { panic!("closed") };
+        circuit.on_probe_ok();
+        next_probe - start
+    };
+    let longest = (0..40).map(|_| delay(&mut circuit)).max().unwrap();
+    assert!(longest > 1_000 * MS, "never longer than {longest:?}");
+    let ticket = circuit.admit().unwrap();
+    circuit.settle(ticket, Settled::Accepted, start);
+    assert!(delay(&mut circuit) <= 2 * MS, "an accepted mail starts over");
+}
+
+#[test]
+fn a_closed_circuit_opens_for_illness_alone() {
+    for (settled, stays) in [
+        (Settled::Accepted, true),
+        (Settled::ItsOwnFault, true),
+        (Settled::NotSent, true),
+        (Settled::Ill(DOWN), false),
+        (Settled::Ill(Cause::LedgerDown), false),
+    ] {
+        let (mut circuit, start) = circuit();
+        let ticket = circuit.admit().unwrap();
+        circuit.settle(ticket, settled, start);
+        assert_eq!(circuit.state() == State::Closed, stays, "{settled:?}");
+    }
+}
