@@ -117,3 +117,70 @@ impl<T> Gathering<T> {
         self.queue.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_quiet_worker_does_not_wait_and_a_busy_one_waits_for_a_good_batch() {
+        for (per_second, longest, expected) in [
+            (0.0, 25 * MS, Duration::ZERO),
+            (150.0, 25 * MS, Duration::ZERO),
+            (1_000.0, 25 * MS, 25 * MS),
+            (5_000.0, 25 * MS, 10 * MS),
+            (5_000.0, 5 * MS, 5 * MS),
+            (50_000.0, 25 * MS, MS),
+        ] {
+            assert_eq!(window(per_second, longest), expected, "at {per_second}/s");
+        }
+    }
+
+    #[test]
+    fn the_pace_follows_the_arrivals_and_is_forgotten() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        for tick in 1..=100 {
+            pace.note(20, start + 10 * MS * tick);
+        }
+        let steady = pace.at(start + 1_000 * MS);
+        assert!((1_800.0..2_300.0).contains(&steady), "20 in 10 ms is not {steady}/s");
+        assert!(pace.at(start + 1_600 * MS) < 10.0);
+    }
+
+    #[tokio::test]
+    async fn what_waits_goes_together_up_to_the_limit_and_the_rest_goes_next() {
+        let (sender, queue) = mpsc::channel(16);
+        let mut gathering = Gathering::new(queue, 25 * MS, 6);
+        for item in 0..9 {
+            sender.send(item).await.unwrap();
+        }
+        drop(sender);
+        let mut batch = Vec::new();
+        assert!(gathering.fill(&mut batch).await);
+        assert_eq!(batch, [0, 1, 2, 3, 4, 5]);
+        batch.clear();
+        assert!(gathering.fill(&mut batch).await);
+        assert_eq!(batch, [6, 7, 8]);
+        batch.clear();
+        assert!(!gathering.fill(&mut batch).await, "the queue is closed");
+    }
+
+    #[tokio::test]
+    async fn a_burst_that_is_over_does_not_wait_for_more() {
+        let (sender, queue) = mpsc::channel(16);
+        let mut gathering = Gathering::new(queue, 1_000 * MS, 100);
+        for item in 0..16 {
+            sender.send(item).await.unwrap();
+        }
+        let asked = Instant::now();
+        let mut batch = Vec::new();
+        assert!(gathering.fill(&mut batch).await);
+        assert_eq!(batch.len(), 16);
+        assert!(asked.elapsed() < 150 * MS, "it waited {:?}", asked.elapsed());
+    }
+}

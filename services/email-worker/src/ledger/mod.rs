@@ -2,7 +2,7 @@
 //!
 //! A task may be delivered more than once, to more than one worker. It is claimed before its mail is sent and marked
 //! after the mail server has accepted it; only then is the delivery acknowledged. Many tasks share one round trip: an
-//! actor for claims and one for marks gather what arrives while the database answers (see [`batch`]).
+//! actor for claims and one for marks gather what arrives while the database answers (see `batch`).
 //!
 //! Every time in the ledger is the database's, so that the clocks of workers need not agree. Every wait has a limit.
 

@@ -66,10 +66,11 @@ impl Dispenser {
             let now = Instant::now();
             self.hand_out(now);
             let low = self.supply.is_low(self.waiters.len());
-            if low && now >= self.not_before {
-                if let Some(link) = self.link.take() {
-                    leasing = Some(self.lease(link, now)).into();
-                }
+            if low
+                && now >= self.not_before
+                && let Some(link) = self.link.take()
+            {
+                leasing = Some(self.lease(link, now)).into();
             }
             let wake = self.next_wake(low);
             if let Some(at) = wake {

@@ -1,7 +1,7 @@
 //! The rate of the whole fleet: so many mails a second over all workers, however many there are.
 //!
-//! One row in the database holds the next free moment. A worker leases a run of evenly spaced slots from it ([`lease`]), and
-//! an actor hands them to whoever waits, each at its moment ([`dispenser`]). A slot that nobody takes in time is forfeited,
+//! One row in the database holds the next free moment. A worker leases a run of evenly spaced slots from it (`lease`), and
+//! an actor hands them to whoever waits, each at its moment (`dispenser`). A slot that nobody takes in time is forfeited,
 //! never saved up: a fleet that was held up does not make up for it with a burst.
 
 mod dispenser;

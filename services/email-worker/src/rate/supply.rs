@@ -108,3 +108,71 @@ impl Supply {
         self.slots.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn leases_double_while_they_are_used_up_and_halve_when_slots_are_wasted() {
+        let now = Instant::now();
+        let mut supply = Supply::new(200);
+        let mut sizes = Vec::new();
+        for _ in 0..7 {
+            let size = supply.next_size(now);
+            sizes.push(size);
+            assert_eq!(supply.add(size, now, now, 0.0), 0);
+            while supply.take().is_some() {}
+        }
+        assert_eq!(sizes, [1, 2, 4, 8, 16, 20, 20], "up to 100 ms of the rate");
+        supply.add(20, now, now, 0.0);
+        assert!(supply.drop_late(now + 60 * MS) > 0);
+        assert_eq!(supply.next_size(now + 60 * MS), 10);
+        assert_eq!(supply.next_size(now + 60 * MS), 20);
+        assert_eq!(supply.next_size(now + 500 * MS), 20, "nobody wanted more for a while: it stays as it is");
+    }
+
+    #[test]
+    fn slots_are_evenly_spaced_from_the_moment_that_the_database_names() {
+        let now = Instant::now();
+        let mut supply = Supply::new(100);
+        supply.add(3, now, now, 0.5);
+        assert!(!supply.is_due(now + 499 * MS) && supply.is_due(now + 500 * MS));
+        let slots: Vec<_> = std::iter::from_fn(|| supply.take()).collect();
+        assert_eq!(slots, [now + 500 * MS, now + 510 * MS, now + 520 * MS]);
+    }
+
+    #[test]
+    fn late_slots_are_dropped_and_good_ones_kept() {
+        let now = Instant::now();
+        let mut supply = Supply::new(100);
+        supply.add(5, now, now, 0.0);
+        assert_eq!(supply.drop_late(now + 20 * MS), 0);
+        assert_eq!(supply.drop_late(now + 35 * MS), 2);
+        assert_eq!(supply.len(), 3);
+    }
+
+    #[test]
+    fn a_lease_that_took_too_long_to_arrive_is_not_used() {
+        let now = Instant::now();
+        let mut supply = Supply::new(100);
+        assert_eq!(supply.add(5, now, now + 150 * MS, 0.0), 5);
+        assert_eq!(supply.len(), 0);
+    }
+
+    #[test]
+    fn more_is_leased_when_somebody_waits_and_half_of_a_lease_is_left() {
+        let now = Instant::now();
+        let mut supply = Supply::new(1_000);
+        assert!(supply.is_low(1) && !supply.is_low(0));
+        supply.size = 10;
+        supply.add(10, now, now, 0.0);
+        assert!(!supply.is_low(16));
+        for _ in 0..5 {
+            supply.take();
+        }
+        assert!(supply.is_low(16) && !supply.is_low(0));
+    }
+}

@@ -1,0 +1,74 @@
+//! Workers that share a database.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use email_worker::ledger::{Ledger, LedgerOptions, MIGRATOR};
+use sqlx::PgPool;
+use testkit::{Database, Postgres};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
+
+/// A migrated database of the test's own, dropped with this value.
+pub(crate) struct Home {
+    pool: PgPool,
+    _database: Database,
+}
+
+impl Home {
+    async fn new(database: Database, connections: u32) -> Self {
+        let url = database.url().parse().unwrap();
+        let pool = platform::postgres::pool(&url, connections, "ledger-tests").unwrap();
+        platform::postgres::migrate(&pool, &MIGRATOR).await.unwrap();
+        Self { pool, _database: database }
+    }
+
+    /// In the server that all tests share.
+    pub(crate) async fn shared() -> Self {
+        Self::new(testkit::database().await, 16).await
+    }
+
+    /// In a server of one's own.
+    pub(crate) async fn within(server: &Postgres, connections: u32) -> Self {
+        Self::new(server.database().await, connections).await
+    }
+}
+
+impl Deref for Home {
+    type Target = PgPool;
+
+    fn deref(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+/// The ledger of one worker, with its actors.
+pub(crate) struct Worker {
+    pub(crate) ledger: Ledger,
+    pub(crate) token: CancellationToken,
+    actors: JoinHandle<()>,
+}
+
+impl Worker {
+    pub(crate) fn start(pool: &PgPool) -> Self {
+        Self::with(pool, LedgerOptions::new(LEASE))
+    }
+
+    pub(crate) fn with(pool: &PgPool, options: LedgerOptions) -> Self {
+        let token = CancellationToken::new();
+        let (ledger, actors) = Ledger::start(pool.clone(), Uuid::now_v7(), options, token.clone());
+        Self { ledger, token, actors: tokio::spawn(actors) }
+    }
+
+    /// Ends the actors, and waits for them.
+    pub(crate) async fn stop(self) {
+        self.token.cancel();
+        tokio::time::timeout(Duration::from_secs(10), self.actors)
+            .await
+            .expect("the ledger's actors end soon after the token")
+            .unwrap();
+    }
+}
