@@ -21,11 +21,16 @@ mod janitor;
 mod port;
 mod postgres;
 mod process;
+mod rabbit;
 mod smtp;
 mod watchdog;
+
+/// For tests that need a client's own odd ways.
+pub use lapin;
 
 pub use eventually::eventually;
 pub use port::Port;
 pub use postgres::{Database, Postgres, database};
+pub use rabbit::{Client, Management, QueueInfo, Rabbit, Taken, Vhost, vhost};
 pub use smtp::{Command, Counts, Mail, Mood, SmtpOptions, SmtpServer, Stage, Tls};
 pub use watchdog::stop_everything;

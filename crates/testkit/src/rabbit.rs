@@ -1,0 +1,241 @@
+//! RabbitMQ: private nodes, and vhosts of one's own in a shared one.
+
+use std::fs::{self, File};
+use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::sync::OnceCell;
+
+use crate::dir::{Dir, tail};
+use crate::eventually::eventually;
+use crate::port::Port;
+use crate::process::Process;
+use crate::watchdog::Watchdog;
+
+mod client;
+mod install;
+mod management;
+mod vhost;
+
+pub use client::{Client, Taken};
+pub use management::{Management, QueueInfo};
+pub use vhost::Vhost;
+
+use install::Install;
+
+/// Set by `with-servers`: the address of the shared node, and that of its management API.
+pub(crate) const SHARED_AMQP: &str = "SLUICE_TEST_RABBITMQ";
+pub(crate) const SHARED_MANAGEMENT: &str = "SLUICE_TEST_RABBITMQ_MANAGEMENT";
+
+/// A RabbitMQ node with data, ports and an epmd of its own, which it keeps over restarts. As [`Vhost`] it stands for its vhost `/`,
+/// whose default queue type is quorum. Dropping it removes all of it.
+///
+/// RabbitMQ 3.10.8 killed within about a second of declaring a quorum queue comes back with that queue leaderless for good:
+/// wait three seconds after declaring before a kill.
+#[derive(Debug)]
+pub struct Rabbit {
+    process: Mutex<Option<Process>>,
+    root: Vhost,
+    amqp: Port,
+    management: Port,
+    distribution: Port,
+    epmd: Port,
+    install: Install,
+    _epmd: Process,
+    dir: Dir,
+}
+
+impl Deref for Rabbit {
+    type Target = Vhost;
+
+    fn deref(&self) -> &Vhost {
+        &self.root
+    }
+}
+
+/// A new vhost in the node that all tests share.
+pub async fn vhost() -> Vhost {
+    static SHARED: OnceCell<Rabbit> = OnceCell::const_new();
+    let (amqp, management) = match (std::env::var(SHARED_AMQP), std::env::var(SHARED_MANAGEMENT)) {
+        (Ok(amqp), Ok(management)) => (amqp, management),
+        _ => SHARED.get_or_init(Rabbit::start).await.addresses(),
+    };
+    Vhost::create(&amqp, &management).await
+}
+
+impl Rabbit {
+    /// Starts one: Debian's, or that of the root directory in `SLUICE_RABBITMQ_ROOT` (see `scripts/rabbitmq-4`).
+    ///
+    /// # Panics
+    /// When RabbitMQ is not installed or does not start; the message holds the end of its log.
+    pub async fn start() -> Self {
+        let install = Install::find();
+        let dir = Dir::new("rabbit");
+        let [amqp, management, distribution, epmd] = [Port::free(), Port::free(), Port::free(), Port::free()];
+        let mut names = install.command("epmd");
+        names.args(["-address", "127.0.0.1", "-port", &epmd.number().to_string()]);
+        names.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let names = Process::spawn(&mut names).expect("starting epmd");
+        let root = Vhost::root(amqp.addr(), management.addr());
+        let node =
+            Self { process: Mutex::new(None), root, amqp, management, distribution, epmd, install, _epmd: names, dir };
+        node.configure();
+        node.launch().await;
+        node
+    }
+
+    /// The addresses of its AMQP and management servers, without a vhost.
+    #[doc(hidden)]
+    pub fn addresses(&self) -> (String, String) {
+        let at = |scheme: &str, port: &Port| format!("{scheme}://guest:guest@{}", port.addr());
+        (at("amqp", &self.amqp), at("http", &self.management))
+    }
+
+    /// A new vhost in this node.
+    pub async fn vhost(&self) -> Vhost {
+        let (amqp, management) = self.addresses();
+        Vhost::create(&amqp, &management).await
+    }
+
+    /// Kills the node with SIGKILL; returns when it is gone.
+    pub fn kill(&self) {
+        if let Some(process) = self.process.lock().unwrap().take() {
+            process.kill();
+        }
+    }
+
+    /// Starts it again on the same ports and data; one that runs is shut down first. Returns when it answers.
+    pub async fn restart(&self) {
+        let running = self.process.lock().unwrap().take();
+        if let Some(process) = running {
+            process.resume();
+            process.signal(Signal::TERM);
+            if process.ended(Duration::from_secs(30)).await.is_none() {
+                process.kill();
+            }
+        }
+        self.launch().await;
+    }
+
+    /// Stops it where it stands (SIGSTOP): connections stay open, nothing answers.
+    pub fn pause(&self) {
+        self.process.lock().unwrap().as_ref().inspect(|process| process.pause());
+    }
+
+    /// Lets a paused node go on.
+    pub fn resume(&self) {
+        self.process.lock().unwrap().as_ref().inspect(|process| process.resume());
+    }
+
+    /// Raises or lifts the memory alarm: while it is raised, the node reads nothing from connections that publish.
+    pub async fn memory_alarm(&self, raised: bool) {
+        let watermark = if raised { "0.0000001" } else { "0.4" };
+        self.ctl(&["set_vm_memory_high_watermark", watermark]).await;
+    }
+
+    /// Runs `rabbitmqctl` on this node and gives what it printed. Takes about a second.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn ctl(&self, arguments: &[&str]) -> String {
+        let mut command = self.command("rabbitmqctl");
+        command.arg("--quiet").args(arguments).stdin(Stdio::null());
+        Watchdog::mark(&mut command);
+        let output =
+            tokio::task::spawn_blocking(move || command.output().expect("starting rabbitmqctl")).await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(
+            output.status.success(),
+            "rabbitmqctl {arguments:?}: {}\n{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    }
+
+    /// The end of its log, for messages.
+    pub fn log(&self) -> String {
+        tail(&self.dir.path().join("log"))
+    }
+
+    fn configure(&self) {
+        let dir = self.dir.path();
+        let write =
+            |name: &str, text: String| fs::write(dir.join(name), text).expect("writing RabbitMQ's configuration");
+        write("enabled_plugins", "[rabbitmq_management].\n".to_owned());
+        // Counts of queues are at most a second old.
+        write("advanced.config", "[{rabbit, [{quorum_tick_interval, 1000}]}].\n".to_owned());
+        let definitions = json!({
+            "users": [{"name": "guest", "password": "guest", "tags": "administrator"}],
+            "vhosts": [{"name": "/", "metadata": {"default_queue_type": "quorum"}}],
+            "permissions": [{"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}],
+        });
+        write("definitions.json", definitions.to_string());
+        let (amqp, management) = (self.amqp.addr(), self.management.number());
+        write(
+            "rabbitmq.conf",
+            format!(
+                "listeners.tcp.1 = {amqp}\n\
+                 management.tcp.ip = 127.0.0.1\n\
+                 management.tcp.port = {management}\n\
+                 load_definitions = {}\n\
+                 collect_statistics_interval = 1000\n\
+                 raft.wal_max_size_bytes = 67108864\n\
+                 disk_free_limit.absolute = 50MB\n\
+                 log.console = true\n\
+                 log.file = false\n",
+                dir.join("definitions.json").display()
+            ),
+        );
+        let cookie = dir.join(".erlang.cookie");
+        fs::write(&cookie, uuid::Uuid::now_v7().simple().to_string()).expect("writing the cookie");
+        fs::set_permissions(&cookie, fs::Permissions::from_mode(0o400)).expect("protecting the cookie");
+    }
+
+    /// A program of RabbitMQ with the environment of this node.
+    fn command(&self, program: &str) -> Command {
+        let dir = self.dir.path();
+        let mut command = self.install.command(program);
+        command.envs([
+            ("RABBITMQ_NODENAME", format!("sluice-{}@localhost", self.amqp.number())),
+            ("RABBITMQ_DIST_PORT", self.distribution.number().to_string()),
+            ("ERL_EPMD_PORT", self.epmd.number().to_string()),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
+            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}".to_owned()),
+            // Nothing of the machine's own RabbitMQ: its configuration, its node.
+            ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
+            // The script becomes the server instead of watching over it: one process to signal.
+            ("detached", "1".to_owned()),
+            ("LC_ALL", "C.UTF-8".to_owned()),
+        ]);
+        command.env("HOME", dir).env("RABBITMQ_LOG_BASE", dir).env("RABBITMQ_MNESIA_BASE", dir.join("data"));
+        command
+            .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", dir.join("advanced"));
+        command.env("RABBITMQ_ENABLED_PLUGINS_FILE", dir.join("enabled_plugins"));
+        command
+    }
+
+    async fn launch(&self) {
+        let log = File::options().create(true).append(true).open(self.dir.path().join("log")).expect("opening the log");
+        let mut command = self.command("rabbitmq-server");
+        command.stdin(Stdio::null()).stderr(log.try_clone().unwrap()).stdout(log);
+        let process = Process::spawn(&mut command).expect("starting rabbitmq-server");
+        let pid = process.pid();
+        *self.process.lock().unwrap() = Some(process);
+        let what =
+            format!("RabbitMQ (pid {pid}, ports {} and {}) answers", self.amqp.number(), self.management.number());
+        eventually(&what, Duration::from_secs(120), async || {
+            let status = self.process.lock().unwrap().as_ref().and_then(Process::status);
+            assert!(status.is_none(), "RabbitMQ ended with {status:?}\n{}", self.log());
+            self.root.management().is_up().await.then_some(())?;
+            self.root.try_client().await
+        })
+        .await;
+    }
+}

@@ -1,0 +1,103 @@
+//! A vhost: what one test sees of a broker.
+
+use std::net::SocketAddr;
+
+use super::client::Client;
+use super::management::{Management, QueueInfo};
+use crate::janitor;
+
+/// A vhost whose default queue type is quorum. One that was made for a test is deleted with this value.
+#[derive(Debug)]
+pub struct Vhost {
+    name: String,
+    url: String,
+    management: Management,
+    temporary: bool,
+}
+
+impl Vhost {
+    pub(crate) fn root(amqp: SocketAddr, management: SocketAddr) -> Self {
+        Self {
+            name: "%2f".to_owned(),
+            url: format!("amqp://guest:guest@{amqp}/%2f"),
+            management: Management::new(&format!("http://guest:guest@{management}")),
+            temporary: false,
+        }
+    }
+
+    pub(crate) async fn create(amqp: &str, management: &str) -> Self {
+        let name = format!("test-{}", uuid::Uuid::now_v7().simple());
+        let management = Management::new(management);
+        management.create_vhost(&name).await;
+        Self { url: format!("{amqp}/{name}"), name, management, temporary: true }
+    }
+
+    /// Its address for clients, with all rights.
+    pub fn amqp_url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its name, as it stands in URLs.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The address of the broker's management API, user and password included.
+    pub fn management_url(&self) -> &str {
+        self.management.url()
+    }
+
+    /// The broker's management API.
+    pub fn management(&self) -> &Management {
+        &self.management
+    }
+
+    /// What the broker says of a queue; `None` when there is none of this name.
+    pub async fn queue_info(&self, queue: &str) -> Option<QueueInfo> {
+        self.management.queue(&self.name, queue).await
+    }
+
+    /// All queues.
+    pub async fn queues(&self) -> Vec<QueueInfo> {
+        self.management.queues(&self.name).await
+    }
+
+    /// Deletes a queue and what is in it.
+    pub async fn delete_queue(&self, queue: &str) {
+        self.management.delete_queue(&self.name, queue).await;
+    }
+
+    /// The names that clients gave to their connections here; a new one shows after a moment.
+    pub async fn connection_names(&self) -> Vec<String> {
+        self.management.connections(&self.name).await.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// Has the broker close every connection whose name (as its client gave it) contains this; tells how many.
+    pub async fn close_connections(&self, named: &str) -> usize {
+        let all = self.management.connections(&self.name).await;
+        let chosen: Vec<_> = all.into_iter().filter(|(_, name)| name.contains(named)).collect();
+        for (id, _) in &chosen {
+            self.management.close_connection(id).await;
+        }
+        chosen.len()
+    }
+
+    /// A plain client, without any of our own code for AMQP.
+    pub async fn client(&self) -> Client {
+        Client::connect(&self.url).await.unwrap_or_else(|e| panic!("connecting to the broker: {e}"))
+    }
+
+    pub(crate) async fn try_client(&self) -> Option<()> {
+        Client::connect(&self.url).await.ok()?.close().await;
+        Some(())
+    }
+}
+
+impl Drop for Vhost {
+    fn drop(&mut self) {
+        if self.temporary {
+            let (name, management) = (std::mem::take(&mut self.name), self.management.clone());
+            janitor::leave(async move { management.delete_vhost(&name).await });
+        }
+    }
+}
