@@ -75,6 +75,13 @@ pub enum State {
     },
 }
 
+impl State {
+    /// Whether this is why nothing is sent.
+    pub fn is_open_for(&self, why: Cause) -> bool {
+        matches!(self, Self::Open { cause, .. } if *cause == why)
+    }
+}
+
 /// How it went with an admitted mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {

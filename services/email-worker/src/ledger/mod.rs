@@ -53,7 +53,8 @@ pub enum ClaimKind {
     /// Every copy with this id is the same task.
     Keyed,
     /// A bare task that the broker delivers for the first time. Its id is that of its content, which an earlier task may
-    /// have had as well: it is claimed whatever the ledger says, and counts as unsent.
+    /// have had as well: that one having been sent means nothing. One that another worker is sending right now must be
+    /// waited for, since the two share a row.
     Fresh,
 }
 

@@ -18,7 +18,7 @@ use super::link::Statement;
 pub(super) struct Claim {
     /// Sorted, each once.
     pub(super) ids: Vec<Uuid>,
-    /// Those of `ids` that are claimed whatever their rows say.
+    /// Those of `ids` for which an earlier mail says nothing.
     pub(super) fresh: Vec<Uuid>,
     pub(super) owner: Uuid,
     pub(super) lease: Duration,
@@ -39,7 +39,7 @@ impl Statement for Claim {
                      first_seen =
                          CASE WHEN excluded.id = ANY ($4::uuid[]) THEN excluded.first_seen ELSE held.first_seen END
                  WHERE (held.sent_at IS NULL AND (held.owner = excluded.owner OR held.until < now()))
-                     OR excluded.id = ANY ($4::uuid[])
+                     OR (held.sent_at IS NOT NULL AND excluded.id = ANY ($4::uuid[]))
                  RETURNING id
              )
              SELECT asked.id, coalesce((SELECT sent_at IS NOT NULL FROM ledger WHERE ledger.id = asked.id), false)

@@ -88,10 +88,10 @@ impl<'a> Conversation<'a> {
         let read = |error: Error| Failure::read(&error, &private);
 
         *stage = Stage::Mail;
-        let mail = format_args!("MAIL FROM:<{}>{}\r\n", self.envelope.sender(), self.parameters);
+        let mail = format!("MAIL FROM:<{}>{}\r\n", self.envelope.sender(), self.parameters);
         expect(2, &connection.command(mail).await.map_err(read)?)?;
         *stage = Stage::Rcpt;
-        let rcpt = format_args!("RCPT TO:<{}>\r\n", self.envelope.recipient());
+        let rcpt = format!("RCPT TO:<{}>\r\n", self.envelope.recipient());
         expect(2, &connection.command(rcpt).await.map_err(read)?)?;
         *stage = Stage::Data;
         expect(3, &connection.command("DATA\r\n").await.map_err(read)?)?;

@@ -1,0 +1,177 @@
+//! The worker as a value: built from its configuration, run until a token is cancelled.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use amqp::{Broker, Publisher, topology};
+use anyhow::Context as _;
+use platform::admin::AdminServer;
+use platform::health::{Health, Need};
+use platform::{postgres, shutdown};
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::circuit;
+use crate::config::Config;
+use crate::email::{Renderer, Transport};
+use crate::flight::{Flights, Registry, Runway};
+use crate::intake::Intake;
+use crate::ledger::{Ledger, LedgerOptions};
+use crate::metrics::Metrics;
+use crate::prober;
+use crate::rate::FleetRate;
+use crate::retention::{self, RetentionOptions};
+use crate::slots::Slots;
+
+/// Waits between two probes of an open circuit.
+const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// A worker, ready to run.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    pool: PgPool,
+    transport: Transport,
+    renderer: Renderer,
+    health: Health,
+    admin: AdminServer,
+}
+
+impl App {
+    /// Prepares everything that needs no other server: those are reached, and reached again, while it runs.
+    ///
+    /// # Errors
+    /// A setting that can't work, or the admin port is taken.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        let common = &config.common;
+        let transport = config.mail.transport(common.app_env)?;
+        let renderer = Renderer::new(config.mail.mail())?;
+        let pool = postgres::pool(&common.database.database_url, common.database.database_pool_size, "email-worker")?;
+        let health = Health::new();
+        let admin = AdminServer::bind(common.admin.admin_addr, health.clone()).await?;
+        Ok(Self { config, pool, transport, renderer, health, admin })
+    }
+
+    /// Where the admin server listens.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin.addr()
+    }
+
+    /// Sends mails until `stop` is cancelled, then drains.
+    ///
+    /// # Errors
+    /// The queues are not what they must be, or a delivery crashed the worker.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self { config, pool, transport, renderer, health, admin } = self;
+        // Outlives the drain: the ledger, the publisher and the connections are needed until the last mail is settled.
+        let background = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(admin.run(background.clone()));
+
+        let flights = Arc::new(assemble(&config, &pool, transport, renderer, &stop, &background, &mut tasks));
+        tasks.spawn(prober::run(
+            Arc::clone(&flights),
+            health.component("sending", Need::Informative),
+            background.clone(),
+        ));
+        tasks.spawn(flights.slots.clone().tend(background.clone()));
+        tasks.spawn(retention::run(
+            pool.clone(),
+            RetentionOptions::new(config.flow.ledger_retention),
+            background.clone(),
+        ));
+
+        let intake = Intake::new(
+            broker(&config, "email-worker consumer"),
+            queues(&config),
+            flights,
+            health.component("broker", Need::Required),
+            config.flow.sending_slots,
+            config.flow.prefetch_max,
+        );
+        let result = run_bounded(intake, stop, &health, config.common.shutdown_grace).await;
+
+        background.cancel();
+        finish(tasks).await;
+        pool.close().await;
+        result
+    }
+}
+
+/// Runs the intake; once stopped it has `grace` to drain.
+async fn run_bounded(intake: Intake, stop: CancellationToken, health: &Health, grace: Duration) -> anyhow::Result<()> {
+    let deadline = async {
+        stop.cancelled().await;
+        health.start_draining();
+        tracing::info!("draining: mails being sent are finished, the rest is handed back");
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        ended = intake.run(stop.clone()) => ended.context("take tasks from the queue"),
+        () = deadline => {
+            tracing::warn!(?grace, "the drain took longer than SHUTDOWN_GRACE: what is left is delivered again elsewhere");
+            Ok(())
+        }
+    }
+}
+
+fn assemble(
+    config: &Config,
+    pool: &PgPool,
+    transport: Transport,
+    renderer: Renderer,
+    stop: &CancellationToken,
+    background: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> Flights {
+    let flow = &config.flow;
+    let options = LedgerOptions::new(lease(config.mail.send_timeout));
+    let (ledger, ledger_task) = Ledger::start(pool.clone(), Uuid::now_v7(), options, background.clone());
+    tasks.spawn(ledger_task);
+    let (rate, rate_task) = FleetRate::start(pool.clone(), flow.mail_rate, background.clone());
+    tasks.spawn(rate_task);
+    let (publisher, publisher_task) =
+        Publisher::start(broker(config, "email-worker publisher"), queues(config), background.clone());
+    tasks.spawn(publisher_task);
+    Flights {
+        ledger,
+        rate,
+        circuit: circuit::Gate::new(PROBE.0, PROBE.1),
+        slots: Slots::new(flow.sending_slots, transport),
+        renderer,
+        publisher,
+        registry: Registry::default(),
+        runway: Runway::default(),
+        ladder: flow.retry_ladder.clone(),
+        give_up_after: flow.give_up_after,
+        retention: flow.ledger_retention,
+        send_timeout: config.mail.send_timeout,
+        metrics: Metrics::new(),
+        drain: stop.clone(),
+    }
+}
+
+fn broker(config: &Config, name: &str) -> Broker {
+    Broker::new(config.broker.amqp_url.clone(), name)
+}
+
+fn queues(config: &Config) -> Vec<topology::QueueSpec> {
+    let rungs = config.flow.retry_ladder.rungs().iter().copied().map(topology::rung);
+    [topology::main(), topology::dead()].into_iter().chain(rungs).collect()
+}
+
+/// A claim outlives the longest send, with room for the wait before it.
+fn lease(send_timeout: Duration) -> Duration {
+    send_timeout + (send_timeout / 4).max(Duration::from_secs(1))
+}
+
+/// Waits for the background tasks; each ends by its token, so this is bounded by their own limits.
+async fn finish(mut tasks: JoinSet<()>) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if shutdown::within(Duration::from_secs(5), all).await.is_err() {
+        tracing::warn!("a background task did not end in time and is dropped");
+    }
+}

@@ -1,0 +1,90 @@
+//! The commands of the binary, and what each exits with.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use amqp::Broker;
+use anyhow::Context as _;
+use platform::exit::{self, Exit};
+use platform::{postgres, shutdown, telemetry};
+
+use crate::app::App;
+use crate::config::{Cli, Config, DeadArgs, DeadCommand, MigrateArgs, RedriveArgs};
+use crate::dead::{self, Selection};
+use crate::email::MailConfigError;
+use crate::intake::IntakeError;
+use crate::ledger::MIGRATOR;
+
+/// How long the broker may take to confirm a redriven task.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs the command and says how it went: 0, or one line on stderr and the code that goes with it.
+pub fn execute(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("start the runtime"), Exit::Software),
+    };
+    let result = runtime.block_on(async {
+        match cli {
+            Cli::Run(config) => run(*config).await,
+            Cli::Migrate(args) => migrate(args).await,
+            Cli::Redrive(args) => redrive(args).await,
+            Cli::Dead(args) => list_dead(args).await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, code(&error)),
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the last words of a process")]
+fn fail(error: &anyhow::Error, code: Exit) -> ExitCode {
+    eprintln!("{}", exit::report(error));
+    code.into()
+}
+
+/// A queue that is not what it must be is a matter of configuration; a crash is ours; the rest is a server that is away.
+fn code(error: &anyhow::Error) -> Exit {
+    if error.is::<MailConfigError>() {
+        return Exit::Usage;
+    }
+    match error.downcast_ref::<IntakeError>() {
+        Some(IntakeError::Topology(_)) => Exit::Config,
+        Some(IntakeError::Crashed(_)) => Exit::Software,
+        None => Exit::Unavailable,
+    }
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let telemetry = telemetry::init("email-worker", &config.log)?;
+    let stop = shutdown::on_signals();
+    let result = async { App::build(config).await?.run(stop).await }.await;
+    telemetry.shutdown().await;
+    result
+}
+
+async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
+    let telemetry = telemetry::init("email-worker", &args.log)?;
+    let pool = postgres::pool(&args.database.database_url, 1, "email-worker migrate")?;
+    let result = postgres::migrate(&pool, &MIGRATOR).await.context("bring the worker's database up to date");
+    telemetry.shutdown().await;
+    result
+}
+
+#[allow(clippy::print_stdout, reason = "the output of a command for people")]
+async fn redrive(args: RedriveArgs) -> anyhow::Result<()> {
+    let broker = Broker::new(args.broker.amqp_url, "email-worker redrive");
+    let selection = args.id.map_or(Selection::First(args.limit), Selection::Id);
+    let moved = dead::redrive(&broker, selection, CONFIRM_TIMEOUT).await?;
+    println!("{moved} dead letter{} back on the queue", if moved == 1 { "" } else { "s" });
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "the output of a command for people")]
+async fn list_dead(args: DeadArgs) -> anyhow::Result<()> {
+    let broker = Broker::new(args.broker.amqp_url, "email-worker dead list");
+    let DeadCommand::List { limit, addresses } = args.command;
+    print!("{}", dead::table(&dead::list(&broker, limit, addresses).await?));
+    Ok(())
+}

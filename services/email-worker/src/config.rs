@@ -1,0 +1,119 @@
+//! The worker's configuration: environment variables alone. This file is their manual; `--help` prints it.
+
+use std::time::Duration;
+
+use amqp::BrokerUrl;
+use clap::{Args, Parser, Subcommand};
+use platform::config::{BrokerArgs, CommonArgs, DatabaseArgs, duration};
+use platform::telemetry::LogArgs;
+
+use crate::email::MailArgs;
+use crate::ladder::Ladder;
+
+/// Takes mail tasks off the queue and sends each mail once, at the rate the mail server bears.
+#[derive(Debug, Parser)]
+#[command(name = "email-worker", version)]
+pub enum Cli {
+    /// Send mails until SIGTERM
+    Run(Box<Config>),
+    /// Bring the worker's database up to date, then exit
+    Migrate(MigrateArgs),
+    /// Put dead letters back on the queue
+    Redrive(RedriveArgs),
+    /// Look at the dead letters: `dead list`
+    Dead(DeadArgs),
+}
+
+/// What `migrate` needs.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Which dead letters to put back.
+#[derive(Debug, Args)]
+pub struct RedriveArgs {
+    /// The broker.
+    #[command(flatten)]
+    pub broker: BrokerArgs<BrokerUrl>,
+    /// At most so many, oldest first
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: usize,
+    /// Only the one with this message id
+    #[arg(long, value_name = "ID", conflicts_with = "limit")]
+    pub id: Option<String>,
+}
+
+/// What to do with the dead letters.
+#[derive(Debug, Args)]
+pub struct DeadArgs {
+    /// The broker.
+    #[command(flatten)]
+    pub broker: BrokerArgs<BrokerUrl>,
+    /// What to show.
+    #[command(subcommand)]
+    pub command: DeadCommand,
+}
+
+/// What to show of the dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadCommand {
+    /// List them: id, reason, age, attempts
+    List {
+        /// At most so many, oldest first
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
+        /// Show the addresses too; they are personal data
+        #[arg(long)]
+        addresses: bool,
+    },
+}
+
+/// All settings of the worker.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// What both services have.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// The broker.
+    #[command(flatten)]
+    pub broker: BrokerArgs<BrokerUrl>,
+    /// The mail and the way it goes.
+    #[command(flatten)]
+    pub mail: MailArgs,
+    /// How much, how fast, how often.
+    #[command(flatten)]
+    pub flow: FlowArgs,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// How much, how fast, how often.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Flow")]
+pub struct FlowArgs {
+    /// Mails a second over the whole fleet; 0 is unlimited
+    #[arg(long, env = "MAIL_RATE", default_value_t = 0)]
+    pub mail_rate: u32,
+    /// Mails sent at once by one worker, each over a connection of its own
+    #[arg(long, env = "SENDING_SLOTS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub sending_slots: u16,
+    /// The most tasks one worker holds; the prefetch follows the speed up to this
+    #[arg(long, env = "PREFETCH_MAX", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=10000))]
+    pub prefetch_max: u16,
+    /// How long a failed mail waits before each further attempt; the last wait is repeated
+    #[arg(long, env = "MAIL_RETRY_LADDER", default_value = "5s,30s,2m,10m,1h")]
+    pub retry_ladder: Ladder,
+    /// How long after its first failure a mail is given up
+    #[arg(long, env = "MAIL_GIVE_UP_AFTER", default_value = "24h", value_parser = duration)]
+    pub give_up_after: Duration,
+    /// How long the ledger remembers a sent mail; older tasks are put aside, not sent
+    #[arg(long, env = "LEDGER_RETENTION", default_value = "7d", value_parser = duration)]
+    pub ledger_retention: Duration,
+}

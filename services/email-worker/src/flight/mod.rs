@@ -1,0 +1,296 @@
+//! A flight: one task from its delivery to its settlement.
+//!
+//! The order is the guarantee. A task is claimed before it is sent, marked before it is acknowledged, and published
+//! elsewhere with a confirm before its delivery is acknowledged. A flight that is cut short at any point leaves the
+//! delivery unacknowledged: the broker gives it to somebody else, and the ledger tells what was done.
+
+mod registry;
+mod runway;
+mod sending;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use amqp::{Delivery, Outgoing, Publisher, Receipt};
+use contract::Attempt;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+pub use registry::Registry;
+pub use runway::Runway;
+
+use crate::circuit::{self, Cause};
+use crate::disposition::DeadReason;
+use crate::email::Renderer;
+use crate::ladder::Ladder;
+use crate::ledger::{Claim, ClaimKind, Ledger, LedgerDown, Marking};
+use crate::metrics::{Disposition, Metrics};
+use crate::moves::{self, DeadLetter};
+use crate::rate::FleetRate;
+use crate::slots::Slots;
+use crate::spans;
+use crate::task::{Identity, Rejected, Task};
+use registry::{Boarding, Seat};
+
+/// How long a delivery is held while the circuit is open; well below the broker's own limit (30 minutes by default).
+const HOLD: Duration = Duration::from_secs(600);
+
+/// Crashes of a task that was running alone before it is put aside.
+const LONE_RUNS: u16 = 3;
+
+/// Everything a flight needs; shared by all of them.
+#[derive(Debug)]
+pub struct Flights {
+    /// What was sent, and who is sending what.
+    pub ledger: Ledger,
+    /// The fleet's rate.
+    pub rate: FleetRate,
+    /// Whether sending makes sense at all.
+    pub circuit: circuit::Gate,
+    /// The sending slots and their connections.
+    pub slots: Slots,
+    /// Writes the mails.
+    pub renderer: Renderer,
+    /// Publishes the moves.
+    pub publisher: Publisher,
+    /// What is in flight here.
+    pub registry: Registry,
+    /// Lets a suspect run alone.
+    pub runway: Runway,
+    /// Where failed attempts wait.
+    pub ladder: Ladder,
+    /// How long after its first failure a mail is given up.
+    pub give_up_after: Duration,
+    /// How long the ledger remembers.
+    pub retention: Duration,
+    /// One whole conversation about a mail; a claim must last longer.
+    pub send_timeout: Duration,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Cancelled when the worker drains: whatever has not reached `MAIL` is handed back.
+    pub drain: CancellationToken,
+}
+
+/// How a flight ends, and what is still to be done for it.
+#[derive(Debug)]
+enum Ending {
+    /// Accepted by the mail server: wait for the mark, then ack.
+    Sent(Marking),
+    /// Sent before: ack.
+    Duplicate,
+    /// Held by somebody else: to the first rung.
+    Wait,
+    /// To be run alone from now on.
+    Suspect,
+    /// This attempt failed: to a rung.
+    Failed {
+        /// Which.
+        rung: Duration,
+        /// When the first attempt failed.
+        first_failed: SystemTime,
+    },
+    /// For good.
+    Dead(DeadLetter),
+    /// Back to the broker, which may find a worker whose circuit is closed.
+    HeldTooLong,
+    /// The worker drains: the claim is released, all deliveries go back together.
+    HandBack,
+}
+
+impl Ending {
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Sent(_) => Disposition::Sent,
+            Self::Duplicate => Disposition::Duplicate,
+            Self::Wait => Disposition::Waiting,
+            Self::Suspect => Disposition::Suspected,
+            Self::Failed { .. } => Disposition::Retried,
+            Self::Dead(_) => Disposition::Dead,
+            Self::HeldTooLong | Self::HandBack => Disposition::HandedBack,
+        }
+    }
+}
+
+impl Flights {
+    /// Takes one delivery all the way.
+    pub async fn fly(self: Arc<Self>, delivery: Delivery) {
+        let began = Instant::now();
+        let span = spans::process(&delivery);
+        let (receipt, task) = Task::read(delivery, SystemTime::now(), self.retention);
+        let disposition = match task {
+            Ok(task) => self.fly_task(task, receipt).instrument(span.clone()).await,
+            Err(rejected) => Some(self.bury(rejected, receipt).instrument(span.clone()).await),
+        };
+        if let Some(disposition) = disposition {
+            span.record("sluice.disposition", disposition.as_str());
+            self.metrics.finished(disposition, began.elapsed());
+        }
+    }
+
+    /// Nothing is claimed for a message that cannot be read: it is put aside as it is.
+    async fn bury(&self, rejected: Rejected, receipt: Receipt) -> Disposition {
+        let Rejected { message, letter } = rejected;
+        tracing::warn!(
+            reason = letter.reason.slug(),
+            detail = letter.detail,
+            "a message is put aside: it can't become a mail"
+        );
+        let outgoing = moves::to_dead(message, &letter, SystemTime::now());
+        self.publish_then_ack(outgoing, [receipt], Disposition::Dead).await
+    }
+
+    async fn fly_task(&self, task: Task, receipt: Receipt) -> Option<Disposition> {
+        match self.registry.board(task.identity, receipt) {
+            Boarding::Boarded(seat) => {
+                let ending = self.ending(&task).await;
+                Some(self.conclude(task, ending, seat).await)
+            }
+            Boarding::Twin(receipt) => {
+                let outgoing = moves::to_wait(task.message, self.ladder.first(), task.deliveries);
+                Some(self.publish_then_ack(outgoing, [receipt], Disposition::Waiting).await)
+            }
+            Boarding::Attached => None,
+        }
+    }
+
+    /// Claims the task and sends its mail, as far as that goes.
+    async fn ending(&self, task: &Task) -> Ending {
+        if task.is_newly_suspect() {
+            return Ending::Suspect;
+        }
+        let Some(_passage) = self.drain.run_until_cancelled(self.runway.enter(task.suspect)).await else {
+            return Ending::HandBack;
+        };
+        match self.drain.run_until_cancelled(self.cleared(task)).await {
+            None => Ending::HandBack,
+            Some(Err(ending)) => ending,
+            Some(Ok(until)) => self.send(task, until).await,
+        }
+    }
+
+    /// Claims the task, and counts the run if it is to run alone. Returns how long the claim holds.
+    async fn cleared(&self, task: &Task) -> Result<Instant, Ending> {
+        let id = task.identity.id();
+        let kind = match task.identity {
+            Identity::Bare(_) if !task.redelivered => ClaimKind::Fresh,
+            Identity::Bare(_) | Identity::Keyed(_) => ClaimKind::Keyed,
+        };
+        let claim = loop {
+            match self.ledger.claim(id, kind).await {
+                Ok(claim) => break claim,
+                Err(down) => self.hold_for_the_ledger(&down).await?,
+            }
+        };
+        let until = match claim {
+            Claim::Ours { until } => until,
+            Claim::Sent => return Err(Ending::Duplicate),
+            Claim::Elsewhere => return Err(Ending::Wait),
+        };
+        if task.suspect {
+            let run = loop {
+                match self.ledger.begin_lone_run(id).await {
+                    Ok(run) => break run,
+                    Err(down) => self.hold_for_the_ledger(&down).await?,
+                }
+            };
+            tracing::warn!(task = %id, run, "a suspect runs alone");
+            if run > LONE_RUNS {
+                let detail = format!("the worker died {LONE_RUNS} times with only this task in flight");
+                return Err(Ending::Dead(DeadLetter::new(DeadReason::CrashesWorker, detail)));
+            }
+        }
+        Ok(until)
+    }
+
+    /// The ledger did not answer: the circuit opens, and the task is held until it closes.
+    async fn hold_for_the_ledger(&self, down: &LedgerDown) -> Result<(), Ending> {
+        self.ledger_is_down(down);
+        let mut circuit = self.circuit.watch();
+        let closed = circuit.wait_for(|state| !state.is_open_for(Cause::LedgerDown));
+        match tokio::time::timeout(HOLD, closed).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Ending::HeldTooLong),
+        }
+    }
+
+    /// Does what the ending asks for. The delivery is acknowledged last.
+    async fn conclude(&self, task: Task, ending: Ending, seat: Seat) -> Disposition {
+        let disposition = ending.disposition();
+        let id = task.identity.id();
+        let now = SystemTime::now();
+        let Task { message, attempt, deliveries, suspect, .. } = task;
+        let (outgoing, claimed) = match ending {
+            Ending::Sent(marking) => {
+                // Stopped before the mark: unacknowledged, it is repeated elsewhere.
+                if marking.done().await.is_ok() {
+                    acknowledge(seat.leave()).await;
+                }
+                return disposition;
+            }
+            Ending::Duplicate => {
+                acknowledge(seat.leave()).await;
+                return disposition;
+            }
+            Ending::HandBack => {
+                self.release(id, suspect).await;
+                return disposition;
+            }
+            Ending::HeldTooLong => {
+                self.release(id, suspect).await;
+                for receipt in seat.leave() {
+                    receipt.requeue().await;
+                }
+                return disposition;
+            }
+            Ending::Wait => (moves::to_wait(message, self.ladder.first(), deliveries), false),
+            Ending::Suspect => (moves::to_suspect(message), false),
+            Ending::Failed { rung, first_failed } => {
+                (moves::to_rung(message, rung, attempt.next(), first_failed), true)
+            }
+            Ending::Dead(letter) => (moves::to_dead(message, &letter, now), true),
+        };
+        log_move(&outgoing, attempt);
+        if self.publisher.publish(outgoing).await.is_err() {
+            return Disposition::HandedBack;
+        }
+        if claimed {
+            self.release(id, suspect).await;
+        }
+        acknowledge(seat.leave()).await;
+        disposition
+    }
+
+    /// A claim that is not given back only runs out later: the task waits for it on a rung.
+    async fn release(&self, id: contract::TaskId, suspect: bool) {
+        let released = if suspect { self.ledger.end_lone_run(id).await } else { self.ledger.release(&[id]).await };
+        if let Err(down) = released {
+            tracing::warn!(error = %down, task = %id, "a claim was not released: it runs out by itself");
+        }
+    }
+
+    async fn publish_then_ack<const N: usize>(
+        &self,
+        outgoing: Outgoing,
+        receipts: [Receipt; N],
+        disposition: Disposition,
+    ) -> Disposition {
+        if self.publisher.publish(outgoing).await.is_err() {
+            return Disposition::HandedBack;
+        }
+        acknowledge(receipts).await;
+        disposition
+    }
+}
+
+/// A receipt of a connection that is gone is stale: the broker delivers that task again, and the ledger knows it.
+async fn acknowledge(receipts: impl IntoIterator<Item = Receipt>) {
+    for receipt in receipts {
+        receipt.ack().await;
+    }
+}
+
+fn log_move(outgoing: &Outgoing, attempt: Attempt) {
+    let task = outgoing.properties.message_id.as_deref().unwrap_or_default();
+    tracing::info!(task, queue = %outgoing.queue, attempt = u32::from(attempt), "a task moves on");
+}

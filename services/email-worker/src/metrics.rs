@@ -1,0 +1,115 @@
+//! What the worker counts. Names follow the messaging conventions of OpenTelemetry where they have one.
+
+use std::time::Duration;
+
+use opentelemetry::metrics::{Counter, Histogram};
+use opentelemetry::{KeyValue, global};
+
+/// How a delivery ended, as metrics and spans name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// The mail server took the mail.
+    Sent,
+    /// The ledger says it was sent before: dropped.
+    Duplicate,
+    /// Somebody else holds it: looked at again a rung later.
+    Waiting,
+    /// Delivered suspiciously often: published again to be run alone.
+    Suspected,
+    /// This attempt failed: on to a rung of the ladder.
+    Retried,
+    /// Put aside for good.
+    Dead,
+    /// Given back to the broker while draining.
+    HandedBack,
+}
+
+impl Disposition {
+    /// The value of the attribute `sluice.disposition`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Duplicate => "duplicate",
+            Self::Waiting => "waiting",
+            Self::Suspected => "suspected",
+            Self::Retried => "retried",
+            Self::Dead => "dead",
+            Self::HandedBack => "handed_back",
+        }
+    }
+}
+
+/// The instruments of the delivery path.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    consumed: Counter<u64>,
+    duplicates: Counter<u64>,
+    process: Histogram<f64>,
+    send: Histogram<f64>,
+    delay: Histogram<f64>,
+}
+
+impl Metrics {
+    /// Instruments of the global meter provider: telemetry must have been started before.
+    pub fn new() -> Self {
+        let meter = global::meter("email-worker");
+        Self {
+            consumed: meter
+                .u64_counter("messaging.client.consumed.messages")
+                .with_unit("{message}")
+                .with_description("Tasks finished, by disposition.")
+                .build(),
+            duplicates: meter
+                .u64_counter("sluice.ledger.duplicates")
+                .with_unit("{message}")
+                .with_description("Tasks that the ledger knew as sent.")
+                .build(),
+            process: meter
+                .f64_histogram("messaging.process.duration")
+                .with_unit("s")
+                .with_description("From the delivery of a task to its settlement.")
+                .build(),
+            send: meter
+                .f64_histogram("sluice.mail.send.duration")
+                .with_unit("s")
+                .with_description("One conversation with the mail server, from MAIL to the answer after the dot.")
+                .build(),
+            delay: meter
+                .f64_histogram("sluice.mail.delay")
+                .with_unit("s")
+                .with_description("From the registration to the mail server's acceptance.")
+                .build(),
+        }
+    }
+
+    /// A task was finished, `took` after it was delivered.
+    pub fn finished(&self, disposition: Disposition, took: Duration) {
+        let attributes = [
+            KeyValue::new("messaging.system", "rabbitmq"),
+            KeyValue::new("messaging.destination.name", contract::queue::EMAIL),
+            KeyValue::new("messaging.operation.name", "process"),
+            KeyValue::new("sluice.disposition", disposition.as_str()),
+        ];
+        self.consumed.add(1, &attributes);
+        self.process.record(took.as_secs_f64(), &attributes);
+        if disposition == Disposition::Duplicate {
+            self.duplicates.add(1, &[]);
+        }
+    }
+
+    /// The mail server answered, after `took`.
+    pub fn sent(&self, accepted: bool, took: Duration) {
+        self.send.record(took.as_secs_f64(), &[KeyValue::new("sluice.accepted", accepted)]);
+    }
+
+    /// A mail was accepted `delay` after its task was made.
+    pub fn accepted_after(&self, delay: Duration) {
+        self.delay.record(delay.as_secs_f64(), &[]);
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,92 @@
+//! The messages a worker publishes: a task on its way to a rung, to the dead letters, or back to be run alone.
+//!
+//! Every move keeps the task's body, id and trace (attempts are siblings in one trace) and drops what the broker counted,
+//! so that the counts of the new message are its own.
+
+use std::time::{Duration, SystemTime};
+
+use amqp::{Headers, Outgoing, Properties};
+use contract::{Attempt, TaskId, header, queue};
+
+use crate::disposition::DeadReason;
+use crate::task::Message;
+
+/// Why a task is put aside: the reason to count and select by, and a sentence for whoever reads the dead letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// What was decided.
+    pub reason: DeadReason,
+    /// One sentence. It never contains an address.
+    pub detail: String,
+}
+
+impl DeadLetter {
+    /// A reason with its explanation.
+    pub fn new(reason: DeadReason, detail: impl ToString) -> Self {
+        Self { reason, detail: detail.to_string() }
+    }
+}
+
+/// A failed attempt: on to a rung of the ladder, one failure richer.
+pub fn to_rung(message: Message, rung: Duration, attempt: Attempt, first_failed: SystemTime) -> Outgoing {
+    outgoing(message, queue::retry(rung), |headers| {
+        headers.remove(header::DELIVERIES);
+        headers.remove(header::SUSPECT);
+        headers.set_u64(header::ATTEMPT, u64::from(u32::from(attempt)));
+        headers.set_u64(header::FIRST_FAILED_AT, unix(first_failed));
+    })
+}
+
+/// Somebody else holds the task, or may: wait a rung and look again. No attempt is spent.
+pub fn to_wait(message: Message, rung: Duration, deliveries: u64) -> Outgoing {
+    outgoing(message, queue::retry(rung), |headers| headers.set_u64(header::DELIVERIES, deliveries))
+}
+
+/// Delivered suspiciously often: back to the main queue, to be run with nothing else in flight.
+pub fn to_suspect(message: Message) -> Outgoing {
+    outgoing(message, queue::EMAIL.to_owned(), |headers| {
+        headers.remove(header::DELIVERIES);
+        headers.set_u64(header::SUSPECT, 1);
+    })
+}
+
+/// For good: to the dead letters, with the reason.
+pub fn to_dead(message: Message, letter: &DeadLetter, now: SystemTime) -> Outgoing {
+    outgoing(message, queue::DEAD.to_owned(), |headers| {
+        headers.set_str(header::DEAD_REASON, letter.reason.slug());
+        headers.set_str(header::DEAD_DETAIL, &letter.detail);
+        headers.set_u64(header::DEAD_AT, unix(now));
+    })
+}
+
+/// From the dead letters back to the queue, as if it had never failed.
+pub fn to_redrive(message: Message, now: SystemTime) -> Outgoing {
+    outgoing(message, queue::EMAIL.to_owned(), |headers| {
+        for name in [
+            header::DEAD_REASON,
+            header::DEAD_DETAIL,
+            header::DEAD_AT,
+            header::ATTEMPT,
+            header::FIRST_FAILED_AT,
+            header::DELIVERIES,
+            header::SUSPECT,
+        ] {
+            headers.remove(name);
+        }
+        headers.set_u64(header::REDRIVEN_AT, unix(now));
+    })
+}
+
+fn outgoing(message: Message, queue: String, edit: impl FnOnce(&mut Headers)) -> Outgoing {
+    let Message { body, mut properties } = message;
+    // A bare task gets its id here: from now on every copy of it is the same task.
+    let message_id = properties.message_id.take().filter(|id| !id.is_empty());
+    let message_id = message_id.unwrap_or_else(|| TaskId::new().to_string());
+    let mut headers = properties.headers.without_broker_counts();
+    edit(&mut headers);
+    Outgoing { queue, body, properties: Properties { message_id: Some(message_id), headers, ..properties } }
+}
+
+fn unix(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

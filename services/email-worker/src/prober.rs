@@ -1,0 +1,84 @@
+//! The prober: while the circuit is open, finds out when it may close again.
+
+use std::sync::Arc;
+
+use opentelemetry::{KeyValue, global};
+use platform::health::Component;
+use tokio_util::sync::CancellationToken;
+
+use crate::circuit::{Cause, Probe, State};
+use crate::disposition::{self, Illness, Verdict};
+use crate::email::SendError;
+use crate::flight::Flights;
+
+/// Probes whatever opened the circuit, when its backoff says so, and reports the circuit's state, until the token is
+/// cancelled.
+pub(crate) async fn run(flights: Arc<Flights>, health: Component, stop: CancellationToken) {
+    observe(&flights);
+    let probing = async {
+        loop {
+            let probe = flights.circuit.next_probe().await;
+            flights.circuit.probed(ask(&flights, probe).await);
+        }
+    };
+    let reporting = async {
+        let mut state = flights.circuit.watch();
+        loop {
+            report(&health, *state.borrow_and_update());
+            if state.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = probing => {}
+        () = reporting => {}
+    }
+}
+
+async fn ask(flights: &Flights, probe: Probe) -> Result<(), Cause> {
+    match probe {
+        Probe::Greet => flights.slots.greet().await.map_err(|error| {
+            tracing::info!(%error, "the mail server is still ill");
+            Cause::MailServer(illness(&error))
+        }),
+        Probe::Ledger => flights.ledger.probe().await.map_err(|error| {
+            tracing::info!(%error, "the ledger is still down");
+            Cause::LedgerDown
+        }),
+    }
+}
+
+fn illness(error: &SendError) -> Illness {
+    match disposition::judge(error) {
+        Verdict::CircuitOpen(illness) => illness,
+        _ => Illness::Unreachable,
+    }
+}
+
+fn report(health: &Component, state: State) {
+    match state {
+        State::Closed => {
+            tracing::info!("the circuit is closed: mails are sent");
+            health.up();
+        }
+        State::Open { cause, .. } => health.down(format!("the circuit is open: {}", cause.slug())),
+        State::HalfOpen { cause, .. } => health.down(format!("the circuit is half-open after: {}", cause.slug())),
+    }
+}
+
+/// `sluice.circuit.open`: 1 with the cause while nothing is sent, else 0.
+fn observe(flights: &Arc<Flights>) {
+    let circuit = flights.circuit.clone();
+    global::meter("email-worker")
+        .u64_observable_gauge("sluice.circuit.open")
+        .with_description("1 while the circuit is not closed, with the cause; else 0.")
+        .with_callback(move |gauge| match circuit.state() {
+            State::Closed => gauge.observe(0, &[]),
+            State::Open { cause, .. } | State::HalfOpen { cause, .. } => {
+                gauge.observe(1, &[KeyValue::new("sluice.cause", cause.slug())]);
+            }
+        })
+        .build();
+}

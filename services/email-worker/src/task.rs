@@ -1,0 +1,141 @@
+//! A delivery read into a task: what came off the queue, in types.
+
+use std::time::{Duration, SystemTime};
+
+use amqp::{Delivery, Properties, Receipt};
+use contract::{Attempt, TaskId, WelcomeEmail, header};
+
+use crate::disposition::DeadReason;
+use crate::moves::DeadLetter;
+
+/// How often a task may have been delivered before it is suspected of killing its worker.
+pub const SUSPECT_AFTER: u64 = 5;
+
+/// What a task is known by in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// It carries a message id: every copy of it is the same task.
+    Keyed(TaskId),
+    /// A bare task, as the tutorial's producer publishes it. The id is that of its content, which two tasks may share.
+    Bare(TaskId),
+}
+
+impl Identity {
+    /// The ledger's key.
+    pub fn id(self) -> TaskId {
+        match self {
+            Self::Keyed(id) | Self::Bare(id) => id,
+        }
+    }
+}
+
+/// A message as it came, kept so that it can be published again unchanged.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// The body, byte for byte.
+    pub body: Vec<u8>,
+    /// The AMQP properties.
+    pub properties: Properties,
+}
+
+/// One mail to send, with its history.
+#[derive(Debug)]
+pub struct Task {
+    /// The ledger's key and where it came from.
+    pub identity: Identity,
+    /// What to send.
+    pub mail: WelcomeEmail,
+    /// Failures so far.
+    pub attempt: Attempt,
+    /// When the first attempt failed; absent before any failure.
+    pub first_failed: Option<SystemTime>,
+    /// When the task was made, where that is known.
+    pub created: Option<SystemTime>,
+    /// Deliveries before this one, of this message and of the copies it comes from.
+    pub deliveries: u64,
+    /// It is to run alone: see [`SUSPECT_AFTER`].
+    pub suspect: bool,
+    /// The broker says that it delivered this message before.
+    pub redelivered: bool,
+    /// What to publish when it has to go elsewhere.
+    pub message: Message,
+}
+
+impl Task {
+    /// Reads a delivery. `retention` is how long the ledger remembers: an older task cannot be told from a repeated one.
+    ///
+    /// # Errors
+    /// A dead letter, with the reason, when the message can never become a mail.
+    pub fn read(delivery: Delivery, now: SystemTime, retention: Duration) -> (Receipt, Result<Self, Rejected>) {
+        let Delivery { body, properties, redelivered, delivery_count, receipt } = delivery;
+        let message = Message { body, properties };
+        (receipt, Self::parse(message, redelivered, delivery_count, now, retention))
+    }
+
+    fn parse(
+        message: Message,
+        redelivered: bool,
+        delivery_count: u64,
+        now: SystemTime,
+        retention: Duration,
+    ) -> Result<Self, Rejected> {
+        let properties = &message.properties;
+        let mail = match WelcomeEmail::decode(properties.kind.as_deref(), &message.body) {
+            Ok(mail) => mail,
+            Err(malformed) => {
+                let letter = DeadLetter::new(DeadReason::Malformed(malformed), malformed);
+                return Err(Rejected { message, letter });
+            }
+        };
+        let identity = match properties.message_id.as_deref().filter(|id| !id.is_empty()) {
+            Some(id) => Identity::Keyed(TaskId::from_message_id(id)),
+            None => Identity::Bare(TaskId::from_content(&message.body)),
+        };
+        let headers = &properties.headers;
+        let created = created(properties, identity);
+        let restarted = created.max(headers.get_u64(header::REDRIVEN_AT).map(unix));
+        if restarted.and_then(|at| now.duration_since(at).ok()).is_some_and(|age| age > retention) {
+            let detail =
+                format!("the ledger remembers {}: it may have been sent before", humantime::format_duration(retention));
+            return Err(Rejected { message, letter: DeadLetter::new(DeadReason::TooOld, detail) });
+        }
+        Ok(Self {
+            identity,
+            mail,
+            attempt: Attempt::from(u32::try_from(headers.get_u64(header::ATTEMPT).unwrap_or(0)).unwrap_or(u32::MAX)),
+            first_failed: headers.get_u64(header::FIRST_FAILED_AT).map(unix),
+            created,
+            deliveries: headers.get_u64(header::DELIVERIES).unwrap_or(0).saturating_add(delivery_count),
+            suspect: headers.get_u64(header::SUSPECT).is_some(),
+            redelivered,
+            message,
+        })
+    }
+
+    /// It was delivered so often, without ever being finished, that it may be what kills the worker.
+    pub fn is_newly_suspect(&self) -> bool {
+        !self.suspect && self.deliveries >= SUSPECT_AFTER
+    }
+}
+
+/// A message that can never become a mail.
+#[derive(Debug)]
+pub struct Rejected {
+    /// As it came.
+    pub message: Message,
+    /// Why, for whoever reads the dead letters.
+    pub letter: DeadLetter,
+}
+
+/// A producer's `timestamp`, else the moment in a version 7 id. Zero is a field that nobody filled in.
+fn created(properties: &Properties, identity: Identity) -> Option<SystemTime> {
+    properties.timestamp.filter(|at| *at > 0).map(unix).or_else(|| match identity {
+        Identity::Keyed(id) => id.created_at().map(SystemTime::from),
+        Identity::Bare(_) => None,
+    })
+}
+
+fn unix(seconds: u64) -> SystemTime {
+    // A foreign clock may say anything; what lies beyond the calendar counts as now.
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or_else(SystemTime::now)
+}
