@@ -44,7 +44,8 @@ where
             // The time of day is enough for whoever sits in front of it.
             let time = now.split('T').nth(1).and_then(|time| time.get(..12)).unwrap_or(&now);
             write!(out, "{dim}{time}{plain} {level}{:>5}{plain} {dim}{}{plain} ", meta.level(), meta.target())?;
-            write!(out, "{bold}{}{plain}{}", fields.message, fields.rest)?;
+            let message = if fields.message.is_empty() { meta.name() } else { &fields.message };
+            write!(out, "{bold}{message}{plain}{}", fields.rest)?;
             if let Some((trace, span)) = ids {
                 write!(out, " {dim}trace_id={trace} span_id={span}{plain}")?;
             }
@@ -56,7 +57,8 @@ where
             value(&mut line, &now);
             pair(&mut line, "level", meta.level().as_str());
             pair(&mut line, "target", meta.target());
-            pair(&mut line, "message", &fields.message);
+            // The exporters' own events have a name only.
+            pair(&mut line, "message", if fields.message.is_empty() { meta.name() } else { &fields.message });
             if let Some((trace, span)) = ids {
                 pair(&mut line, "trace_id", &trace.to_string());
                 pair(&mut line, "span_id", &span.to_string());

@@ -145,12 +145,13 @@ fn levels_are_info_for_us_and_warn_for_libraries_unless_told_otherwise() {
 fn what_an_exporter_complains_of_is_logged_once_a_minute() {
     let lines = logged(&[], || {
         for _ in 0..5 {
-            tracing::error!(name: "BatchSpanProcessor.ExportError", target: "opentelemetry_sdk", "refused");
+            tracing::error!(name: "BatchSpanProcessor.ExportError", target: "opentelemetry_sdk", error = "refused");
         }
         tracing::error!(name: "Other", target: "opentelemetry_sdk", "other");
     })
     .lines();
     assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(lines[0]["message"], "BatchSpanProcessor.ExportError", "without a message, the name");
 }
 
 #[test]
