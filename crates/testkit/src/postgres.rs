@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
 use crate::dir::{Dir, tail};
-use crate::eventually::eventually;
+use crate::eventually::poll;
 use crate::janitor;
 use crate::port::Port;
 use crate::process::Process;
@@ -160,12 +160,12 @@ impl Postgres {
         let process = Process::spawn(&mut postgres).expect("starting postgres");
         let pid = process.pid();
         *self.process.lock().unwrap() = Some(process);
-        eventually(&format!("PostgreSQL (pid {pid}, port {port}) answers"), Duration::from_secs(60), async || {
+        let up = poll(Duration::from_secs(60), async || {
             let status = self.process.lock().unwrap().as_ref().and_then(Process::status);
             assert!(status.is_none(), "PostgreSQL ended with {status:?}\n{}", self.log());
             PgConnection::connect(&self.url()).await.ok()?.close().await.ok()
-        })
-        .await;
+        });
+        assert!(up.await.is_some(), "PostgreSQL (pid {pid}, port {port}) does not answer\n{}", self.log());
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::dir::{Dir, tail};
-use crate::eventually::eventually;
+use crate::eventually::poll;
 use crate::port::Port;
 use crate::process::Process;
 use crate::watchdog::Watchdog;
@@ -228,14 +228,13 @@ impl Rabbit {
         let process = Process::spawn(&mut command).expect("starting rabbitmq-server");
         let pid = process.pid();
         *self.process.lock().unwrap() = Some(process);
-        let what =
-            format!("RabbitMQ (pid {pid}, ports {} and {}) answers", self.amqp.number(), self.management.number());
-        eventually(&what, Duration::from_secs(120), async || {
+        let up = poll(Duration::from_secs(120), async || {
             let status = self.process.lock().unwrap().as_ref().and_then(Process::status);
             assert!(status.is_none(), "RabbitMQ ended with {status:?}\n{}", self.log());
             self.root.management().is_up().await.then_some(())?;
             self.root.try_client().await
-        })
-        .await;
+        });
+        let ports = (self.amqp.number(), self.management.number());
+        assert!(up.await.is_some(), "RabbitMQ (pid {pid}, ports {ports:?}) does not answer\n{}", self.log());
     }
 }
