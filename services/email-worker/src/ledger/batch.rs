@@ -16,10 +16,8 @@ const GOOD_BATCH: usize = 50;
 /// A window that would gather fewer than this is not worth its latency.
 const WORTH_WAITING: f64 = 4.0;
 
-/// The actor looks at its queue this often while it gathers, rather than at each arrival.
-const TICK: Duration = Duration::from_millis(2);
-
-/// Nothing for so long: whoever could send more is waiting for this batch.
+/// Nothing for so long: whoever could send more is waiting for this batch. While it gathers, the actor looks at its queue
+/// this often, rather than at each arrival.
 const LULL: Duration = Duration::from_millis(4);
 
 /// The memory of the arrival rate.
@@ -48,12 +46,13 @@ impl Pace {
     }
 }
 
-/// How long a batch may gather at this pace.
-fn window(per_second: f64, longest: Duration) -> Duration {
-    if per_second * longest.as_secs_f64() < WORTH_WAITING {
+/// How long to wait at this pace until `missing` more have come, and at most until `longest` is over; not at all, when it
+/// is not worth it.
+fn window(per_second: f64, missing: usize, longest: Duration) -> Duration {
+    if missing == 0 || per_second * longest.as_secs_f64() < WORTH_WAITING {
         return Duration::ZERO;
     }
-    Duration::from_secs_f64(GOOD_BATCH as f64 / per_second).min(longest)
+    Duration::from_secs_f64(missing as f64 / per_second).min(longest)
 }
 
 /// A queue that is read in batches.
@@ -91,12 +90,13 @@ impl<T> Gathering<T> {
                 noted = batch.len();
                 last = now;
             }
-            let good = batch.len() >= GOOD_BATCH.min(self.full);
-            let left = window(self.pace.at(now), self.longest).saturating_sub(now - opened);
-            if !open || good || left.is_zero() || now - last >= LULL {
+            let missing = GOOD_BATCH.min(self.full).saturating_sub(batch.len());
+            let wait =
+                window(self.pace.at(now), missing, self.longest).min((opened + self.longest).duration_since(now));
+            if !open || wait.is_zero() || now - last >= LULL {
                 return true;
             }
-            tokio::time::sleep(left.min(TICK)).await;
+            tokio::time::sleep(wait.min(LULL)).await;
         }
     }
 
@@ -128,15 +128,16 @@ mod tests {
 
     #[test]
     fn a_quiet_worker_does_not_wait_and_a_busy_one_waits_for_a_good_batch() {
-        for (per_second, longest, expected) in [
-            (0.0, 25 * MS, Duration::ZERO),
-            (150.0, 25 * MS, Duration::ZERO),
-            (1_000.0, 25 * MS, 25 * MS),
-            (5_000.0, 25 * MS, 10 * MS),
-            (5_000.0, 5 * MS, 5 * MS),
-            (50_000.0, 25 * MS, MS),
+        for (per_second, missing, expected) in [
+            (0.0, 49, Duration::ZERO),
+            (150.0, 49, Duration::ZERO),
+            (1_000.0, 49, 25 * MS),
+            (5_000.0, 50, 10 * MS),
+            (5_000.0, 5, MS),
+            (5_000.0, 0, Duration::ZERO),
+            (50_000.0, 50, MS),
         ] {
-            assert_eq!(window(per_second, longest), expected, "at {per_second}/s");
+            assert_eq!(window(per_second, missing, 25 * MS), expected, "{missing} more at {per_second}/s");
         }
     }
 
