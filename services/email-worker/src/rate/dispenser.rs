@@ -22,7 +22,7 @@ use crate::ledger::link::Link;
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// Before the next try, when the fleet has leased a second ahead: at random, so that each worker gets its share.
-const WHEN_FAR_AHEAD: std::ops::Range<Duration> = Duration::from_millis(20)..Duration::from_millis(80);
+const WHEN_FAR_AHEAD: std::ops::Range<Duration> = Duration::from_millis(50)..Duration::from_millis(150);
 
 /// A lease that is being asked for, with the connection it is asked on.
 type Leasing = BoxFuture<'static, (Link, Leased)>;

@@ -110,6 +110,21 @@ async fn a_worker_that_joins_and_one_that_leaves_change_nothing() {
     assert_rate(&sent, 200, &counts);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_fleet_shares_the_rate() {
+    let server = Postgres::start().await;
+    let pool = Home::within(&server, 40).await;
+    let sent = Sent::default();
+    let fleet: Vec<_> = (0..30).map(|_| Sender::start(&pool, 300, Duration::from_millis(5), &sent)).collect();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let mut counts = Vec::new();
+    for worker in fleet {
+        counts.push(worker.stop().await);
+    }
+    assert_rate(&sent, 300, &counts);
+    assert!(counts.iter().all(|counts| counts.handed_out >= 5), "a worker starves: {counts:?}");
+}
+
 #[tokio::test]
 async fn an_idle_fleet_gives_the_first_slot_at_once_and_saves_none_up() {
     let pool = Home::shared().await;
