@@ -1,8 +1,10 @@
 //! From a host name to a connection on which mails can be sent.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use lettre::transport::smtp::authentication::Mechanism;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -120,9 +122,12 @@ impl Smtp {
     where
         Wire<S>: lettre::transport::smtp::client::AsyncTokioStream + 'static,
     {
-        AsyncSmtpConnection::connect_with_transport(Box::new(wire), &self.helo)
-            .await
-            .map_err(|error| Failure::read(&error, &[]))
+        let greeted = AsyncSmtpConnection::connect_with_transport(Box::new(wire), &self.helo);
+        // The library panics when a line of the answer is blank. Nothing outlives the attempt that could be half done.
+        match AssertUnwindSafe(greeted).catch_unwind().await {
+            Ok(greeted) => greeted.map_err(|error| Failure::read(&error, &[])),
+            Err(_) => Err(Failure::Broken(Broken::Protocol("the answer to EHLO cannot be read".to_owned()))),
+        }
     }
 
     /// Done by hand: the library would take what somebody on the way slipped in behind the answer to STARTTLS for the

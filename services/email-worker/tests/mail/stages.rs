@@ -1,0 +1,143 @@
+//! Each refusal is seen at its stage, with its code.
+
+use testkit::{Mood, SmtpOptions as ServerOptions, SmtpServer, Stage};
+
+use crate::{impatient, mail, open, options, short};
+use email_worker::email::Transport;
+
+#[tokio::test]
+async fn an_accepted_mail_arrives_as_it_was_rendered() {
+    let server = SmtpServer::start(ServerOptions::default()).await;
+    let mut session = open(&server).await;
+    let mail = mail();
+    let accepted = session.send(&mail).await.unwrap();
+    assert_eq!(accepted.reply, "2.0.0 taken");
+    let taken = server.mails();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].from, "no-reply@example.com");
+    assert_eq!(taken[0].to, ["ada@example.com"]);
+    assert_eq!(taken[0].parameters, "", "nothing is asked of the server that the mail does not need");
+    assert_eq!(String::from_utf8_lossy(&taken[0].data), String::from_utf8_lossy(mail.bytes()));
+}
+
+#[tokio::test]
+async fn a_refusal_is_seen_at_its_stage_and_the_session_goes_on() {
+    let server = SmtpServer::start(ServerOptions::default()).await;
+    let mut session = open(&server).await;
+    for (stage, reply, expected) in [
+        (Stage::Mail, "451 4.3.0 later", "mail 451 4.3.0"),
+        (Stage::Mail, "550 5.7.1 not you", "mail 550 5.7.1"),
+        (Stage::Mail, "530 5.7.0 log in", "mail 530 5.7.0"),
+        (Stage::Rcpt, "450 4.2.0 greylisted", "rcpt 450 4.2.0"),
+        (Stage::Rcpt, "550 5.1.1 <ada@example.com> unknown\n5.1.1 really", "rcpt 550 5.1.1"),
+        (Stage::Rcpt, "552 mailbox full", "rcpt 552"),
+        (Stage::Data, "451 4.3.2 busy", "data 451 4.3.2"),
+        (Stage::Data, "554 5.5.1 no", "data 554 5.5.1"),
+        (Stage::Content, "452 4.3.1 disk full", "content 452 4.3.1"),
+        (Stage::Content, "554 5.7.1 spam", "content 554 5.7.1"),
+    ] {
+        server.set_mood(Mood::healthy().reply(stage, reply).times(1));
+        let error = session.send(&mail()).await.unwrap_err();
+        assert_eq!(short(&error), expected, "{reply}");
+        assert!(!error.to_string().contains("ada@"), "the address stands in: {error}");
+        assert!(session.is_usable(), "after {reply}");
+        session.send(&mail()).await.unwrap_or_else(|error| panic!("after {reply}: {error}"));
+    }
+    assert_eq!(server.counts().connections, 1, "every refusal was followed by RSET on the same connection");
+}
+
+#[tokio::test]
+async fn a_conversation_that_breaks_off_is_seen_at_its_stage_and_the_session_ends() {
+    let server = SmtpServer::start(ServerOptions::default()).await;
+    for (stage, slug) in
+        [(Stage::Mail, "mail"), (Stage::Rcpt, "rcpt"), (Stage::Data, "data"), (Stage::Content, "content")]
+    {
+        for (mood, expected) in [
+            (Mood::healthy().drop_at(stage), format!("{slug} dropped")),
+            (Mood::healthy().hang_at(stage), format!("{slug} timeout")),
+            (Mood::healthy().reply(stage, "421 4.3.2 closing"), format!("{slug} 421 4.3.2")),
+            (Mood::healthy().reply(stage, "250 what").times(1), String::new()),
+        ] {
+            server.set_mood(Mood::healthy());
+            let mut session = impatient(&server).open().await.unwrap();
+            server.set_mood(mood);
+            let outcome = session.send(&mail()).await;
+            if expected.is_empty() {
+                // 2yz is a fine answer to all but DATA.
+                assert_eq!(
+                    outcome.err().map(|error| short(&error)),
+                    (slug == "data").then(|| "data protocol".to_owned())
+                );
+                continue;
+            }
+            assert_eq!(short(&outcome.unwrap_err()), expected);
+            assert!(!session.is_usable(), "after {expected}");
+            assert!(session.send(&mail()).await.is_err(), "a session that is over sends nothing");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_fails_before_the_first_mail_fails_at_connect() {
+    let server = SmtpServer::start(ServerOptions::default()).await;
+    for (mood, expected) in [
+        (Mood::healthy().reply(Stage::Connect, "421 4.3.2 too busy"), "connect 421 4.3.2"),
+        (Mood::healthy().reply(Stage::Connect, "554 go away"), "connect 554"),
+        (Mood::healthy().drop_at(Stage::Connect), "connect dropped"),
+        (Mood::healthy().hang_at(Stage::Connect), "connect timeout"),
+        (Mood::healthy().reply(Stage::Ehlo, "500 what"), "connect 500"),
+        (Mood::healthy().drop_at(Stage::Ehlo), "connect dropped"),
+        (Mood::healthy().hang_at(Stage::Ehlo), "connect timeout"),
+    ] {
+        server.set_mood(mood);
+        let error = impatient(&server).open().await.unwrap_err();
+        assert_eq!(short(&error), expected);
+    }
+    server.stop_listening().await;
+    let error = impatient(&server).open().await.unwrap_err();
+    assert_eq!(short(&error), "connect unreachable");
+    let nowhere = email_worker::email::SmtpOptions { host: "nowhere.invalid".to_owned(), ..options(&server) };
+    let error = Transport::smtp(nowhere).unwrap().open().await.unwrap_err();
+    assert_eq!(short(&error), "connect unreachable");
+}
+
+#[tokio::test]
+async fn odd_answers_to_ehlo_are_no_reason_to_panic() {
+    let server = SmtpServer::start(ServerOptions::default()).await;
+    for (offer, expected) in [
+        ("250 ", "connect protocol"),
+        ("250 localhost\n \n", "connect protocol"),
+        ("250 localhost\n\nSIZE", "open"),
+        ("250 localhost\nAUTH\nAUTH=LOGIN\nSIZE x\nsmtputf8", "open"),
+    ] {
+        server.set_mood(Mood::healthy().reply(Stage::Ehlo, offer));
+        let opened = impatient(&server).open().await;
+        assert_eq!(opened.map_or_else(|error| short(&error), |_| "open".to_owned()), expected, "{offer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_utf8_keeps_its_code() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut heard = [0; 512];
+        for answer in
+            [&b"220 hi\r\n"[..], b"250 hi\r\n", b"250 ok\r\n", b"550 5.1.1 Empf\xe4nger unbekannt\r\n", b"250\r\n"]
+        {
+            tcp.write_all(answer).await.unwrap();
+            if tcp.read(&mut heard).await.unwrap() == 0 {
+                break;
+            }
+        }
+    });
+    let smtp = SmtpServer::start(ServerOptions::default()).await;
+    let transport = Transport::smtp(email_worker::email::SmtpOptions { port, ..options(&smtp) }).unwrap();
+    let mut session = transport.open().await.unwrap();
+    let error = session.send(&mail()).await.unwrap_err();
+    assert_eq!(short(&error), "rcpt 550 5.1.1");
+    session.quit().await;
+    server.await.unwrap();
+}
