@@ -3,6 +3,7 @@
 //! - [`database`] and [`vhost`] hand out a database and a vhost of their own in servers that the tests of one process
 //!   (or of one `with-servers` run) share; [`Postgres`] and [`Rabbit`] start a server of one's own, to be killed, paused, restarted.
 //! - [`SmtpServer`] is a mail server with moods: any answer at any stage, drops, hangs, delays, greylisting, TLS, login.
+//! - [`OtlpReceiver`] reads traces, metrics and logs; [`TcpProxy`] cuts and slows networks; [`Service`] runs our own services as processes.
 //! - [`eventually`] waits for an outcome instead of sleeping.
 //!
 //! Everything listens on 127.0.0.1, on ports below the ephemeral range (a client that dials a dead server from that range can
@@ -18,10 +19,13 @@ mod background;
 mod dir;
 mod eventually;
 mod janitor;
+mod otlp;
 mod port;
 mod postgres;
 mod process;
+mod proxy;
 mod rabbit;
+mod service;
 mod smtp;
 mod watchdog;
 
@@ -29,8 +33,11 @@ mod watchdog;
 pub use lapin;
 
 pub use eventually::eventually;
+pub use otlp::{Attributes, Kind, Link, LogRecord, Metric, OtlpReceiver, Point, Span};
 pub use port::Port;
 pub use postgres::{Database, Postgres, database};
+pub use proxy::TcpProxy;
 pub use rabbit::{Client, Management, QueueInfo, Rabbit, Taken, Vhost, vhost};
+pub use service::Service;
 pub use smtp::{Command, Counts, Mail, Mood, SmtpOptions, SmtpServer, Stage, Tls};
-pub use watchdog::stop_everything;
+pub use watchdog::{mark, stop_everything};

@@ -104,3 +104,8 @@ pub fn stop_everything() {
         let _ = shell.wait();
     }
 }
+
+/// Has a command, and all that it starts, end with this process at the latest.
+pub fn mark(command: &mut Command) {
+    Watchdog::mark(command);
+}
