@@ -28,10 +28,10 @@ lint: ## Checks format, clippy without warnings, shell scripts
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@scripts/lint-shell
 
-# The services are built first: tests start them as processes.
+# The services are built first: tests start them as processes. One PostgreSQL and one RabbitMQ serve all test programs.
 unit: ## Runs unit, integration and doc tests (PostgreSQL and RabbitMQ are started privately)
 	cargo build --locked --workspace --bins
-	cargo test --locked --workspace
+	"$(TARGET)/debug/with-servers" cargo test --locked --workspace
 
 deny: ## Checks licences, sources and advisories of dependencies
 	@scripts/deny
