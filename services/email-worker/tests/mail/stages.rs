@@ -22,7 +22,12 @@ async fn an_accepted_mail_arrives_as_it_was_rendered() {
 
 #[tokio::test]
 async fn a_refusal_is_seen_at_its_stage_and_the_session_goes_on() {
-    let server = SmtpServer::start(ServerOptions::default()).await;
+    for pipelining in [true, false] {
+        refusals(SmtpServer::start(ServerOptions { pipelining, ..ServerOptions::default() }).await).await;
+    }
+}
+
+async fn refusals(server: SmtpServer) {
     let mut session = open(&server).await;
     for (stage, reply, expected) in [
         (Stage::Mail, "451 4.3.0 later", "mail 451 4.3.0"),
@@ -48,7 +53,12 @@ async fn a_refusal_is_seen_at_its_stage_and_the_session_goes_on() {
 
 #[tokio::test]
 async fn a_conversation_that_breaks_off_is_seen_at_its_stage_and_the_session_ends() {
-    let server = SmtpServer::start(ServerOptions::default()).await;
+    for pipelining in [true, false] {
+        breaks(SmtpServer::start(ServerOptions { pipelining, ..ServerOptions::default() }).await).await;
+    }
+}
+
+async fn breaks(server: SmtpServer) {
     for (stage, slug) in
         [(Stage::Mail, "mail"), (Stage::Rcpt, "rcpt"), (Stage::Data, "data"), (Stage::Content, "content")]
     {
@@ -106,7 +116,7 @@ async fn odd_answers_to_ehlo_are_no_reason_to_panic() {
     let server = SmtpServer::start(ServerOptions::default()).await;
     for (offer, expected) in [
         ("250 ", "connect protocol"),
-        ("250 localhost\n \n", "connect protocol"),
+        ("250 localhost\n \n", "open"),
         ("250 localhost\n\nSIZE", "open"),
         ("250 localhost\nAUTH\nAUTH=LOGIN\nSIZE x\nsmtputf8", "open"),
     ] {
@@ -116,28 +126,89 @@ async fn odd_answers_to_ehlo_are_no_reason_to_panic() {
     }
 }
 
-#[tokio::test]
-async fn an_answer_that_is_not_utf8_keeps_its_code() {
+const HELLO: &[u8] = b"250-hi\r\n250 pipelining\r\n";
+const HANG_UP: &[u8] = b"";
+
+/// A server that says these things, and hears something after each but the one before it hangs up.
+async fn scripted(answers: &'static [&'static [u8]]) -> (u16, tokio::task::JoinHandle<Vec<u8>>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = tokio::spawn(async move {
         let (mut tcp, _) = listener.accept().await.unwrap();
-        let mut heard = [0; 512];
-        for answer in
-            [&b"220 hi\r\n"[..], b"250 hi\r\n", b"250 ok\r\n", b"550 5.1.1 Empf\xe4nger unbekannt\r\n", b"250\r\n"]
-        {
+        let mut heard = Vec::new();
+        for (n, answer) in answers.iter().enumerate() {
             tcp.write_all(answer).await.unwrap();
-            if tcp.read(&mut heard).await.unwrap() == 0 {
+            if answers.get(n + 1) == Some(&HANG_UP) {
+                break;
+            }
+            if tcp.read_buf(&mut heard).await.unwrap() == 0 {
                 break;
             }
         }
+        heard
     });
-    let smtp = SmtpServer::start(ServerOptions::default()).await;
-    let transport = Transport::smtp(email_worker::email::SmtpOptions { port, ..options(&smtp) }).unwrap();
-    let mut session = transport.open().await.unwrap();
+    (port, server)
+}
+
+async fn send_scripted(answers: &'static [&'static [u8]]) -> (String, bool, String) {
+    let (port, server) = scripted(answers).await;
+    let options = email_worker::email::SmtpOptions {
+        host: "127.0.0.1".to_owned(),
+        port,
+        tls: email_worker::email::Tls::None,
+        login: None,
+        helo: "localhost".to_owned(),
+        connect_timeout: crate::LIMIT * 5,
+        send_timeout: crate::LIMIT * 5,
+    };
+    let mut session = Transport::smtp(options).unwrap().open().await.unwrap();
     let error = session.send(&mail()).await.unwrap_err();
-    assert_eq!(short(&error), "rcpt 550 5.1.1");
-    session.quit().await;
-    server.await.unwrap();
+    let usable = session.is_usable();
+    drop(session);
+    (short(&error), usable, String::from_utf8(server.await.unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_utf8_keeps_its_code() {
+    let answers: &[&[u8]] = &[
+        b"220 hi\r\n",
+        b"250 hi\r\n",
+        b"250 hi\r\n",
+        b"250 ok\r\n",
+        b"550 5.1.1 Empf\xe4nger unbekannt\r\n",
+        b"250\r\n",
+    ];
+    let (error, usable, _) = send_scripted(answers).await;
+    assert_eq!((error.as_str(), usable), ("rcpt 550 5.1.1", true));
+}
+
+#[tokio::test]
+async fn an_answer_without_a_text_is_an_answer() {
+    let server = SmtpServer::start(ServerOptions::default()).await;
+    server.set_mood(Mood::healthy().reply(Stage::Mail, "250").reply(Stage::Rcpt, "250").reply(Stage::Content, "250"));
+    let mut session = open(&server).await;
+    session.send(&mail()).await.unwrap();
+    let (error, usable, _) = send_scripted(&[b"220\r\n", b"250 hi\n", b"250 hi\n", b"550\r\n", b"250\r\n"]).await;
+    assert_eq!((error.as_str(), usable), ("mail 550", true));
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_a_mail_to_nobody_is_given_none_of_ours() {
+    let answers: &[&[u8]] =
+        &[b"220 hi\r\n", HELLO, HELLO, b"250 ok\r\n550 5.1.1 no\r\n354 go on\r\n", b"554 nobody\r\n", b"250 ok\r\n"];
+    let (error, usable, heard) = send_scripted(answers).await;
+    assert_eq!((error.as_str(), usable), ("rcpt 550 5.1.1", true));
+    assert!(heard.ends_with("DATA\r\n.\r\nRSET\r\n"), "{heard}");
+
+    let answers: &[&[u8]] = &[b"220 hi\r\n", HELLO, HELLO, b"451 later\r\n250 ok\r\n354 go on\r\n", b"250 ok\r\n"];
+    let (error, usable, heard) = send_scripted(answers).await;
+    assert_eq!((error.as_str(), usable), ("mail protocol", false));
+    assert!(heard.ends_with("DATA\r\n"), "{heard}");
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_and_hangs_up_has_refused() {
+    let (error, usable, _) = send_scripted(&[b"220 hi\r\n", HELLO, HELLO, b"550 5.7.1 no\r\n", HANG_UP]).await;
+    assert_eq!((error.as_str(), usable), ("mail 550 5.7.1", false));
 }

@@ -1,4 +1,4 @@
-//! SMTP, one command at a time, so that it is known what the server refused.
+//! SMTP, command by command, so that it is known what the server refused.
 //!
 //! The library's own `send` hides the stage and hangs with a server that hangs; its pool takes the answer to one mail for
 //! the answer to the next after a timeout. Here one sending slot owns one connection, and a connection that left any
@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 pub use greet::TlsError;
 
-use self::talk::{Conversation, Failure};
+use self::talk::{Conversation, Failure, Offers};
 use super::super::outcome::{Accepted, Broken, SendError, Stage, Unsendable};
 use super::super::render::Rendered;
 
@@ -109,8 +109,9 @@ impl Smtp {
             Err(_) => Err(Failure::Broken(Broken::Timeout(limit))),
         };
         match opened {
-            Ok(connection) => Ok(SmtpSession {
+            Ok((connection, offers)) => Ok(SmtpSession {
                 connection: Some(connection),
+                offers,
                 fresh: true,
                 idle_since: Instant::now(),
                 send_timeout: self.options.send_timeout,
@@ -123,6 +124,7 @@ impl Smtp {
 /// One connection. It is in here only while nothing is asked of it, so that dropping a future half way drops it too.
 pub(super) struct SmtpSession {
     connection: Option<AsyncSmtpConnection>,
+    offers: Offers,
     fresh: bool,
     idle_since: Instant,
     send_timeout: Duration,
@@ -155,7 +157,7 @@ impl SmtpSession {
         self.fresh = false;
         let deadline = Instant::now() + self.send_timeout;
         let mut stage = Stage::Mail;
-        let outcome = match timeout_at(deadline, conversation.hold(&mut connection, &mut stage)).await {
+        let outcome = match timeout_at(deadline, conversation.hold(&mut connection, self.offers, &mut stage)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Failure::Broken(Broken::Timeout(self.send_timeout))),
         };

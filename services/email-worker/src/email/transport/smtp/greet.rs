@@ -1,10 +1,8 @@
 //! From a host name to a connection on which mails can be sent.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use lettre::transport::smtp::authentication::Mechanism;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,7 +15,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::super::super::outcome::{Broken, Reply};
-use super::talk::Failure;
+use super::talk::{Failure, Offers};
 use super::wire::Wire;
 use super::{Smtp, Tls};
 
@@ -72,7 +70,7 @@ impl TlsClient {
 
 impl Smtp {
     /// TCP, greeting, EHLO, TLS, AUTH.
-    pub(super) async fn greet(&self) -> Result<AsyncSmtpConnection, Failure> {
+    pub(super) async fn greet(&self) -> Result<(AsyncSmtpConnection, Offers), Failure> {
         let mut tcp = self.connect().await?;
         let peer = tcp.peer_addr().map_err(|_| Failure::Broken(Broken::Dropped))?;
         let mut connection = match (self.options.tls, &self.tls) {
@@ -92,7 +90,8 @@ impl Smtp {
             }
             connection.auth(&mechanisms, credentials).await.map_err(|error| Failure::read(&error, &[]))?;
         }
-        Ok(connection)
+        let offers = Offers::ask(&mut connection, &self.helo).await?;
+        Ok((connection, offers))
     }
 
     /// Every address of the host is tried, and one that does not answer leaves time for the next.
@@ -122,12 +121,9 @@ impl Smtp {
     where
         Wire<S>: lettre::transport::smtp::client::AsyncTokioStream + 'static,
     {
-        let greeted = AsyncSmtpConnection::connect_with_transport(Box::new(wire), &self.helo);
-        // The library panics when a line of the answer is blank. Nothing outlives the attempt that could be half done.
-        match AssertUnwindSafe(greeted).catch_unwind().await {
-            Ok(greeted) => greeted.map_err(|error| Failure::read(&error, &[])),
-            Err(_) => Err(Failure::Broken(Broken::Protocol("the answer to EHLO cannot be read".to_owned()))),
-        }
+        AsyncSmtpConnection::connect_with_transport(Box::new(wire), &self.helo)
+            .await
+            .map_err(|error| Failure::read(&error, &[]))
     }
 
     /// Done by hand: the library would take what somebody on the way slipped in behind the answer to STARTTLS for the

@@ -5,7 +5,8 @@ use std::io;
 
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
-use lettre::transport::smtp::extension::{Extension, ServerInfo};
+use lettre::transport::smtp::commands::Ehlo;
+use lettre::transport::smtp::extension::{ClientId, Extension, ServerInfo};
 use lettre::transport::smtp::response::Response;
 
 use super::super::super::address::Envelope;
@@ -57,6 +58,22 @@ fn find_io(error: &Error) -> Option<&io::Error> {
     None
 }
 
+/// What the server said it can do, where the library does not keep it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offers {
+    /// Several commands may be sent without waiting for each answer (RFC 2920).
+    pub(super) pipelining: bool,
+}
+
+impl Offers {
+    /// Asks once more what the library has asked already and kept the half of.
+    pub(super) async fn ask(connection: &mut AsyncSmtpConnection, helo: &ClientId) -> Result<Self, Failure> {
+        let offers = connection.command(Ehlo::new(helo.clone())).await.map_err(|error| Failure::read(&error, &[]))?;
+        let pipelining = offers.message().skip(1).any(|line| line.trim().eq_ignore_ascii_case("PIPELINING"));
+        Ok(Self { pipelining })
+    }
+}
+
 /// One mail, about to be spoken of with a server that can take it.
 pub(super) struct Conversation<'a> {
     mail: &'a Rendered,
@@ -82,23 +99,79 @@ impl<'a> Conversation<'a> {
     pub(super) async fn hold(
         self,
         connection: &mut AsyncSmtpConnection,
+        offers: Offers,
         stage: &mut Stage,
     ) -> Result<Accepted, Failure> {
-        let private = [self.envelope.recipient_local(), self.envelope.recipient()];
-        let read = |error: Error| Failure::read(&error, &private);
-
-        *stage = Stage::Mail;
-        let mail = format!("MAIL FROM:<{}>{}\r\n", self.envelope.sender(), self.parameters);
-        expect(2, &connection.command(mail).await.map_err(read)?)?;
-        *stage = Stage::Rcpt;
-        let rcpt = format!("RCPT TO:<{}>\r\n", self.envelope.recipient());
-        expect(2, &connection.command(rcpt).await.map_err(read)?)?;
-        *stage = Stage::Data;
-        expect(3, &connection.command("DATA\r\n").await.map_err(read)?)?;
+        if offers.pipelining {
+            self.introduce_at_once(connection, stage).await?;
+        } else {
+            self.introduce(connection, stage).await?;
+        }
         *stage = Stage::Content;
-        let reply = connection.command(self.mail.on_the_wire()).await.map_err(read)?;
+        let reply = connection.command(self.mail.on_the_wire()).await.map_err(|error| self.read(&error))?;
         expect(2, &reply)?;
-        Ok(Accepted { reply: redact(reply.first_line().unwrap_or_default(), &private, 200) })
+        Ok(Accepted { reply: redact(reply.first_line().unwrap_or_default(), &self.private(), 200) })
+    }
+
+    /// `MAIL`, `RCPT`, `DATA`, one after the other.
+    async fn introduce(&self, connection: &mut AsyncSmtpConnection, stage: &mut Stage) -> Result<(), Failure> {
+        for (at, class, line) in self.lines() {
+            *stage = at;
+            expect(class, &connection.command(line).await.map_err(|error| self.read(&error))?)?;
+        }
+        Ok(())
+    }
+
+    /// The same in one breath: two waits a mail instead of four. All answers are read whatever the first ones are, or
+    /// the next mail would get them.
+    async fn introduce_at_once(&self, connection: &mut AsyncSmtpConnection, stage: &mut Stage) -> Result<(), Failure> {
+        let lines = self.lines();
+        let all: String = lines.iter().map(|(_, _, line)| line.as_str()).collect();
+        let mut refusal: Option<Reply> = None;
+        for (at, class, _) in lines {
+            if refusal.is_none() {
+                *stage = at;
+            }
+            let answer = match at {
+                Stage::Mail => connection.command(&all).await,
+                _ => connection.read_response().await,
+            };
+            match (answer.map_err(|error| self.read(&error)), &refusal) {
+                (Ok(reply), None) => expect(class, &reply)?,
+                // It waits for a mail to nobody, and is given one (RFC 2920, section 3.1).
+                (Ok(_), Some(_)) if at == Stage::Data && *stage == Stage::Rcpt => {
+                    let _ = connection.command(".\r\n").await;
+                }
+                (Ok(_), Some(_)) if at == Stage::Data => {
+                    return Err(Failure::Broken(Broken::Protocol("takes the content of a mail it refused".to_owned())));
+                }
+                (Ok(_), Some(_)) | (Err(Failure::Refused(_)), Some(_)) => {}
+                // It hangs up after this, and answers nothing more.
+                (Err(Failure::Refused(reply)), None) if reply.code == 421 => return Err(Failure::Refused(reply)),
+                (Err(Failure::Refused(reply)), None) => refusal = Some(reply),
+                // What it said counts, though RSET will find nobody there.
+                (Err(Failure::Broken(_)), Some(_)) => break,
+                (Err(broken), None) => return Err(broken),
+            }
+        }
+        refusal.map_or(Ok(()), |reply| Err(Failure::Refused(reply)))
+    }
+
+    fn lines(&self) -> [(Stage, u16, String); 3] {
+        let (sender, recipient) = (self.envelope.sender(), self.envelope.recipient());
+        [
+            (Stage::Mail, 2, format!("MAIL FROM:<{sender}>{}\r\n", self.parameters)),
+            (Stage::Rcpt, 2, format!("RCPT TO:<{recipient}>\r\n")),
+            (Stage::Data, 3, "DATA\r\n".to_owned()),
+        ]
+    }
+
+    fn private(&self) -> [&'a str; 2] {
+        [self.envelope.recipient_local(), self.envelope.recipient()]
+    }
+
+    fn read(&self, error: &Error) -> Failure {
+        Failure::read(error, &self.private())
     }
 }
 
