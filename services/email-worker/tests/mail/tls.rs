@@ -103,7 +103,7 @@ mod trusting {
         let open = async |tls| {
             let transport = transport(&server, |options| {
                 options.tls = tls;
-                options.connect_timeout = LIMIT * 3;
+                options.connect_timeout = LIMIT * 5;
             });
             transport.open().await.map_or_else(|error| short(&error), |_| "open".to_owned())
         };
