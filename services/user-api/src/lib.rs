@@ -1,1 +1,17 @@
-//! user-api
+//! Takes registrations over HTTP: one statement commits user and mail task, the relay brings the task to the queue.
+
+pub mod app;
+pub mod config;
+pub mod db;
+pub mod domain;
+pub mod error;
+pub mod hashing;
+pub mod middleware;
+pub mod openapi;
+pub mod registration;
+pub mod router;
+pub mod routes;
+pub mod server;
+pub mod telemetry;
+
+mod purge;

@@ -1,2 +1,52 @@
-//! user-api
-fn main() {}
+//! user-api: takes registrations over HTTP and relays their mail tasks to the queue.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use platform::config::parse;
+use platform::exit::{Exit, report};
+use platform::{shutdown, telemetry};
+use user_api::app::App;
+use user_api::config::{Command, Config, MigrateConfig, ServeConfig};
+use user_api::{db, openapi};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match parse::<Config>().command {
+        Command::Serve(config) => Box::pin(serve(*config)).await,
+        Command::Migrate(config) => Box::pin(migrate(*config)).await,
+        Command::Openapi => print_openapi(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{}", report(&error));
+            Exit::Unavailable.into()
+        }
+    }
+}
+
+async fn serve(config: ServeConfig) -> anyhow::Result<()> {
+    let telemetry = telemetry::init("user-api", &config.common.log)?;
+    let token = shutdown::on_signals();
+    let done = match App::build(config).await {
+        Ok(app) => app.run(token).await,
+        Err(error) => Err(error),
+    };
+    telemetry.shutdown().await;
+    done
+}
+
+async fn migrate(config: MigrateConfig) -> anyhow::Result<()> {
+    let telemetry = telemetry::init("user-api", &config.log)?;
+    let pool = platform::postgres::pool(&config.database.database_url, 1, "user-api migrate")?;
+    let done = platform::postgres::migrate(&pool, &db::MIGRATOR).await;
+    telemetry.shutdown().await;
+    done
+}
+
+fn print_openapi() -> anyhow::Result<()> {
+    let document = openapi::generate().context("writing the OpenAPI document")?;
+    std::io::stdout().write_all(document.as_bytes()).context("printing the OpenAPI document")
+}

@@ -1,0 +1,161 @@
+//! Configuration: the environment, and nothing else.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use amqp::BrokerUrl;
+use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
+use platform::config::{BrokerArgs, CommonArgs, DatabaseArgs, duration};
+use platform::telemetry::LogArgs;
+
+/// Takes registrations over HTTP and relays their mail tasks to the queue.
+#[derive(Debug, Parser)]
+#[command(name = "user-api", version)]
+pub struct Config {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serves the API (default)
+    Serve(Box<ServeConfig>),
+    /// Brings the database up to date, and ends
+    Migrate(Box<MigrateConfig>),
+    /// Prints the OpenAPI document, and ends
+    Openapi,
+}
+
+/// What `serve` needs.
+#[derive(Debug, Clone, Args)]
+pub struct ServeConfig {
+    /// The HTTP server.
+    #[command(flatten)]
+    pub http: HttpArgs,
+    /// How passwords are hashed.
+    #[command(flatten)]
+    pub hash: HashArgs,
+    /// How tasks get into the queue.
+    #[command(flatten)]
+    pub relay: RelayArgs,
+    /// The broker.
+    #[command(flatten)]
+    pub broker: BrokerArgs<BrokerUrl>,
+    /// What both services have.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// What `migrate` needs.
+#[derive(Debug, Clone, Args)]
+pub struct MigrateConfig {
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// Logging and telemetry.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// The HTTP server.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "HTTP")]
+pub struct HttpArgs {
+    /// Where the API is served, address and port
+    #[arg(long, env = "HTTP_ADDR", default_value = "0.0.0.0:8080")]
+    pub http_addr: SocketAddr,
+    /// How long a client may take to send a request, and the service to answer it
+    #[arg(long, env = "REQUEST_TIMEOUT", default_value = "15s", value_parser = duration)]
+    pub request_timeout: Duration,
+    /// Registrations that one client (IPv4 address or IPv6 /64) may try per window; 0 = any number
+    #[arg(long, env = "RATE_LIMIT", default_value_t = 60)]
+    pub rate_limit: u32,
+    /// The window of RATE_LIMIT
+    #[arg(long, env = "RATE_LIMIT_WINDOW", default_value = "1m", value_parser = duration)]
+    pub rate_limit_window: Duration,
+    /// Proxies whose X-Forwarded-For or Forwarded header is believed: networks such as 10.0.0.0/8, separated by commas
+    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// How passwords are hashed.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Hashing")]
+pub struct HashArgs {
+    /// Passwords hashed at once, 19 MiB each [default: the number of cores]
+    #[arg(long, env = "HASH_CONCURRENCY", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub hash_concurrency: Option<u16>,
+    /// How long a password may wait for its turn; whoever would wait longer gets a 503 at once
+    #[arg(long, env = "HASH_MAX_WAIT", default_value = "2s", value_parser = duration)]
+    pub hash_max_wait: Duration,
+}
+
+impl HashArgs {
+    /// How many at once.
+    pub fn concurrency(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.hash_concurrency.map_or_else(cores, usize::from)
+    }
+}
+
+/// How tasks get from the outbox into the queue.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Relay")]
+pub struct RelayArgs {
+    /// Tasks published in one go, 1 to 5000
+    #[arg(long, env = "RELAY_BATCH", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=5000))]
+    pub relay_batch: u16,
+    /// How often the outbox is looked at for what another replica left behind
+    #[arg(long, env = "RELAY_POLL_INTERVAL", default_value = "1s", value_parser = duration)]
+    pub relay_poll_interval: Duration,
+    /// How long the broker may take to confirm a batch
+    #[arg(long, env = "CONFIRM_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub confirm_timeout: Duration,
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let alone = || text.parse().map(|ip: std::net::IpAddr| IpNet::from(ip));
+    text.parse().or_else(|_| alone()).map_err(|_| "not a network such as 10.0.0.0/8 or fd00::/8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn serve(vars: &[(&str, &str)]) -> Result<ServeConfig, platform::config::Refused> {
+        let needed = [("DATABASE_URL", "postgres://u:p@localhost/d"), ("AMQP_URL", "amqp://u:p@localhost/%2f")];
+        let vars: Vec<_> = needed.iter().chain(vars).copied().collect();
+        let var =
+            |name: &str| vars.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+        platform::config::try_parse::<Config>(["user-api"], var).map(|config| match config.command {
+            Command::Serve(serve) => *serve,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn serving_is_the_default_and_needs_two_variables() {
+        let config = serve(&[]).unwrap();
+        assert_eq!(config.http.http_addr.port(), 8080);
+        assert!(config.http.trusted_proxies.is_empty());
+        assert!(config.hash.concurrency() >= 1);
+    }
+
+    #[test]
+    fn networks_are_read_and_nonsense_is_named() {
+        let config = serve(&[("TRUSTED_PROXIES", "10.0.0.0/8, fd00::/8,192.0.2.1")]).unwrap();
+        assert_eq!(config.http.trusted_proxies.len(), 3);
+        for (name, value) in [("TRUSTED_PROXIES", "10.0.0.0/99"), ("HASH_CONCURRENCY", "0"), ("RATE_LIMIT", "-1")] {
+            let refused = format!("{:?}", serve(&[(name, value)]).unwrap_err());
+            assert!(refused.contains(name), "{name}={value}: {refused}");
+        }
+    }
+}

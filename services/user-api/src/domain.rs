@@ -1,0 +1,31 @@
+//! What a registration is, parsed: a value of these types is valid, and there is no other way to make one.
+
+mod email;
+mod idempotency_key;
+mod locale;
+mod password;
+mod username;
+
+pub use email::Email;
+pub use idempotency_key::IdempotencyKey;
+pub use locale::LocaleTag;
+pub use password::Password;
+pub use username::Username;
+
+/// Why a text was refused: a sentence for the client. It never repeats the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub &'static str);
+
+/// A registration that can be carried out.
+#[derive(Debug)]
+pub struct Registration {
+    /// The name they chose.
+    pub username: Username,
+    /// Where the welcome mail goes.
+    pub email: Email,
+    /// What they will log in with.
+    pub password: Password,
+    /// The language that they want to be written to in.
+    pub locale: Option<LocaleTag>,
+}

@@ -1,0 +1,163 @@
+//! Argon2id at OWASP's parameters, off the async threads, no more at once than there are cores to do it.
+//!
+//! What it costs is the capacity of the service: 15 ms and 19 MiB a registration. So it is here that requests wait, and
+//! here that the service says no, before it has done anything for them.
+
+mod admission;
+mod argon;
+mod memory;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub use admission::Overloaded;
+
+use crate::domain::Password;
+use crate::telemetry::Metrics;
+use admission::Admission;
+use memory::Memory;
+
+/// Memory is given back after so long without a hash.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// Hashes and verifies. Clones share the queue.
+#[derive(Debug, Clone)]
+pub struct Hasher {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    admission: Arc<Admission>,
+    slots: Arc<Semaphore>,
+    memory: Arc<Memory>,
+    max_wait: Duration,
+    metrics: Metrics,
+}
+
+/// Why there is no hash.
+#[derive(Debug, thiserror::Error)]
+pub enum HashError {
+    /// Too many wait already.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// A fault of our own: it cannot come from the input.
+    #[error("hashing a password: {0}")]
+    Failed(String),
+}
+
+impl Hasher {
+    /// At most `concurrency` hashes at once, and nobody waits longer than `max_wait` for a turn.
+    pub fn new(concurrency: usize, max_wait: Duration, metrics: Metrics) -> Self {
+        let shared = Shared {
+            admission: Arc::new(Admission::new(concurrency, max_wait)),
+            slots: Arc::new(Semaphore::new(concurrency)),
+            memory: Arc::new(Memory::new(argon::BLOCKS, IDLE)),
+            max_wait,
+            metrics,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Whether a hash asked for now would wait too long. Promises nothing; for saying no before a body is read.
+    ///
+    /// # Errors
+    /// [`Overloaded`]: it would.
+    pub fn look(&self) -> Result<(), Overloaded> {
+        self.shared.admission.look()
+    }
+
+    /// The hash of a password, as a PHC string.
+    ///
+    /// # Errors
+    /// [`HashError`]
+    pub async fn hash(&self, password: Password) -> Result<String, HashError> {
+        self.run(move |memory| argon::hash(&password, memory)).await
+    }
+
+    /// Whether `phc` is a hash of this password.
+    ///
+    /// # Errors
+    /// [`HashError`]
+    pub async fn verify(&self, password: Password, phc: String) -> Result<bool, HashError> {
+        self.run(move |memory| argon::verify(&password, &phc, memory)).await
+    }
+
+    /// Gives memory back when nobody has hashed for some seconds, until the token is cancelled.
+    pub async fn give_memory_back(&self, token: CancellationToken) {
+        self.shared.memory.give_back(token).await;
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut [argon2::Block]) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, HashError> {
+        let shared = &self.shared;
+        let place = shared.admission.enter()?;
+        let asked = Instant::now();
+        let slot = tokio::time::timeout(shared.max_wait, Arc::clone(&shared.slots).acquire_owned()).await;
+        shared.metrics.hashing_wait(asked.elapsed());
+        let Ok(slot) = slot else { return Err(place.overloaded().into()) };
+        let slot = slot.map_err(|_| HashError::Failed("the queue is closed".to_owned()))?;
+        let memory = Arc::clone(&shared.memory);
+        // A caller that goes away does not stop the work: place and slot stay taken until it is done.
+        let hashing = tokio::task::spawn_blocking(move || {
+            let started = Instant::now();
+            let mut blocks = memory.take();
+            let done = work(&mut blocks);
+            memory.put(blocks);
+            place.took(started.elapsed());
+            drop((place, slot));
+            done
+        });
+        hashing.await.map_err(|error| HashError::Failed(error.to_string()))?.map_err(HashError::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn password(text: &str) -> Password {
+        Password::parse(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_hash_verifies_its_password_and_no_other() {
+        let hasher = Hasher::new(1, Duration::from_secs(5), Metrics::new());
+        let phc = hasher.hash(password("korrekt-pferd")).await.unwrap();
+        assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
+        assert!(hasher.verify(password("korrekt-pferd"), phc.clone()).await.unwrap());
+        assert!(!hasher.verify(password("korrekt-pferd "), phc.clone()).await.unwrap());
+        let again = hasher.hash(password("korrekt-pferd")).await.unwrap();
+        assert_ne!(phc, again, "the salt is the same");
+        assert!(matches!(
+            hasher.verify(password("korrekt-pferd"), "no hash".to_owned()).await,
+            Err(HashError::Failed(_))
+        ));
+    }
+
+    #[tokio::test]
+    async fn whoever_would_wait_too_long_is_refused_at_once() {
+        let hasher = Hasher::new(1, Duration::ZERO, Metrics::new());
+        let first = tokio::spawn({
+            let hasher = hasher.clone();
+            async move { hasher.hash(password("korrekt-pferd")).await }
+        });
+        while hasher.look().is_ok() {
+            assert!(!first.is_finished(), "the first hash never kept anybody waiting");
+            tokio::task::yield_now().await;
+        }
+        let Err(HashError::Overloaded(overloaded)) = hasher.hash(password("korrekt-pferd")).await else {
+            panic!("the second hash was taken although it had to wait");
+        };
+        assert!(overloaded.retry_after >= Duration::from_secs(1), "{overloaded:?}");
+        assert!(first.await.unwrap().is_ok());
+        assert!(hasher.look().is_ok(), "still refused although nobody is there any more");
+    }
+}

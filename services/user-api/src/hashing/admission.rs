@@ -1,0 +1,135 @@
+//! Who may join the queue.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Assumed until the first hash has been measured.
+const FIRST_GUESS: Duration = Duration::from_millis(20);
+
+/// The wait for a hash would pass its bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many passwords wait to be hashed")]
+pub struct Overloaded {
+    /// When it may be worth trying again: whole seconds, at least one.
+    pub retry_after: Duration,
+}
+
+/// Counts who waits and who is being served, and knows how long a hash takes.
+#[derive(Debug)]
+pub(super) struct Admission {
+    slots: usize,
+    max_wait: Duration,
+    inside: AtomicUsize,
+    /// Mean duration of a hash in nanoseconds, the last ones counting most.
+    mean: AtomicU64,
+}
+
+/// How long the next to come waits for one of `slots`, when `inside` are there already.
+fn predicted_wait(inside: usize, slots: usize, mean: Duration) -> Duration {
+    // A slot becomes free every mean / slots.
+    let to_end_before = u32::try_from((inside + 1).saturating_sub(slots)).unwrap_or(u32::MAX);
+    mean.saturating_mul(to_end_before) / u32::try_from(slots.max(1)).unwrap_or(u32::MAX)
+}
+
+impl Admission {
+    pub(super) fn new(slots: usize, max_wait: Duration) -> Self {
+        let mean = AtomicU64::new(nanos(FIRST_GUESS));
+        Self { slots, max_wait, inside: AtomicUsize::new(0), mean }
+    }
+
+    pub(super) fn look(&self) -> Result<(), Overloaded> {
+        self.decide(self.inside.load(Relaxed))
+    }
+
+    pub(super) fn enter(self: &Arc<Self>) -> Result<Place, Overloaded> {
+        let entered = self.inside.try_update(Relaxed, Relaxed, |inside| self.decide(inside).ok().map(|()| inside + 1));
+        match entered {
+            Ok(_) => Ok(Place { admission: Arc::clone(self) }),
+            Err(inside) => Err(self.overloaded(inside)),
+        }
+    }
+
+    fn decide(&self, inside: usize) -> Result<(), Overloaded> {
+        if self.wait(inside) > self.max_wait { Err(self.overloaded(inside)) } else { Ok(()) }
+    }
+
+    fn wait(&self, inside: usize) -> Duration {
+        predicted_wait(inside, self.slots, Duration::from_nanos(self.mean.load(Relaxed)))
+    }
+
+    fn overloaded(&self, inside: usize) -> Overloaded {
+        Overloaded { retry_after: Duration::from_secs(self.wait(inside).as_secs() + 1) }
+    }
+}
+
+/// A place in the queue; dropping it leaves.
+#[derive(Debug)]
+pub(super) struct Place {
+    admission: Arc<Admission>,
+}
+
+impl Place {
+    /// A hash took so long.
+    pub(super) fn took(&self, duration: Duration) {
+        let sample = nanos(duration);
+        // Two at once may lose one sample: it is a mean.
+        let mean = self.admission.mean.load(Relaxed);
+        self.admission.mean.store(mean - mean / 8 + sample / 8, Relaxed);
+    }
+
+    /// The answer for one who waited in vain.
+    pub(super) fn overloaded(&self) -> Overloaded {
+        self.admission.overloaded(self.admission.inside.load(Relaxed))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admission.inside.fetch_sub(1, Relaxed);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_wait_grows_with_those_inside_and_shrinks_with_the_slots() {
+        for (inside, slots, wait) in
+            [(0, 2, 0), (1, 2, 0), (2, 2, 10), (3, 2, 20), (202, 2, 2_010), (5, 1, 100), (0, 0, 20)]
+        {
+            assert_eq!(predicted_wait(inside, slots, 20 * MS), wait * MS, "{inside} inside, {slots} slots");
+        }
+    }
+
+    #[test]
+    fn places_are_given_up_to_the_bound_and_again_when_somebody_leaves() {
+        // 20 ms a hash, two slots: the bound of 50 ms is passed by the eighth (it would wait for six to end).
+        let admission = Arc::new(Admission::new(2, 50 * MS));
+        let mut places: Vec<_> = (0..7).map(|_| admission.enter().unwrap()).collect();
+        assert!(admission.look().is_err());
+        assert_eq!(admission.enter().unwrap_err(), Overloaded { retry_after: Duration::from_secs(1) });
+        places.pop();
+        assert!(admission.enter().is_ok());
+    }
+
+    #[test]
+    fn slower_hashes_shorten_the_queue() {
+        let admission = Arc::new(Admission::new(1, 100 * MS));
+        let place = admission.enter().unwrap();
+        assert!(admission.look().is_ok());
+        for _ in 0..50 {
+            place.took(400 * MS);
+        }
+        assert!(admission.look().is_err(), "400 ms a hash, and a wait of 100 ms was promised");
+    }
+}

@@ -1,0 +1,8 @@
+//! What happens to every request, outermost first.
+
+pub mod client;
+pub mod headers;
+pub mod rate_limit;
+pub mod request_id;
+pub mod span;
+pub mod timeout;

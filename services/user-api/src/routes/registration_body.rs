@@ -1,0 +1,246 @@
+//! From JSON to a registration, with everything that is wrong with it at once.
+
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::domain::{Password, Refused, Registration};
+use crate::error::{FieldError, Kind, Problem};
+
+/// Unknown fields named one by one; more are only counted.
+const UNKNOWN: usize = 16;
+
+/// A registration as it is sent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Registration)]
+#[expect(dead_code, reason = "describes what `read` reads; a test holds the two together")]
+pub(crate) struct RegistrationBody {
+    /// ASCII letters, digits, `_` and `-`. Unique without regard to case.
+    #[schema(example = "ada", min_length = 3, max_length = 32, pattern = "^[A-Za-z0-9_-]+$")]
+    username: String,
+    /// Where the welcome mail goes. At most 254 bytes; unique without regard to case.
+    #[schema(example = "ada@example.com", format = "idn-email", max_length = 254)]
+    email: String,
+    /// Anything but NUL and the well-known worst.
+    #[schema(example = "correct horse battery staple", min_length = 8, max_length = 128, format = "password")]
+    password: String,
+    /// The language of the mail, as a language tag: there is `en` and `zh`; any other is written to in English.
+    #[schema(example = "en", max_length = 35)]
+    locale: Option<String>,
+}
+
+/// Reads a body.
+///
+/// # Errors
+/// [`Kind::MalformedJson`]; [`Kind::ValidationFailed`] with every field that is not valid.
+pub(super) fn read(body: &[u8]) -> Result<Registration, Problem> {
+    let malformed = |detail: String| Problem::new(Kind::MalformedJson).detail(detail);
+    let text = std::str::from_utf8(body)
+        .map_err(|error| malformed(format!("it is not UTF-8 at byte {}", error.valid_up_to())))?;
+    if text.trim_ascii().is_empty() {
+        return Err(malformed("it is empty".to_owned()));
+    }
+    let at = |error: &serde_json::Error| format!("at line {}, column {}", error.line(), error.column());
+    // The whole first: what is not JSON is not looked at any closer.
+    let whole: &RawValue = serde_json::from_str(text).map_err(|error| malformed(at(&error)))?;
+    if !whole.get().starts_with('{') {
+        return Err(invalid(vec![FieldError::body("must be an object")]));
+    }
+    let Members(members) = serde_json::from_str(whole.get()).map_err(|error| malformed(at(&error)))?;
+    let mut fields = Fields { members, errors: Vec::new() };
+
+    let username = fields.required("username", |text| text.parse());
+    let email = fields.required("email", |text| text.parse());
+    let password = fields.required("password", Password::parse);
+    let locale = fields.optional("locale", |text| text.parse());
+    if password.as_ref().is_some_and(|password| password.repeats(username.as_ref(), email.as_ref())) {
+        fields.errors.push(FieldError::field("password", "must not be the username or the address"));
+    }
+    let errors = fields.finish();
+    match (username, email, password) {
+        (Some(username), Some(email), Some(password)) if errors.is_empty() => {
+            Ok(Registration { username, email, password, locale })
+        }
+        _ => Err(invalid(errors)),
+    }
+}
+
+fn invalid(errors: Vec<FieldError>) -> Problem {
+    Problem::new(Kind::ValidationFailed).errors(errors)
+}
+
+/// The members of an object in their order, names decoded, values not looked at: so that one bad value hides no other.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Vec<(String, &'de RawValue)>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Collect).map(Members)
+    }
+}
+
+/// The members that nobody has asked for yet, and what was wrong with the others.
+struct Fields<'a> {
+    members: Vec<(String, &'a RawValue)>,
+    errors: Vec<FieldError>,
+}
+
+impl<'a> Fields<'a> {
+    fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Refused>) -> Option<T> {
+        let raw = match self.take(name) {
+            Ok(Some(raw)) => raw,
+            Ok(None) => return self.wrong(name, "is required"),
+            Err(Twice) => return None,
+        };
+        self.parse(name, raw, parse)
+    }
+
+    /// Absent and null are the same.
+    fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Refused>) -> Option<T> {
+        let raw = self.take(name).ok().flatten().filter(|raw| raw.get() != "null")?;
+        self.parse(name, raw, parse)
+    }
+
+    fn parse<T>(&mut self, name: &str, raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Refused>) -> Option<T> {
+        if !raw.get().starts_with('"') {
+            return self.wrong(name, "must be a string");
+        }
+        let Ok(text) = serde_json::from_str::<String>(raw.get()) else {
+            return self.wrong(name, "has an escape that stands for no character, such as half of a surrogate pair");
+        };
+        if text.contains('\0') {
+            return self.wrong(name, "must not contain NUL");
+        }
+        match parse(&text) {
+            Ok(value) => Some(value),
+            Err(Refused(why)) => self.wrong(name, why),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Result<Option<&'a RawValue>, Twice> {
+        let mut found = self.members.extract_if(.., |(known, _)| known == name).map(|(_, raw)| raw);
+        let first = found.next();
+        let twice = found.next().is_some();
+        found.for_each(drop);
+        if twice {
+            self.wrong::<()>(name, "appears more than once");
+            return Err(Twice);
+        }
+        Ok(first)
+    }
+
+    fn wrong<T>(&mut self, name: &str, why: &'static str) -> Option<T> {
+        self.errors.push(FieldError::field(name, why));
+        None
+    }
+
+    fn finish(mut self) -> Vec<FieldError> {
+        let more = self.members.len().saturating_sub(UNKNOWN);
+        for (name, _) in self.members.iter().take(UNKNOWN) {
+            self.errors.push(FieldError::field(name, "is not known here"));
+        }
+        if more > 0 {
+            self.errors.push(FieldError::body(format!("has {more} more unknown fields")));
+        }
+        self.errors
+    }
+}
+
+struct Twice;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Slug, and the pointers in the order in which they are told.
+    fn refused(body: &[u8]) -> (String, Vec<String>) {
+        let Err(problem) = read(body) else { panic!("{} was taken", String::from_utf8_lossy(body)) };
+        let json: Value = serde_json::from_slice(&problem.json("")).unwrap();
+        let errors = json["errors"].as_array().cloned().unwrap_or_default();
+        let pointers = errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect();
+        (problem.kind().slug().to_owned(), pointers)
+    }
+
+    #[test]
+    fn a_registration_is_read() {
+        for body in [
+            r#"{"username":"ada","email":"ada@example.com","password":"correct horse","locale":"zh-CN"}"#,
+            r#" { "locale": null, "password":"correct horse", "email":"ada@example.com", "username":"ad\u0061" } "#,
+        ] {
+            let read = read(body.as_bytes()).unwrap();
+            assert_eq!((read.username.as_str(), read.email.as_str()), ("ada", "ada@example.com"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_malformed() {
+        let deep = "[".repeat(16_000);
+        for body in ["", "  ", "{", "{}x", "{\"a\":}", "{'a':1}", "\u{feff}{}", "[1,", "{\"a\":\"\n\"}", &deep] {
+            assert_eq!(refused(body.as_bytes()), ("malformed-json".to_owned(), vec![]), "{body:.20}");
+        }
+        assert_eq!(refused(b"{\"username\":\"\xff\"}").0, "malformed-json");
+    }
+
+    #[test]
+    fn every_field_that_is_not_valid_is_named_at_once() {
+        let table: &[(&str, &[&str])] = &[
+            ("[]", &[""]),
+            ("null", &[""]),
+            ("\"x\"", &[""]),
+            ("{}", &["/username", "/email", "/password"]),
+            (
+                r#"{"username":1,"email":null,"password":["x"],"locale":{}}"#,
+                &["/username", "/email", "/password", "/locale"],
+            ),
+            (
+                r#"{"username":"","email":"","password":"","locale":""}"#,
+                &["/username", "/email", "/password", "/locale"],
+            ),
+            (
+                r#"{"username":"a\u0000b","email":"a\u0000@b.cd","password":"12\u00003456789"}"#,
+                &["/username", "/email", "/password"],
+            ),
+            (
+                r#"{"username":"ada\ud800","email":"\udc00@b.cd","password":"\ud83d hunter22"}"#,
+                &["/username", "/email", "/password"],
+            ),
+            (r#"{"username":"ada","username":"ada","email":"x","password":"hunter22"}"#, &["/username", "/email"]),
+            (r#"{"username":"ada","email":"a@b.cd","password":"hunter22","is~admin/":true}"#, &["/is~0admin~1"]),
+            (r#"{"username":"adalovelace","email":"a@b.cd","password":"AdaLovelace"}"#, &["/password"]),
+            (r#"{"username":"ada","email":"a@b.cd\r\nBcc: e@b.cd","password":"password"}"#, &["/email", "/password"]),
+        ];
+        for (body, pointers) in table {
+            let (slug, found) = refused(body.as_bytes());
+            assert_eq!(slug, "validation-failed", "{body}");
+            assert_eq!(found, *pointers, "{body}");
+        }
+    }
+
+    #[test]
+    fn many_unknown_fields_make_a_short_answer() {
+        let members: Vec<_> = (0..1_000).map(|n| format!("\"x{n}\":0")).collect();
+        let (_, pointers) = refused(format!("{{{}}}", members.join(",")).as_bytes());
+        assert_eq!(pointers.len(), 3 + UNKNOWN + 1);
+    }
+}

@@ -1,0 +1,163 @@
+//! `POST /v1/users`.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::body;
+use super::registration_body::{self, RegistrationBody};
+use crate::domain::{IdempotencyKey, Refused};
+use crate::error::{Kind, Problem, ProblemBody};
+use crate::middleware::timeout::Received;
+use crate::registration::{RegisterError, Registered, User};
+use crate::router::Api;
+use crate::telemetry::Outcome;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// A user that has been registered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = User)]
+pub struct UserBody {
+    /// UUIDv7.
+    id: Uuid,
+    /// As it was sent.
+    #[schema(example = "ada")]
+    username: String,
+    /// As it was sent.
+    #[schema(example = "ada@example.com")]
+    email: String,
+    /// RFC 3339, in UTC.
+    #[schema(example = "2026-11-23T10:00:00.123456Z", format = "date-time")]
+    created_at: String,
+}
+
+impl From<User> for UserBody {
+    fn from(user: User) -> Self {
+        // Fails for years beyond 9999 alone.
+        let created_at = user.created_at.format(&Rfc3339).unwrap_or_default();
+        Self { id: user.id, username: user.username, email: user.email, created_at }
+    }
+}
+
+/// Register a user
+///
+/// The welcome mail follows as soon as broker and mail server allow. Send an `Idempotency-Key` to be able to repeat a
+/// request whose answer was lost: the same request with the same key gets the same answer for 24 hours.
+#[utoipa::path(
+    post,
+    path = "/v1/users",
+    tag = "users",
+    operation_id = "register",
+    request_body = RegistrationBody,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "Visible ASCII, such as a UUID. Kept for registrations that succeed, for 24 hours."),
+        ("X-Request-Id" = Option<String>, Header, max_length = 64, pattern = "^[A-Za-z0-9._-]+$",
+            description = "Your id for this request; one is made if there is none."),
+    ),
+    responses(
+        (status = 201, description = "Registered, now or by an earlier request with the same Idempotency-Key.",
+            body = UserBody,
+            headers(
+                ("X-Request-Id" = String, description = "The id of the request."),
+                ("Idempotency-Replayed" = String, description = "`true` if it was an earlier request that registered."),
+                ("RateLimit-Policy" = String, description = "The limit: quota `q` per window of `w` seconds."),
+                ("RateLimit" = String, description = "What is left of it: `r` requests; all of it again in `t` seconds."),
+            )),
+        (status = 400, description = "`malformed-json`, `invalid-idempotency-key`, `bad-request`",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: another path than this",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 405, description = "`method-not-allowed`: another method than POST",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("Allow" = String, description = "What is allowed."))),
+        (status = 408, description = "`request-timeout`: the request did not arrive in time; the connection is closed.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`already-taken`: the errors name the name, the address, or both.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "`body-too-large`: over 16 KiB",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported-media-type`: not JSON in UTF-8",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`validation-failed`: the errors name every field. `idempotency-key-reused`: the key \
+            stands for another registration.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate-limited`",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(
+                ("Retry-After" = u64, description = "Seconds to wait."),
+                ("RateLimit-Policy" = String, description = "The limit."),
+                ("RateLimit" = String, description = "What is left of it."),
+            )),
+        (status = 500, description = "`internal-error`",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`overloaded`: nothing was done. `database-unavailable`, `server-timeout`: it may have \
+            been done after all; repeat it with the same Idempotency-Key.",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds to wait."))),
+    ),
+)]
+pub async fn register(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    let (outcome, answer) = match attempt(&api, request).await {
+        Ok(Registered::Now(user)) => {
+            tracing::info!(user.id = %user.id, "registered");
+            (Outcome::Created, Ok(created(user)))
+        }
+        Ok(Registered::Before(user)) => {
+            let mut answer = created(user);
+            answer.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+            (Outcome::Replayed, Ok(answer))
+        }
+        Err(problem) => (outcome(problem.kind()), Err(problem)),
+    };
+    api.metrics.registration(outcome);
+    answer
+}
+
+async fn attempt(api: &Api, request: Request) -> Result<Registered, Problem> {
+    let (head, body) = request.into_parts();
+    let key = idempotency_key(&head.headers)?;
+    body::look(&head.headers)?;
+    // Said now, a no costs next to nothing.
+    api.registrar.look()?;
+    let body = body::read(body).await?;
+    if let Some(received) = head.extensions.get::<Received>() {
+        received.all();
+    }
+    let asked = registration_body::read(&body)?;
+    api.registrar.register(&asked, key.as_ref()).await.map_err(RegisterError::into)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = given.next() else { return Ok(None) };
+    let invalid = |why| Problem::new(Kind::InvalidIdempotencyKey).detail(why);
+    if given.next().is_some() {
+        return Err(invalid("Idempotency-Key was sent more than once"));
+    }
+    let key = key.to_str().unwrap_or_default().parse();
+    key.map(Some).map_err(|Refused(why)| invalid(why))
+}
+
+fn created(user: User) -> Response {
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    (StatusCode::CREATED, no_store, Json(UserBody::from(user))).into_response()
+}
+
+fn outcome(kind: Kind) -> Outcome {
+    match kind {
+        Kind::AlreadyTaken => Outcome::Taken,
+        Kind::IdempotencyKeyReused => Outcome::KeyReused,
+        Kind::Overloaded => Outcome::Overloaded,
+        Kind::DatabaseUnavailable => Outcome::DatabaseUnavailable,
+        kind if kind.status().is_server_error() => Outcome::Failed,
+        _ => Outcome::Invalid,
+    }
+}
