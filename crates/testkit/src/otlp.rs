@@ -141,7 +141,7 @@ async fn traces(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
 
 async fn metrics(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     shared.export(body, |received, request: ExportMetricsServiceRequest| {
-        received.metrics.extend(decode::metrics(request))
+        received.metrics.extend(decode::metrics(request));
     })
 }
 

@@ -229,9 +229,15 @@ pub async fn database() -> Database {
 impl Database {
     async fn create(server: &str, shared: bool) -> Self {
         let name = format!("test_{}", uuid::Uuid::now_v7().simple());
-        run(server, format!("CREATE DATABASE {name} TEMPLATE template0"))
-            .await
-            .unwrap_or_else(|e| panic!("creating a database in {server}: {e}"));
+        let creating = async {
+            let mut connection = PgConnection::connect(server).await?;
+            // Without syncs, copying files takes a fifth of the time of copying through the log, the only way before 15.
+            let copies = shared && connection.server_version_num().is_some_and(|version| version >= 150_000);
+            let strategy = if copies { " STRATEGY file_copy" } else { "" };
+            execute(&mut connection, format!("CREATE DATABASE {name} TEMPLATE template0{strategy}")).await?;
+            connection.close().await
+        };
+        creating.await.unwrap_or_else(|e: sqlx::Error| panic!("creating a database in {server}: {e}"));
         let url = format!("{}/{name}", server.rsplit_once('/').expect("an address with a database").0);
         Self { name, url, server: server.to_owned(), shared, pool: OnceLock::new() }
     }
@@ -255,14 +261,14 @@ impl Drop for Database {
         if self.shared {
             let (server, name) = (std::mem::take(&mut self.server), std::mem::take(&mut self.name));
             janitor::leave(async move {
-                let _ = run(&server, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+                if let Ok(mut connection) = PgConnection::connect(&server).await {
+                    let _ = execute(&mut connection, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+                }
             });
         }
     }
 }
 
-async fn run(server: &str, sql: String) -> sqlx::Result<()> {
-    let mut connection = PgConnection::connect(server).await?;
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
-    connection.close().await
+async fn execute(connection: &mut PgConnection, sql: String) -> sqlx::Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
 }

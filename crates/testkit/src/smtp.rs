@@ -17,6 +17,7 @@ mod record;
 mod session;
 mod syntax;
 mod tls;
+mod wire;
 
 pub use mail::Mail;
 pub use mood::{Mood, Stage};

@@ -1,35 +1,16 @@
 //! One connection: the protocol, as strict as a real server where a client's mistake would show there.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::mail::unstuffed;
 use super::mood::{Act, Stage};
 use super::record::{Command, Shared};
-use super::syntax::{base64, command, parameter, path, write_reply};
+use super::syntax::{base64, command, parameter, path};
+use super::wire::{End, Wire};
 use super::{Mail, Tls};
-
-/// Longest command line.
-const LONGEST_LINE: usize = 8 << 10;
-
-/// Why a session is over.
-#[derive(Debug)]
-enum End {
-    /// Closed by either side.
-    Closed,
-    /// The client wants TLS, and was told to begin.
-    Upgrade,
-}
-
-impl From<io::Error> for End {
-    fn from(_: io::Error) -> Self {
-        Self::Closed
-    }
-}
 
 /// Counts the connection while it lives, however its task ends.
 struct Open(Arc<Shared>);
@@ -53,22 +34,17 @@ pub(crate) async fn run(stream: TcpStream, shared: Arc<Shared>) {
     let mut plain = Session::new(stream, shared.clone(), number, false);
     if let End::Upgrade = plain.run(true).await {
         let acceptor = shared.acceptor.clone().expect("STARTTLS is offered only with TLS set up");
-        if let Ok(stream) = acceptor.accept(plain.stream).await {
+        if let Ok(stream) = acceptor.accept(plain.wire.into_stream()).await {
             Session::new(stream, shared, number, true).run(false).await;
         }
     }
 }
 
 struct Session<S> {
-    stream: S,
+    wire: Wire<S>,
     shared: Arc<Shared>,
     number: u64,
     encrypted: bool,
-    /// What was read; of it, what is consumed.
-    buffer: Vec<u8>,
-    consumed: usize,
-    /// Answers not yet written.
-    out: Vec<u8>,
     greeted: bool,
     user: Option<String>,
     envelope: Option<Envelope>,
@@ -83,13 +59,13 @@ struct Envelope {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn new(stream: S, shared: Arc<Shared>, number: u64, encrypted: bool) -> Self {
-        let (buffer, out) = (Vec::with_capacity(16 << 10), Vec::with_capacity(512));
-        Self { stream, shared, number, encrypted, buffer, consumed: 0, out, greeted: false, user: None, envelope: None }
+        let wire = Wire::new(stream, shared.clone());
+        Self { wire, shared, number, encrypted, greeted: false, user: None, envelope: None }
     }
 
     async fn run(&mut self, greet: bool) -> End {
         let end = self.converse(greet).await.unwrap_err();
-        let _ = self.flush().await;
+        let _ = self.wire.flush().await;
         end
     }
 
@@ -98,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.answer(Stage::Connect, &[], "220 localhost ESMTP testkit").await?;
         }
         loop {
-            let line = self.line().await?;
+            let line = self.wire.line().await?;
             let (verb, argument) = command(&line);
             match verb.as_str() {
                 "EHLO" | "HELO" => self.ehlo(verb == "EHLO").await?,
@@ -116,7 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     self.answer(Stage::Quit, &[], "221 2.0.0 bye").await?;
                     return Err(End::Closed);
                 }
-                _ => self.say("500 5.5.2 unknown command"),
+                _ => self.wire.say("500 5.5.2 unknown command"),
             }
         }
     }
@@ -155,9 +131,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn starttls(&mut self) -> Result<(), End> {
         if self.encrypted || self.shared.acceptor.is_none() {
-            self.say("502 5.5.1 STARTTLS is not offered");
+            self.wire.say("502 5.5.1 STARTTLS is not offered");
         } else if self.answer(Stage::StartTls, &[], "220 2.0.0 go ahead").await? {
-            self.flush().await?;
+            self.wire.flush().await?;
             return Err(End::Upgrade);
         }
         Ok(())
@@ -165,11 +141,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn auth(&mut self, argument: &str) -> Result<(), End> {
         let Some((user, password)) = self.shared.options.auth.clone() else {
-            self.say("502 5.5.1 AUTH is not offered");
+            self.wire.say("502 5.5.1 AUTH is not offered");
             return Ok(());
         };
         if self.user.is_some() {
-            self.say("503 5.5.1 logged in already");
+            self.wire.say("503 5.5.1 logged in already");
             return Ok(());
         }
         let (mechanism, initial) = command(argument);
@@ -181,7 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             "LOGIN" => vec![initial.to_owned(), self.challenge("UGFzc3dvcmQ6").await?],
             _ => {
-                self.say("504 5.5.4 unknown mechanism");
+                self.wire.say("504 5.5.4 unknown mechanism");
                 return Ok(());
             }
         };
@@ -201,14 +177,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     async fn challenge(&mut self, text: &str) -> Result<String, End> {
-        self.say(&format!("334 {text}"));
-        self.line().await
+        self.wire.say(&format!("334 {text}"));
+        self.wire.line().await
     }
 
     async fn mail(&mut self, argument: &str) -> Result<(), End> {
         let options = &self.shared.options;
         let Some((from, parameters)) = path(argument, "FROM") else {
-            self.say("501 5.5.4 MAIL FROM:<address>");
+            self.wire.say("501 5.5.4 MAIL FROM:<address>");
             return Ok(());
         };
         let utf8 = parameter(parameters, "SMTPUTF8").is_some();
@@ -238,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     async fn rcpt(&mut self, argument: &str) -> Result<(), End> {
         let Some((to, _)) = path(argument, "TO") else {
-            self.say("501 5.5.4 RCPT TO:<address>");
+            self.wire.say("501 5.5.4 RCPT TO:<address>");
             return Ok(());
         };
         let utf8 = |envelope: &Envelope| parameter(&envelope.parameters, "SMTPUTF8").is_some();
@@ -260,14 +236,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let to = match &self.envelope {
             Some(envelope) if !envelope.to.is_empty() => envelope.to.clone(),
             _ => {
-                self.say("503 5.5.1 RCPT first");
+                self.wire.say("503 5.5.1 RCPT first");
                 return Ok(());
             }
         };
         if !self.answer(Stage::Data, &to, "354 go ahead").await? {
             return Ok(());
         }
-        let (content, length) = self.content().await?;
+        let (content, length) = self.wire.content().await?;
         let mut envelope = self.envelope.take().unwrap_or_default();
         let too_large = self.shared.options.size.is_some_and(|limit| length > limit);
         let verdict = if too_large { "552 5.3.4 too large" } else { "250 2.0.0 taken" };
@@ -333,7 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             Some(Act::Hang) => {
                 note("(hangs)");
-                return Err(self.hang().await);
+                return Err(self.wire.hang().await);
             }
             Some(Act::Drop | Act::Delay(_)) => {
                 note("(dropped)");
@@ -345,79 +321,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if agrees {
             accept();
         }
-        self.say(reply);
+        self.wire.say(reply);
         if reply.starts_with("421") {
             return Err(End::Closed);
         }
         Ok(agrees)
-    }
-
-    /// Says nothing until the client has enough.
-    async fn hang(&mut self) -> End {
-        let _ = self.flush().await;
-        while self.stream.read(&mut [0; 1024]).await.is_ok_and(|n| n > 0) {}
-        End::Closed
-    }
-
-    fn say(&mut self, reply: &str) {
-        write_reply(reply, &mut self.out);
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        if !self.out.is_empty() {
-            self.stream.write_all(&self.out).await?;
-            self.stream.flush().await?;
-            self.out.clear();
-        }
-        Ok(())
-    }
-
-    /// Writes what is to be said, then reads more.
-    async fn fill(&mut self) -> Result<(), End> {
-        self.flush().await?;
-        self.buffer.drain(..self.consumed);
-        self.consumed = 0;
-        self.buffer.reserve(16 << 10);
-        match self.stream.read_buf(&mut self.buffer).await? {
-            0 => Err(End::Closed),
-            _ => Ok(self.shared.awake().await),
-        }
-    }
-
-    async fn line(&mut self) -> Result<String, End> {
-        loop {
-            let rest = &self.buffer[self.consumed..];
-            if let Some(end) = memchr::memchr(b'\n', rest) {
-                let line = String::from_utf8_lossy(&rest[..end]).trim_end().to_owned();
-                self.consumed += end + 1;
-                return Ok(line);
-            }
-            if rest.len() > LONGEST_LINE {
-                self.say("500 5.5.2 line too long");
-                return Err(End::Closed);
-            }
-            self.fill().await?;
-        }
-    }
-
-    /// Reads up to the lone dot: the content if it is to be kept, and its length.
-    async fn content(&mut self) -> Result<(Option<Vec<u8>>, usize), End> {
-        let keep = self.shared.options.keep;
-        let mut searched = 0;
-        loop {
-            let rest = &self.buffer[self.consumed..];
-            if rest.starts_with(b".\r\n") {
-                self.consumed += 3;
-                return Ok((keep.then(Vec::new), 0));
-            }
-            if let Some(at) = memchr::memmem::find(&rest[searched..], b"\r\n.\r\n") {
-                let length = searched + at + 2;
-                let content = keep.then(|| unstuffed(&rest[..length]));
-                self.consumed += length + 3;
-                return Ok((content, length));
-            }
-            searched = rest.len().saturating_sub(4);
-            self.fill().await?;
-        }
     }
 }
