@@ -57,7 +57,7 @@ fn code(error: &anyhow::Error) -> Exit {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    let telemetry = telemetry::init("email-worker", &config.log)?;
+    let telemetry = telemetry::init("email-worker", &config.common.log)?;
     let stop = shutdown::on_signals();
     let result = async { App::build(config).await?.run(stop).await }.await;
     telemetry.shutdown().await;

@@ -89,9 +89,6 @@ pub struct Config {
     /// How much, how fast, how often.
     #[command(flatten)]
     pub flow: FlowArgs,
-    /// What is logged.
-    #[command(flatten)]
-    pub log: LogArgs,
 }
 
 /// How much, how fast, how often.
