@@ -20,11 +20,12 @@ pub struct Port {
 impl Port {
     /// Takes a free one.
     pub fn free() -> Self {
-        let claims = std::env::temp_dir().join("sluice-testkit-ports");
+        // One directory a user: what another one made could not be written to.
+        let user = rustix::process::geteuid().as_raw();
+        let claims = std::env::temp_dir().join(format!("sluice-testkit-ports-{user}"));
         fs::create_dir_all(&claims).unwrap_or_else(|e| panic!("making {} for port claims: {e}", claims.display()));
         for _ in 0..1000 {
             let number = rand::rng().random_range(RANGE);
-            // A file of another user that cannot be opened is as good as taken.
             let Ok(claim) = File::options().create(true).append(true).open(claims.join(number.to_string())) else {
                 continue;
             };

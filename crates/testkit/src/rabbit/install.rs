@@ -1,10 +1,13 @@
 //! Where RabbitMQ's programs are, and how they are run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Names a directory with a whole system in it whose RabbitMQ is to be used instead of this machine's.
 const ROOT: &str = "SLUICE_RABBITMQ_ROOT";
+
+/// Where Debian keeps its programs.
+const DEBIAN: &str = "/usr/lib/rabbitmq/bin";
 
 /// Enters the system: in a mount namespace of its own, which goes with the process, where `/tmp`, `/proc` and `/dev` are this machine's.
 const ENTER: &str = r#"
@@ -17,7 +20,9 @@ exec chroot "$root" "$@"
 /// One of the two kinds of installation.
 #[derive(Debug)]
 pub(crate) enum Install {
-    Machine,
+    /// This machine's, with its programs in this directory.
+    Machine(PathBuf),
+    /// That of a system in a directory.
     Root(PathBuf),
 }
 
@@ -27,28 +32,30 @@ impl Install {
             Some(root) => {
                 let root = std::fs::canonicalize(&root).unwrap_or_else(|e| panic!("{ROOT}={}: {e}", root.display()));
                 assert!(
-                    server(&root).exists(),
+                    root.join(&DEBIAN[1..]).join("rabbitmq-server").exists(),
                     "{ROOT}={}: no RabbitMQ in there, see scripts/rabbitmq-4",
                     root.display()
                 );
                 Self::Root(root)
             }
             None => {
-                let found = server(Path::new("/")).exists();
-                assert!(found, "RabbitMQ is not installed: `apt-get install rabbitmq-server`, or set {ROOT}");
-                Self::Machine
+                // Debian's programs on PATH are wrappers that insist on a user of their own.
+                let debian = Some(PathBuf::from(DEBIAN)).filter(|dir| dir.join("rabbitmq-server").exists());
+                let paths = std::env::var_os("PATH").unwrap_or_default();
+                let in_path = || std::env::split_paths(&paths).find(|dir| dir.join("rabbitmq-server").exists());
+                let found = debian.or_else(in_path);
+                Self::Machine(found.unwrap_or_else(|| {
+                    panic!("RabbitMQ is not installed: `apt-get install rabbitmq-server`, put rabbitmq-server into PATH, or set {ROOT}")
+                }))
             }
         }
     }
 
     /// One of its programs, `epmd` among them.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let path = match program {
-            "epmd" => "/usr/bin/epmd".to_owned(),
-            _ => format!("/usr/lib/rabbitmq/bin/{program}"),
-        };
         let mut command = match self {
-            Self::Machine => Command::new(path),
+            Self::Machine(_) if program == "epmd" => Command::new(program),
+            Self::Machine(programs) => Command::new(programs.join(program)),
             Self::Root(root) => {
                 let mut command = Command::new("unshare");
                 if !rustix::process::geteuid().is_root() {
@@ -58,15 +65,11 @@ impl Install {
                     .args(["--mount", "--", "/bin/sh", "-c", ENTER, "enter"])
                     .arg(root)
                     .arg(std::env::temp_dir())
-                    .arg(path);
+                    .arg(if program == "epmd" { "/usr/bin/epmd".to_owned() } else { format!("{DEBIAN}/{program}") });
                 command
             }
         };
         command.current_dir("/");
         command
     }
-}
-
-fn server(root: &Path) -> PathBuf {
-    root.join("usr/lib/rabbitmq/bin/rabbitmq-server")
 }
