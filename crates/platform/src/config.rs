@@ -64,47 +64,55 @@ pub fn try_parse<C: Parser>(
     if args.is_empty() {
         args.push(manual.get_name().into());
     }
-    let chosen = choose_subcommand(&manual, &mut args);
-    if let Some(flag) = args.iter().skip(1).find_map(|arg| variable_of_flag(&chosen, arg)) {
-        return Err(Refused::Invalid(format!("{flag} is set in the environment, not on the command line")));
+    let path = named(&manual, &mut args);
+    let all = || path.iter().flat_map(|(_, command)| variables(command));
+    if let Some(name) = args.iter().skip(1).find_map(|flag| variable_of_flag(all(), flag)) {
+        return Err(Refused::Invalid(format!("{name} is set in the environment, not on the command line")));
     }
     if args.iter().skip(1).any(|arg| arg == "--help" || arg == "-h" || arg == "help") {
         return Err(Refused::Asked(help::render(&manual)));
     }
-    if let Some((_, name)) =
-        variables(&chosen).find(|(_, name)| var(name).is_some_and(|value| value.to_str().is_none()))
-    {
+    if let Some((_, name)) = all().find(|(_, name)| var(name).is_some_and(|value| value.to_str().is_none())) {
         return Err(Refused::Invalid(format!("{name} is not valid UTF-8")));
     }
     // Values go in as flags, so that the environment given here is the only one that counts, and an empty variable is
-    // the same as none.
-    let options = variables(&chosen).filter_map(|(arg, name)| {
-        let value = var(name).filter(|value| !value.is_empty())?;
-        let mut option = OsString::from(format!("--{}=", arg.get_long().unwrap_or_default()));
-        option.push(value);
-        Some(option)
-    });
-    let at = if manual.has_subcommands() { 2.min(args.len()) } else { 1 };
-    args.splice(at..at, options);
+    // the same as none. From the end, where places do not move.
+    for (at, command) in path.iter().rev() {
+        let options = variables(command).filter_map(|(arg, name)| {
+            let value = var(name).filter(|value| !value.is_empty())?;
+            let mut option = OsString::from(format!("--{}=", arg.get_long().unwrap_or_default()));
+            option.push(value);
+            Some(option)
+        });
+        args.splice(at..at, options);
+    }
 
     let matches = without_env(C::command()).try_get_matches_from(args);
     matches
         .and_then(|mut matches| C::from_arg_matches_mut(&mut matches))
-        .map_err(|err| complaint::explain(&chosen, &err, &var))
+        .map_err(|err| complaint::explain(path.iter().map(|(_, command)| *command), &err, &var))
 }
 
-/// The subcommand that will run, with the default one written into `args` where none is named; the command itself where
-/// there are none.
-fn choose_subcommand(manual: &Command, args: &mut Vec<OsString>) -> Command {
-    let Some(default) = manual.get_subcommands().next() else { return manual.clone() };
-    let named = args.get(1).and_then(|arg| arg.to_str());
-    if let Some(found) = named.and_then(|name| manual.find_subcommand(name)) {
-        return found.clone();
-    }
-    if named.is_none() || named.is_some_and(|arg| arg.starts_with('-') && !matches!(arg, "-V" | "--version")) {
+/// The command and the subcommands that the command line names, outermost first, each with where its arguments begin. The
+/// default one is written into `args` where none is named.
+fn named<'a>(manual: &'a Command, args: &mut Vec<OsString>) -> Vec<(usize, &'a Command)> {
+    let first = args.get(1).and_then(|arg| arg.to_str());
+    let names_none = match first {
+        None => args.len() == 1,
+        Some(arg) => arg.starts_with('-') && !matches!(arg, "-V" | "--version"),
+    };
+    if let Some(default) = manual.get_subcommands().next().filter(|_| names_none) {
         args.insert(1, default.get_name().into());
     }
-    default.clone()
+    let mut path = vec![(1, manual)];
+    for (at, arg) in args.iter().enumerate().skip(1) {
+        let inner = path.last().and_then(|(_, command)| command.find_subcommand(arg.to_str()?));
+        match inner {
+            Some(command) => path.push((at + 1, command)),
+            None => break,
+        }
+    }
+    path
 }
 
 /// Every argument that is set by a variable, with the variable's name.
@@ -112,9 +120,9 @@ fn variables(command: &Command) -> impl Iterator<Item = (&clap::Arg, &str)> {
     command.get_arguments().filter_map(|arg| Some((arg, arg.get_env().and_then(OsStr::to_str)?)))
 }
 
-fn variable_of_flag(command: &Command, given: &OsStr) -> Option<String> {
-    let flag = given.to_str()?.strip_prefix("--")?.split('=').next()?.to_owned();
-    variables(command).find(|(arg, _)| arg.get_long() == Some(&flag)).map(|(_, name)| name.to_owned())
+fn variable_of_flag<'a>(mut all: impl Iterator<Item = (&'a clap::Arg, &'a str)>, given: &OsStr) -> Option<&'a str> {
+    let flag = given.to_str()?.strip_prefix("--")?.split('=').next()?;
+    all.find(|(arg, _)| arg.get_long() == Some(flag)).map(|(_, name)| name)
 }
 
 fn without_env(command: Command) -> Command {

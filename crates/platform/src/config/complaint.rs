@@ -11,13 +11,19 @@ use super::{Refused, variables};
 /// Longest piece of a refused value that is shown, in characters.
 const SHOWN: usize = 60;
 
-pub(super) fn explain(command: &Command, err: &clap::Error, var: &dyn Fn(&str) -> Option<OsString>) -> Refused {
+/// `commands` are those that the command line names.
+pub(super) fn explain<'a>(
+    commands: impl Iterator<Item = &'a Command>,
+    err: &clap::Error,
+    var: &dyn Fn(&str) -> Option<OsString>,
+) -> Refused {
     let names = strings(err, ContextKind::InvalidArg);
-    let arg = names.iter().find_map(|name| find(command, name));
+    let commands: Vec<&Command> = commands.collect();
+    let arg = names.iter().find_map(|name| find(&commands, name));
     let line = match err.kind() {
         ErrorKind::DisplayVersion | ErrorKind::DisplayHelp => return Refused::Asked(err.to_string()),
         ErrorKind::MissingRequiredArgument => {
-            let missing = names.iter().map(|name| match find(command, name) {
+            let missing = names.iter().map(|name| match find(&commands, name) {
                 Some((arg, variable)) => format!("{variable} is not set (expected: {})", summary(arg)),
                 None => format!("{name} is missing"),
             });
@@ -33,6 +39,12 @@ pub(super) fn explain(command: &Command, err: &clap::Error, var: &dyn Fn(&str) -
         ErrorKind::UnknownArgument => format!("unknown argument {}; --help lists what there is", names.join(", ")),
         ErrorKind::InvalidSubcommand => {
             format!("unknown command {}; --help lists them", strings(err, ContextKind::InvalidSubcommand).join(" "))
+        }
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let inner =
+                commands.last().map(|command| command.get_subcommands().map(Command::get_name).collect::<Vec<_>>());
+            let name = commands.last().map(|command| command.get_name()).unwrap_or_default();
+            format!("{name} what? One of: {}", inner.unwrap_or_default().join(", "))
         }
         _ => first_line(err),
     };
@@ -71,9 +83,9 @@ fn shown(value: &str) -> String {
 }
 
 /// `--http-addr <HTTP_ADDR>` back to its argument and variable.
-fn find<'a>(command: &'a Command, name: &str) -> Option<(&'a Arg, &'a str)> {
+fn find<'a>(commands: &[&'a Command], name: &str) -> Option<(&'a Arg, &'a str)> {
     let long = name.strip_prefix("--")?.split([' ', '=']).next()?;
-    variables(command).find(|(arg, _)| arg.get_long() == Some(long))
+    commands.iter().flat_map(|command| variables(command)).find(|(arg, _)| arg.get_long() == Some(long))
 }
 
 fn strings(err: &clap::Error, kind: ContextKind) -> Vec<String> {

@@ -16,25 +16,27 @@ pub(super) fn render(manual: &Command) -> String {
         let _ = writeln!(out, "{about}\n");
     }
     let name = manual.get_name();
-    let commands: Vec<&Command> = manual.get_subcommands().filter(|sub| !sub.is_hide_set()).collect();
-    if commands.is_empty() {
-        let _ = writeln!(out, "Usage: {name}");
-    } else {
+    let mut commands = Vec::new();
+    collect("", manual, &mut commands);
+    let default = manual.get_subcommands().next().map(Command::get_name);
+    if default.is_some() {
         let _ = writeln!(out, "Usage: {name} [command]\n\nCommands:");
-        let rows = commands.iter().enumerate().map(|(at, sub)| {
-            let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
-            (sub.get_name().to_owned(), if at == 0 { format!("{about} (default)") } else { about })
+        let rows = commands.iter().filter(|(_, command)| !command.has_subcommands()).map(|(path, command)| {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            (path.clone(), if Some(path.as_str()) == default { format!("{about} (default)") } else { about })
         });
         table(&mut out, rows.collect());
+    } else {
+        let _ = writeln!(out, "Usage: {name}");
     }
-    for command in std::iter::once(manual).chain(commands.iter().copied()) {
+    for (path, command) in &commands {
         let flags: Vec<_> = command.get_arguments().filter(|arg| is_flag(arg)).map(flag_row).collect();
         if !flags.is_empty() {
-            let _ = writeln!(out, "\nFlags of {}:", command.get_name());
+            let _ = writeln!(out, "\nFlags of {}:", if path.is_empty() { name } else { path });
             table(&mut out, flags);
         }
     }
-    for (heading, rows) in by_heading(manual, &commands) {
+    for (heading, rows) in by_heading(&commands) {
         let _ = writeln!(out, "\n{heading}:");
         table(&mut out, rows);
     }
@@ -44,10 +46,18 @@ pub(super) fn render(manual: &Command) -> String {
 
 type Rows = Vec<(String, String)>;
 
+/// The command and all below it, each with what to type for it.
+fn collect<'a>(path: &str, command: &'a Command, all: &mut Vec<(String, &'a Command)>) {
+    all.push((path.to_owned(), command));
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        collect(format!("{path} {}", sub.get_name()).trim_start(), sub, all);
+    }
+}
+
 /// Headings in the order in which they first come up, each with its variables.
-fn by_heading(manual: &Command, commands: &[&Command]) -> Vec<(String, Rows)> {
+fn by_heading(commands: &[(String, &Command)]) -> Vec<(String, Rows)> {
     let mut headings: Vec<(String, Rows)> = Vec::new();
-    for command in std::iter::once(manual).chain(commands.iter().copied()) {
+    for (_, command) in commands {
         for (arg, name) in variables(command).filter(|(arg, _)| !arg.is_hide_set()) {
             let heading = arg.get_help_heading().unwrap_or("Variables");
             let at = headings.iter().position(|(title, _)| title == heading).unwrap_or_else(|| {
@@ -65,6 +75,9 @@ fn by_heading(manual: &Command, commands: &[&Command]) -> Vec<(String, Rows)> {
 
 fn describe(arg: &Arg) -> String {
     let mut text = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    if !arg.get_action().takes_values() {
+        return text;
+    }
     let values: Vec<_> = arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
     if !values.is_empty() {
         let _ = write!(text, " [{}]", values.join("|"));
@@ -85,7 +98,11 @@ fn is_flag(arg: &Arg) -> bool {
 fn flag_row(arg: &Arg) -> (String, String) {
     let name = arg.get_long().map_or_else(|| format!("<{}>", arg.get_id()), |long| format!("--{long}"));
     let takes_value = arg.get_long().is_some() && arg.get_action().takes_values();
-    let value = if takes_value { format!(" <{}>", arg.get_id().as_str().to_uppercase()) } else { String::new() };
+    let placeholder = || match arg.get_value_names() {
+        Some([name, ..]) => name.to_string(),
+        _ => arg.get_id().as_str().to_uppercase(),
+    };
+    let value = if takes_value { format!(" <{}>", placeholder()) } else { String::new() };
     (name + &value, describe(arg))
 }
 

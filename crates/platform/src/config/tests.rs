@@ -20,6 +20,26 @@ enum Demo {
         #[arg(long)]
         limit: Option<u32>,
     },
+    /// Look at dead letters
+    Dead {
+        #[command(flatten)]
+        database: DatabaseArgs,
+        #[command(subcommand)]
+        what: Dead,
+    },
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Dead {
+    /// List them
+    List {
+        /// Show addresses
+        #[arg(long)]
+        addresses: bool,
+        /// How long to look
+        #[arg(long, env = "LOOK", default_value = "1s", value_parser = duration, help_heading = "Dead letters")]
+        look: Duration,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -88,6 +108,10 @@ fn variables_reach_the_subcommand_that_has_them() {
     assert_eq!(database.database_url.expose(), "postgres://u:p@h/d");
     let Ok(Demo::Redrive { limit, .. }) = read(&["redrive", "--limit", "5"], &[&GOOD[..1]]) else { panic!() };
     assert_eq!(limit, Some(5));
+    let set: &[_] = &[GOOD[0], ("LOOK", "3s")];
+    let Ok(Demo::Dead { database, what }) = read(&["dead", "list", "--addresses"], &[set]) else { panic!() };
+    let Dead::List { addresses, look } = what;
+    assert!(addresses && look == Duration::from_secs(3) && database.database_url.expose() == GOOD[0].1);
 }
 
 #[test]
@@ -159,6 +183,12 @@ fn the_command_line_takes_no_variables_and_nothing_unknown() {
     assert_eq!(line(&["serve", "--fast"], &[GOOD]), "unknown argument --fast; --help lists what there is");
     assert_eq!(line(&["--fast"], &[GOOD]), "unknown argument --fast; --help lists what there is");
     assert_eq!(line(&["serve", "now"], &[GOOD]), "unknown argument now; --help lists what there is");
+    assert_eq!(line(&["dead"], &[GOOD]), "dead what? One of: list");
+    assert_eq!(
+        line(&["dead", "list", "--look=2s"], &[GOOD]),
+        "LOOK is set in the environment, not on the command line"
+    );
+    assert!(line(&["dead", "list"], &[&[GOOD[0], ("LOOK", "x")]]).starts_with("LOOK \"x\" is not valid: "));
     assert!(line(&["redrive", "--limit", "x"], &[GOOD]).starts_with("--limit <LIMIT>: \"x\" is not valid: "));
 }
 
@@ -168,7 +198,10 @@ fn help_lists_every_variable_by_heading_and_needs_none() {
         let Err(Refused::Asked(text)) = read(args, &[]) else { panic!("{args:?} gave no help") };
         for expected in [
             "Usage: demo [command]",
-            "serve    Serve requests (default)",
+            "serve      Serve requests (default)",
+            "dead list  List them",
+            "Flags of dead list:\n  --addresses  Show addresses\n",
+            "Dead letters:\n  LOOK  How long to look [default: 1s]",
             "Flags of redrive:\n  --limit <LIMIT>  How many at most",
             "Database:\n  DATABASE_URL        PostgreSQL: postgres://user:password@host:5432/database [required]",
             "Connections to the database at most, 1 to 1000 [default: 8]",

@@ -115,6 +115,8 @@ impl LogArgs {
         Targets::new()
             .with_default(default)
             .with_targets(noisy.map(|target| (target, default.min(LevelFilter::WARN))))
+            // A channel that is closed for a queue that is missing is an answer, not an error; we tell what it means.
+            .with_target("lapin::channel", LevelFilter::OFF)
             .with_targets(
                 asked.into_iter().flat_map(|asked| asked.iter().map(|(target, level)| (target.to_owned(), level))),
             )
