@@ -4,7 +4,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::DbError;
+use super::{DbError, bounded};
 use crate::domain::IdempotencyKey;
 
 /// What a key stands for.
@@ -37,7 +37,7 @@ pub async fn find_key(pool: &PgPool, key: &IdempotencyKey) -> Result<Option<Clai
          FROM idempotency_keys k JOIN users u ON u.id = k.user_id
          WHERE k.key = $1",
     );
-    Ok(found.bind(key.as_str()).fetch_optional(pool).await?)
+    Ok(bounded(found.bind(key.as_str()).fetch_optional(pool)).await?)
 }
 
 /// Removes a key that has expired, and leaves one that has not.
@@ -45,10 +45,8 @@ pub async fn find_key(pool: &PgPool, key: &IdempotencyKey) -> Result<Option<Clai
 /// # Errors
 /// [`DbError`]
 pub async fn forget_expired_key(pool: &PgPool, key: &IdempotencyKey) -> Result<(), DbError> {
-    sqlx::query("DELETE FROM idempotency_keys WHERE key = $1 AND created_at < now() - interval '24 hours'")
-        .bind(key.as_str())
-        .execute(pool)
-        .await?;
+    let sql = "DELETE FROM idempotency_keys WHERE key = $1 AND created_at < now() - interval '24 hours'";
+    bounded(sqlx::query(sql).bind(key.as_str()).execute(pool)).await?;
     Ok(())
 }
 
@@ -63,5 +61,5 @@ pub async fn purge_expired_keys(pool: &PgPool, limit: i64) -> Result<u64, DbErro
              ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED
          )",
     );
-    Ok(purged.bind(limit).execute(pool).await?.rows_affected())
+    Ok(bounded(purged.bind(limit).execute(pool)).await?.rows_affected())
 }

@@ -5,7 +5,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::DbError;
+use super::{DbError, bounded};
 use crate::domain::{Email, IdempotencyKey, LocaleTag, Username};
 
 /// A user to be inserted.
@@ -78,7 +78,7 @@ impl Conflict {
 /// # Errors
 /// [`DbError`]; after `Unavailable` it may have been committed all the same.
 pub async fn insert_user(pool: &PgPool, insert: &Insert<'_>) -> Result<Inserted, DbError> {
-    let inserted = sqlx::query_scalar::<_, OffsetDateTime>(
+    let inserting = sqlx::query_scalar::<_, OffsetDateTime>(
         "WITH new_user AS (
              INSERT INTO users (id, username, email, email_folded, password_hash, locale)
              VALUES ($1, $2, $3, $4, $5, $6)
@@ -104,9 +104,8 @@ pub async fn insert_user(pool: &PgPool, insert: &Insert<'_>) -> Result<Inserted,
     .bind(insert.trace.traceparent.as_deref())
     .bind(insert.trace.tracestate.as_deref())
     .bind(insert.key.map(IdempotencyKey::as_str))
-    .fetch_one(pool)
-    .await;
-    match inserted {
+    .fetch_one(pool);
+    match bounded(inserting).await {
         Ok(created_at) => Ok(Inserted::Committed(created_at)),
         Err(error) => {
             let violated = error.as_database_error().and_then(|error| error.constraint());
@@ -136,5 +135,5 @@ pub async fn what_is_taken(pool: &PgPool, username: &Username, email: &Email) ->
         r#"SELECT EXISTS (SELECT FROM users WHERE lower(username COLLATE "C") = lower($1 COLLATE "C")) AS username,
                   EXISTS (SELECT FROM users WHERE email_folded COLLATE "C" = $2) AS email"#,
     );
-    Ok(taken.bind(username.as_str()).bind(email.folded()).fetch_one(pool).await?)
+    Ok(bounded(taken.bind(username.as_str()).bind(email.folded()).fetch_one(pool)).await?)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::Path;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa_swagger_ui::Config;
 
@@ -27,19 +27,15 @@ pub async fn swagger_ui(path: Option<Path<String>>) -> Response {
     let path = path.map_or_else(String::new, |Path(path)| path);
     // A badge of another site would otherwise be asked to fetch our document.
     let config = Config::new(["/openapi.json"]).validator_url("none").try_it_out_enabled(true);
-    let headers = |content_type: &str| {
-        [
-            (header::CONTENT_TYPE, HeaderValue::from_str(content_type).ok()),
-            (header::CONTENT_SECURITY_POLICY, Some(POLICY)),
-            (header::CACHE_CONTROL, Some(HeaderValue::from_static("max-age=3600"))),
-        ]
-        .into_iter()
-        .filter_map(|(name, value): (HeaderName, _)| Some((name, value?)))
-    };
     match utoipa_swagger_ui::serve(&path, Arc::new(config)) {
         Ok(Some(file)) => {
             let mut response = file.bytes.into_owned().into_response();
-            response.headers_mut().extend(headers(&file.content_type));
+            let headers = response.headers_mut();
+            if let Ok(content_type) = HeaderValue::from_str(&file.content_type) {
+                headers.insert(header::CONTENT_TYPE, content_type);
+            }
+            headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
             response
         }
         Ok(None) => Problem::new(Kind::NotFound).into_response(),

@@ -1,0 +1,117 @@
+//! The database goes away and comes back.
+
+use std::time::{Duration, Instant};
+
+use testkit::{Postgres, eventually};
+use user_api::db::MIGRATOR;
+
+use crate::support::{TestApp, somebody};
+
+const SOON: Duration = Duration::from_secs(20);
+
+async fn over(server: &Postgres) -> (testkit::Database, TestApp) {
+    let database = server.database().await;
+    platform::postgres::migrate(database.pool(), &MIGRATOR).await.unwrap();
+    let app = TestApp::over(database.url(), &[("SHUTDOWN_GRACE", "5s")]).await;
+    (database, app)
+}
+
+async fn becomes(app: &TestApp, status: u16, what: &str) {
+    eventually(what, SOON, async || (app.ready().await.status == status).then_some(())).await;
+}
+
+#[tokio::test]
+async fn while_the_database_is_dead_answers_are_503_and_afterwards_201() {
+    let server = Postgres::start().await;
+    let (_database, app) = over(&server).await;
+    becomes(&app, 200, "ready with the database there").await;
+    // Fill the pool: every one of these connections dies.
+    let names: Vec<_> = (0..8).map(|n| somebody(&format!("before{n}"))).collect();
+    for answer in futures_util::future::join_all(names.iter().map(|body| app.register(body))).await {
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    server.kill();
+    for n in 0..10 {
+        let asked = Instant::now();
+        let answer = app.register(&somebody(&format!("during{n}"))).await;
+        assert_eq!(answer.problem(503), "database-unavailable");
+        assert!(asked.elapsed() < Duration::from_secs(6), "answered after {:?}", asked.elapsed());
+    }
+    becomes(&app, 503, "not ready without the database").await;
+    let asked = Instant::now();
+    assert_eq!(app.register(&somebody("known")).await.problem(503), "database-unavailable");
+    assert!(asked.elapsed() < Duration::from_millis(500), "it is known to be away: {:?}", asked.elapsed());
+
+    server.restart().await;
+    becomes(&app, 200, "ready again by itself").await;
+    for n in 0..12 {
+        let answer = app.register(&somebody(&format!("after{n}"))).await;
+        assert_eq!(answer.status, 201, "right after it is back: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_hangs_is_one_that_is_away() {
+    let server = Postgres::start().await;
+    let (_database, app) = over(&server).await;
+    becomes(&app, 200, "ready with the database there").await;
+    assert_eq!(app.register(&somebody("before")).await.status, 201);
+    server.pause();
+    let asked = Instant::now();
+    assert_eq!(app.register(&somebody("during")).await.problem(503), "database-unavailable");
+    assert!(asked.elapsed() < Duration::from_secs(8), "answered after {:?}", asked.elapsed());
+    becomes(&app, 503, "not ready while it hangs").await;
+    server.resume();
+    becomes(&app, 200, "ready again by itself").await;
+    assert_eq!(app.register(&somebody("after")).await.status, 201);
+}
+
+#[tokio::test]
+async fn it_starts_without_its_database_and_says_what_is_missing() {
+    let server = Postgres::start().await;
+    let database = server.database().await;
+    server.kill();
+    let app = TestApp::over(database.url(), &[]).await;
+    becomes(&app, 503, "not ready without the database").await;
+    assert_eq!(app.register(&somebody("ada")).await.problem(503), "database-unavailable");
+    server.restart().await;
+    let told = async || app.ready().await.body.contains("user-api migrate").then_some(());
+    eventually("says that the tables are missing", SOON, told).await;
+    platform::postgres::migrate(database.pool(), &MIGRATOR).await.unwrap();
+    becomes(&app, 200, "ready once migrated").await;
+    assert_eq!(app.register(&somebody("ada")).await.status, 201);
+}
+
+#[tokio::test]
+async fn after_a_kill_under_load_every_201_is_a_user_with_a_task() {
+    let server = Postgres::start().await;
+    let (database, app) = over(&server).await;
+    becomes(&app, 200, "ready with the database there").await;
+    let load = async {
+        let mut created = 0_i64;
+        for wave in 0..12 {
+            let bodies: Vec<_> = (0..10).map(|n| somebody(&format!("w{wave}n{n}"))).collect();
+            for answer in futures_util::future::join_all(bodies.iter().map(|body| app.register(body))).await {
+                match answer.status {
+                    201 => created += 1,
+                    503 => drop(answer.problem(503)),
+                    other => panic!("{other}: {answer:?}"),
+                }
+            }
+        }
+        created
+    };
+    let fault = async {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        server.kill();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        server.restart().await;
+    };
+    let (created, ()) = tokio::join!(load, fault);
+    becomes(&app, 200, "ready again by itself").await;
+    let counts = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM outbox)";
+    let (users, tasks): (i64, i64) = sqlx::query_as(counts).fetch_one(database.pool()).await.unwrap();
+    assert_eq!(users, tasks);
+    assert!(created <= users, "{created} were told that they are registered, {users} are");
+    assert!(created > 0 && created < 120, "{created} of 120: the fault hit nothing or everything");
+}

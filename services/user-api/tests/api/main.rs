@@ -1,0 +1,15 @@
+//! The service over HTTP, with a real PostgreSQL: the very app that `serve` runs, on a port of its own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod bad_input;
+mod database;
+mod docs;
+mod drain;
+mod idempotency;
+mod limits;
+mod process;
+mod registration;
+mod slow_clients;
+mod support;
+mod telemetry;

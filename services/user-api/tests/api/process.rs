@@ -1,0 +1,58 @@
+//! The service as a process: its commands, its memory.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use testkit::{Service, eventually};
+
+use crate::support::{Answer, somebody};
+
+fn variables(database: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("DATABASE_URL", database.to_owned()),
+        ("AMQP_URL", "amqp://guest:guest@127.0.0.1:9/%2f".to_owned()),
+        ("RATE_LIMIT", "0".to_owned()),
+        ("HASH_CONCURRENCY", "4".to_owned()),
+        ("HASH_MAX_WAIT", "20s".to_owned()),
+    ]
+}
+
+#[tokio::test]
+async fn migrate_may_run_twice_at_once_and_again() {
+    let database = testkit::database().await;
+    let url = [("DATABASE_URL", database.url().to_owned())];
+    let runs: Vec<_> = (0..2).map(|_| Service::spawn_with("user-api", &["migrate"], &url)).collect();
+    for run in &runs {
+        assert!(run.exited(Duration::from_secs(30)).await.success(), "{:?}", run.log_lines());
+    }
+    let again = Service::spawn_with("user-api", &["migrate"], &url);
+    assert!(again.exited(Duration::from_secs(30)).await.success(), "{:?}", again.log_lines());
+    assert!(sqlx::query("SELECT FROM users, outbox, idempotency_keys").fetch_all(database.pool()).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_memory_of_hashing_is_given_back_after_a_load() {
+    let database = testkit::database().await;
+    platform::postgres::migrate(database.pool(), &user_api::db::MIGRATOR).await.unwrap();
+    let service = Service::spawn("user-api", &variables(database.url()));
+    service.ready().await;
+    let before = service.memory();
+    let client = reqwest::Client::new();
+    let mut most = 0;
+    for wave in 0..3 {
+        let register = |n: usize| {
+            let request = client.post(format!("{}/v1/users", service.base_url()));
+            Answer::read(request.json(&somebody(&format!("w{wave}n{n}"))))
+        };
+        for answer in join_all((0..20).map(register)).await {
+            assert_eq!(answer.status, 201, "{answer:?}");
+        }
+        most = most.max(service.memory());
+    }
+    const MIB: u64 = 1024 * 1024;
+    assert!(most > before + 30 * MIB, "{} MiB under load, {} before: nothing was hashed?", most / MIB, before / MIB);
+    let given_back = async || (service.memory() < before + 10 * MIB).then_some(());
+    let what = format!("memory is back near {} MiB, from {} MiB", before / MIB, most / MIB);
+    eventually(&what, Duration::from_secs(15), given_back).await;
+    assert!(service.terminate().await.success());
+}

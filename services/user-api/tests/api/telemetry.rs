@@ -1,0 +1,58 @@
+//! The request in a trace.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use testkit::{OtlpReceiver, Service};
+
+use crate::support::{Answer, somebody};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+#[tokio::test]
+async fn the_server_span_continues_the_clients_trace_and_is_what_the_task_remembers() {
+    let otlp = OtlpReceiver::start().await;
+    let database = testkit::database().await;
+    platform::postgres::migrate(database.pool(), &user_api::db::MIGRATOR).await.unwrap();
+    let service = Service::spawn(
+        "user-api",
+        &[
+            ("DATABASE_URL", database.url().to_owned()),
+            ("AMQP_URL", "amqp://guest:guest@127.0.0.1:9/%2f".to_owned()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.endpoint()),
+        ],
+    );
+    service.ready().await;
+    let request = reqwest::Client::new().post(format!("{}/v1/users", service.base_url())).json(&somebody("ada"));
+    let request =
+        request.header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01")).header("tracestate", "vendor=1");
+    let answer = Answer::read(request).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let path = format!("{}/v1/users/ada@example.com", service.base_url());
+    Answer::read(reqwest::Client::new().get(path)).await.problem(404);
+
+    let task = sqlx::query("SELECT traceparent, tracestate FROM outbox").fetch_one(database.pool()).await.unwrap();
+    let traceparent: String = task.get("traceparent");
+    assert_eq!(task.get::<Option<String>, _>("tracestate").as_deref(), Some("vendor=1"));
+    assert!(service.terminate().await.success());
+
+    let both = |spans: &[testkit::Span]| spans.iter().filter(|span| span.name.starts_with(['P', 'G'])).count() >= 2;
+    let spans = otlp.wait_for_spans(both, Duration::from_secs(10)).await;
+    let server = spans.iter().find(|span| span.name == "POST /v1/users").expect("the server span");
+    assert_eq!(traceparent, format!("00-{TRACE}-{}-01", server.span_id), "the task remembers the server span");
+    assert_eq!(server.trace_id, TRACE);
+    assert_eq!(server.parent.as_deref(), Some("b7ad6b7169203331"));
+    for (key, value) in [
+        ("http.request.method", "POST"),
+        ("http.route", "/v1/users"),
+        ("http.response.status_code", "201"),
+        ("url.path", "/v1/users"),
+        ("url.scheme", "http"),
+    ] {
+        assert_eq!(server.attributes.get(key).map(ToString::to_string).as_deref(), Some(value), "{key}: {server:?}");
+    }
+    let told = format!("{spans:?} {:?} {:?}", otlp.logs(), service.log_lines());
+    for personal in ["ada@example.com", "correct horse", "127.0.0.1:5"] {
+        assert!(!told.contains(personal) || personal.starts_with("127"), "{personal} was written down");
+    }
+}
