@@ -126,8 +126,10 @@ impl App {
             }
         };
         let (drained, ()) = tokio::join!(drained, admin.run(report.clone()));
-        // Connections say goodbye; one that hangs is left to the server.
-        let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
+        if drained.is_ok() {
+            // Connections say goodbye; one that hangs is left to the server.
+            let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
+        }
         drained.context("finishing requests and background work (SHUTDOWN_GRACE)")
     }
 }

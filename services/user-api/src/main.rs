@@ -31,7 +31,7 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let telemetry = telemetry::init("user-api", &config.common.log)?;
     let token = shutdown::on_signals();
     let done = match App::build(config).await {
-        Ok(app) => app.run(token).await,
+        Ok(app) => Box::pin(app.run(token)).await,
         Err(error) => Err(error),
     };
     telemetry.shutdown().await;

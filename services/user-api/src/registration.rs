@@ -140,9 +140,13 @@ impl Registrar {
             trace: &current_traceparent(),
             key,
         };
-        let created_at = match db::insert_user(&self.pool, &insert).await? {
-            Inserted::Committed(at) => at,
-            Inserted::Conflict(conflict) => return Ok(Err(conflict)),
+        let created_at = match db::insert_user(&self.pool, &insert).await {
+            Ok(Inserted::Committed(at)) => at,
+            Ok(Inserted::Conflict(conflict)) => return Ok(Err(conflict)),
+            Err(error) => {
+                self.availability.suspect();
+                return Err(error);
+            }
         };
         self.committed.notify_one();
         let (username, email) = (asked.username.as_str().to_owned(), asked.email.as_str().to_owned());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use platform::health::Component;
 use sqlx::{Connection as _, PgPool};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How often it is asked: while it is there, and while it is not.
@@ -18,17 +19,23 @@ const PROBE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Availability {
     down: Arc<AtomicBool>,
+    suspected: Arc<Notify>,
 }
 
 impl Availability {
     /// Assumed to be there.
     pub fn new() -> Self {
-        Self { down: Arc::new(AtomicBool::new(false)) }
+        Self { down: Arc::new(AtomicBool::new(false)), suspected: Arc::new(Notify::new()) }
     }
 
     /// It did not answer when it was last asked.
     pub fn is_down(&self) -> bool {
         self.down.load(Relaxed)
+    }
+
+    /// A statement got no answer: time to ask again.
+    pub fn suspect(&self) {
+        self.suspected.notify_one();
     }
 
     fn set(&self, down: bool) -> bool {
@@ -63,7 +70,7 @@ pub async fn watch(pool: PgPool, availability: Availability, health: Component, 
                     WHILE_DOWN
                 }
             };
-            tokio::time::sleep(pause).await;
+            let _ = tokio::time::timeout(pause, availability.suspected.notified()).await;
         }
     };
     token.run_until_cancelled(watch).await;

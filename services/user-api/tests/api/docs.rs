@@ -38,6 +38,19 @@ fn every_error_answer_is_described() {
 }
 
 #[tokio::test]
+async fn a_registration_made_of_the_examples_is_taken() {
+    let app = TestApp::start(&[]).await;
+    let document: Value = serde_json::from_str(openapi::COMMITTED).unwrap();
+    let schema = &document["components"]["schemas"]["Registration"];
+    assert_eq!(schema["additionalProperties"], false, "unknown fields are refused");
+    assert_eq!(schema["required"], serde_json::json!(["username", "email", "password"]));
+    let examples = schema["properties"].as_object().unwrap().iter();
+    let body = examples.map(|(name, property)| (name.clone(), property["example"].clone())).collect();
+    let answer = app.register(&Value::Object(body)).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+}
+
+#[tokio::test]
 async fn the_document_is_served_as_committed() {
     let app = TestApp::start(&[]).await;
     let answer = app.get("/openapi.json").await;

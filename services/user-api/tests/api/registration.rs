@@ -46,7 +46,7 @@ async fn a_registration_commits_user_and_task_although_no_broker_is_there() {
 async fn of_fifty_that_want_the_same_name_one_gets_it() {
     let app = TestApp::start(&[("HASH_CONCURRENCY", "4")]).await;
     let one = |n: usize| {
-        let name = if n % 2 == 0 { "wanted" } else { "WANTED" };
+        let name = if n.is_multiple_of(2) { "wanted" } else { "WANTED" };
         json!({"username": name, "email": format!("n{n}@example.com"), "password": "correct horse"})
     };
     let bodies: Vec<_> = (0..50).map(one).collect();
