@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use amqp::Broker;
 use anyhow::Context as _;
 use platform::admin::AdminServer;
 use platform::health::{Health, Need};
@@ -18,6 +19,7 @@ use crate::db::{self, Availability};
 use crate::hashing::Hasher;
 use crate::middleware::rate_limit::RateLimit;
 use crate::registration::Registrar;
+use crate::relay::Relay;
 use crate::router::{Api, router};
 use crate::telemetry::Metrics;
 use crate::{purge, server};
@@ -73,7 +75,8 @@ impl App {
         tracing::info!(%addr, admin = %admin.addr(), "serving");
 
         let committed = Arc::new(Notify::new());
-        let hasher = Hasher::new(config.hash.concurrency(), config.hash.hash_max_wait, metrics.clone());
+        let hash = &config.hash;
+        let hasher = Hasher::new(hash.concurrency(), hash.hash_max_wait, hash.hash_cost, metrics.clone());
         let availability = Availability::new();
         let limit = RateLimit::new(config.http.rate_limit, config.http.rate_limit_window, config.http.trusted_proxies);
         let registrar = Registrar {
@@ -89,6 +92,10 @@ impl App {
         let (background, report) = (CancellationToken::new(), CancellationToken::new());
         let requests = server::serve(listener, routes, timeout, token.clone());
         let stop = background.clone();
+        let broker = Broker::new(config.broker.amqp_url, NAME);
+        // Informative: registration works without the broker.
+        let health_of_broker = health.component("broker", Need::Informative);
+        let relay = Relay::new(pool.clone(), broker, config.relay, committed, health_of_broker);
         let work = async {
             let forget = async {
                 if let Some(limit) = &limit {
@@ -97,6 +104,7 @@ impl App {
             };
             tokio::join!(
                 db::watch(pool.clone(), availability, health.component("database", Need::Required), stop.clone()),
+                relay.run(stop.clone()),
                 purge::run(pool.clone(), stop.clone()),
                 hasher.give_memory_back(stop.clone()),
                 forget,

@@ -6,8 +6,10 @@ use std::time::Duration;
 use amqp::BrokerUrl;
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
-use platform::config::{BrokerArgs, CommonArgs, DatabaseArgs, duration};
+use platform::config::{AppEnv, BrokerArgs, CommonArgs, DatabaseArgs, duration};
 use platform::telemetry::LogArgs;
+
+use crate::hashing::HashCost;
 
 /// Takes registrations over HTTP and relays their mail tasks to the queue.
 #[derive(Debug, Parser)]
@@ -47,6 +49,19 @@ pub struct ServeConfig {
     /// What both services have.
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+impl ServeConfig {
+    /// Variables that do not go together, in one line that names them.
+    ///
+    /// # Errors
+    /// The line.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.hash.hash_cost == HashCost::Cheap && self.common.app_env == AppEnv::Production {
+            return Err("HASH_COST=cheap protects nobody and is refused when APP_ENV=production: use owasp");
+        }
+        Ok(())
+    }
 }
 
 /// What `migrate` needs.
@@ -91,6 +106,9 @@ pub struct HashArgs {
     /// How long a password may wait for its turn; whoever would wait longer gets a 503 at once
     #[arg(long, env = "HASH_MAX_WAIT", default_value = "2s", value_parser = duration)]
     pub hash_max_wait: Duration,
+    /// What a hash may cost; cheap protects nobody and is refused when APP_ENV=production
+    #[arg(long, env = "HASH_COST", value_enum, default_value_t = HashCost::Owasp)]
+    pub hash_cost: HashCost,
 }
 
 impl HashArgs {
@@ -147,6 +165,14 @@ mod tests {
         assert_eq!(config.http.http_addr.port(), 8080);
         assert!(config.http.trusted_proxies.is_empty());
         assert!(config.hash.concurrency() >= 1);
+    }
+
+    #[test]
+    fn a_cheap_hash_is_refused_in_production() {
+        let check = |env| serve(&[("HASH_COST", "cheap"), ("APP_ENV", env)]).unwrap().check();
+        assert_eq!(check("development"), Ok(()));
+        assert!(check("production").unwrap_err().contains("HASH_COST"));
+        assert_eq!(serve(&[]).unwrap().hash.hash_cost, HashCost::Owasp, "what nobody set is safe");
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The database: every SQL statement of the API. The relay's are in `outbox`.
+//! The database: every SQL statement of the service.
 
 mod idempotency;
+pub mod outbox;
 mod users;
 mod watch;
 

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use admission::Overloaded;
+pub use argon::HashCost;
 
 use crate::domain::Password;
 use crate::telemetry::Metrics;
@@ -35,6 +36,7 @@ struct Shared {
     slots: Arc<Semaphore>,
     memory: Arc<Memory>,
     max_wait: Duration,
+    cost: HashCost,
     metrics: Metrics,
 }
 
@@ -51,12 +53,13 @@ pub enum HashError {
 
 impl Hasher {
     /// At most `concurrency` hashes at once, and nobody waits longer than `max_wait` for a turn.
-    pub fn new(concurrency: usize, max_wait: Duration, metrics: Metrics) -> Self {
+    pub fn new(concurrency: usize, max_wait: Duration, cost: HashCost, metrics: Metrics) -> Self {
         let shared = Shared {
             admission: Arc::new(Admission::new(concurrency, max_wait)),
             slots: Arc::new(Semaphore::new(concurrency)),
             memory: Arc::new(Memory::new(argon::BLOCKS, IDLE)),
             max_wait,
+            cost,
             metrics,
         };
         Self { shared: Arc::new(shared) }
@@ -75,7 +78,8 @@ impl Hasher {
     /// # Errors
     /// [`HashError`]
     pub async fn hash(&self, password: Password) -> Result<String, HashError> {
-        self.run(move |memory| argon::hash(&password, memory)).await
+        let cost = self.shared.cost;
+        self.run(move |memory| argon::hash(&password, cost, memory)).await
     }
 
     /// Whether `phc` is a hash of this password.
@@ -129,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_verifies_its_password_and_no_other() {
-        let hasher = Hasher::new(1, Duration::from_secs(5), Metrics::new());
+        let hasher = Hasher::new(1, Duration::from_secs(5), HashCost::Owasp, Metrics::new());
         let phc = hasher.hash(password("korrekt-pferd")).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
         assert!(hasher.verify(password("korrekt-pferd"), phc.clone()).await.unwrap());
@@ -144,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_would_wait_too_long_is_refused_at_once() {
-        let hasher = Hasher::new(1, Duration::ZERO, Metrics::new());
+        let hasher = Hasher::new(1, Duration::ZERO, HashCost::Owasp, Metrics::new());
         let first = tokio::spawn({
             let hasher = hasher.clone();
             async move { hasher.hash(password("korrekt-pferd")).await }

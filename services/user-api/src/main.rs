@@ -14,17 +14,22 @@ use user_api::{db, openapi};
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match parse::<Config>().command {
-        Command::Serve(config) => Box::pin(serve(*config)).await,
+        Command::Serve(config) => match config.check() {
+            Ok(()) => Box::pin(serve(*config)).await,
+            Err(line) => return fail(&anyhow::anyhow!(line), Exit::Usage),
+        },
         Command::Migrate(config) => Box::pin(migrate(*config)).await,
         Command::Openapi => print_openapi(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{}", report(&error));
-            Exit::Unavailable.into()
-        }
+        Err(error) => fail(&error, Exit::Unavailable),
     }
+}
+
+fn fail(error: &anyhow::Error, code: Exit) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "{}", report(error));
+    code.into()
 }
 
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {

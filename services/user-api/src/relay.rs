@@ -1,0 +1,154 @@
+//! The relay: brings tasks from the outbox to the queue.
+//!
+//! It claims rows in a transaction, publishes them with pipelined confirms, deletes what was confirmed, and commits. Dying
+//! between the confirm and the commit publishes a task twice, with the same id: the worker's ledger drops the second.
+//! Nothing in here can hold up a registration.
+
+mod backlog;
+mod metrics;
+mod publish;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use amqp::topology::{self, TopologyError};
+use amqp::{AmqpError, Broker, ConfirmChannel, Connection, Outcome};
+use platform::backoff::Backoff;
+use platform::health::Component;
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::RelayArgs;
+use crate::db::outbox;
+use metrics::Metrics;
+
+/// Waits between attempts while the broker or the database is away.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// What a claim may idle beyond the time that the broker has to confirm: a slow commit must not lose it.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// Takes tasks from the outbox to the queue, for as long as it is awaited.
+#[derive(Debug)]
+pub struct Relay {
+    pool: PgPool,
+    broker: Broker,
+    settings: RelayArgs,
+    committed: Arc<Notify>,
+    health: Component,
+    metrics: Metrics,
+}
+
+/// A connection with the one channel that publishes on it.
+#[derive(Debug)]
+struct Line {
+    connection: Connection,
+    confirms: ConfirmChannel,
+}
+
+/// Why nothing was relayed. The tasks are safe in the outbox.
+#[derive(Debug, thiserror::Error)]
+enum RelayError {
+    #[error(transparent)]
+    Broker(#[from] AmqpError),
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    #[error("the broker is short of memory or disk and takes nothing")]
+    Blocked,
+    #[error("the broker did not keep {nacked} of {of} tasks, and had no queue for {returned}")]
+    NotKept { nacked: usize, returned: usize, of: usize },
+    #[error("the outbox: {0}")]
+    Outbox(#[from] sqlx::Error),
+}
+
+impl Relay {
+    /// A relay between the outbox in `pool` and the queue at `broker`; `committed` is rung after each registration.
+    pub fn new(pool: PgPool, broker: Broker, settings: RelayArgs, committed: Arc<Notify>, health: Component) -> Self {
+        Self { pool, broker, settings, committed, health, metrics: Metrics::new() }
+    }
+
+    /// Relays until the token is cancelled, then once more what this replica's last requests have left.
+    pub async fn run(self, stop: CancellationToken) {
+        let watch = backlog::watch(&self.pool, stop.clone());
+        tokio::join!(watch, self.relay(stop));
+    }
+
+    async fn relay(&self, stop: CancellationToken) {
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        let mut line = None;
+        while !stop.is_cancelled() {
+            match self.turn(&mut line, &stop).await {
+                Ok(relayed) => {
+                    backoff.reset();
+                    if relayed < usize::from(self.settings.relay_batch) {
+                        self.rest(&stop).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "tasks wait in the outbox: trying again");
+                    self.health.down(error.to_string());
+                    if !matches!(error, RelayError::Outbox(_) | RelayError::Blocked) {
+                        line = None;
+                    }
+                    let _ = stop.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
+                }
+            }
+        }
+        if line.is_some() {
+            while self.turn(&mut line, &stop).await.is_ok_and(|relayed| relayed > 0) {}
+        }
+        if let Some(Line { connection, .. }) = line {
+            connection.close().await;
+        }
+    }
+
+    /// Waits for a commit of this replica, or long enough for another one to have died and left something behind.
+    async fn rest(&self, stop: &CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.committed.notified() => {}
+            () = tokio::time::sleep(self.settings.relay_poll_interval) => {}
+        }
+    }
+
+    /// Relays one batch; returns how many tasks. Nothing is claimed unless it can be published.
+    async fn turn(&self, line: &mut Option<Line>, stop: &CancellationToken) -> Result<usize, RelayError> {
+        let line = match line.take() {
+            Some(open) if open.connection.is_open() && open.confirms.is_open() => line.insert(open),
+            _ => match stop.run_until_cancelled(self.connect()).await {
+                Some(connected) => line.insert(connected?),
+                None => return Ok(0),
+            },
+        };
+        if line.connection.is_blocked() {
+            return Err(RelayError::Blocked);
+        }
+        self.health.up();
+
+        let idle = self.settings.confirm_timeout + SLACK;
+        let (claim, tasks) = outbox::claim(&self.pool, self.settings.relay_batch, idle).await?;
+        if tasks.is_empty() {
+            claim.finish(&[]).await?;
+            return Ok(0);
+        }
+        let outcomes = publish::publish(&mut line.confirms, &self.broker, &self.metrics, &tasks).await?;
+        let confirmed = tasks.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Confirmed);
+        let confirmed: Vec<_> = confirmed.map(|(task, _)| task.id).collect();
+        claim.finish(&confirmed).await?;
+        if confirmed.len() < tasks.len() {
+            let nacked = outcomes.iter().filter(|outcome| **outcome == Outcome::Nacked).count();
+            let of = tasks.len();
+            return Err(RelayError::NotKept { nacked, returned: of - confirmed.len() - nacked, of });
+        }
+        Ok(confirmed.len())
+    }
+
+    /// The queue is made sure of on each connection: with no worker up, nobody else would declare it.
+    async fn connect(&self) -> Result<Line, RelayError> {
+        let connection = self.broker.connect().await?;
+        topology::ensure(&connection, &[topology::main()]).await?;
+        let confirms = ConfirmChannel::open(&connection, self.settings.confirm_timeout).await?;
+        tracing::info!(broker = %self.broker.url(), "relaying tasks to the broker");
+        Ok(Line { connection, confirms })
+    }
+}

@@ -1,0 +1,70 @@
+//! What the relay counts.
+
+use std::time::Duration;
+
+use amqp::Outcome;
+use contract::queue;
+use opentelemetry::metrics::{Counter, Histogram};
+use opentelemetry::{KeyValue, global};
+
+/// The relay's instruments.
+#[derive(Debug, Clone)]
+pub(super) struct Metrics {
+    relayed: Counter<u64>,
+    sent: Counter<u64>,
+    duration: Histogram<f64>,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let meter = global::meter("user-api");
+        Self {
+            relayed: meter
+                .u64_counter("sluice.relay.messages")
+                .with_unit("{message}")
+                .with_description("Tasks handed to the broker, by outcome: published, nacked, returned, unconfirmed.")
+                .build(),
+            sent: meter
+                .u64_counter("messaging.client.sent.messages")
+                .with_unit("{message}")
+                .with_description("Messages that the relay tried to send.")
+                .build(),
+            duration: meter
+                .f64_histogram("messaging.client.operation.duration")
+                .with_unit("s")
+                .with_description("From the publishing of a batch to its last confirm.")
+                .build(),
+        }
+    }
+
+    pub(super) fn published(&self, outcomes: &[Outcome], took: Duration) {
+        let count = |kind: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| kind(outcome)).count();
+        self.count("published", None, count(|outcome| *outcome == Outcome::Confirmed));
+        self.count("nacked", Some("nacked"), count(|outcome| *outcome == Outcome::Nacked));
+        self.count("returned", Some("returned"), count(|outcome| matches!(outcome, Outcome::Returned(_))));
+        self.duration.record(took.as_secs_f64(), &attributes(None));
+    }
+
+    /// Nothing is known of these.
+    pub(super) fn failed(&self, tasks: usize, took: Duration) {
+        self.count("unconfirmed", Some("unconfirmed"), tasks);
+        self.duration.record(took.as_secs_f64(), &attributes(Some("unconfirmed")));
+    }
+
+    fn count(&self, outcome: &'static str, error: Option<&'static str>, tasks: usize) {
+        if tasks > 0 {
+            self.relayed.add(tasks as u64, &[KeyValue::new("sluice.outcome", outcome)]);
+            self.sent.add(tasks as u64, &attributes(error));
+        }
+    }
+}
+
+fn attributes(error: Option<&'static str>) -> Vec<KeyValue> {
+    let mut attributes = vec![
+        KeyValue::new("messaging.system", "rabbitmq"),
+        KeyValue::new("messaging.operation.name", "send"),
+        KeyValue::new("messaging.destination.name", queue::EMAIL),
+    ];
+    attributes.extend(error.map(|error| KeyValue::new("error.type", error)));
+    attributes
+}

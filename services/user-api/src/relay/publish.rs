@@ -1,0 +1,99 @@
+//! One batch of tasks, published; each under a PRODUCER span of its own.
+
+use std::time::Instant;
+
+use amqp::{AmqpError, Broker, ConfirmChannel, Headers, Outcome, Outgoing, Properties};
+use contract::queue;
+use platform::telemetry::context::parent_of;
+use tracing::{Span, field};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::metrics::Metrics;
+use crate::db::outbox::Task;
+
+/// `app_id` and `content_type` of our messages.
+const APP: &str = "user-api";
+const JSON: &str = "application/json";
+
+/// Publishes the tasks; the outcomes are in their order.
+///
+/// # Errors
+/// As [`ConfirmChannel::publish`]: nothing is known of any task then.
+pub(super) async fn publish(
+    confirms: &mut ConfirmChannel,
+    broker: &Broker,
+    metrics: &Metrics,
+    tasks: &[Task],
+) -> Result<Vec<Outcome>, AmqpError> {
+    let began = Instant::now();
+    let spans: Vec<Span> = tasks.iter().map(|task| send_span(broker, task)).collect();
+    let messages: Vec<Outgoing> = tasks.iter().zip(&spans).map(|(task, span)| message(task, span)).collect();
+    let published = confirms.publish(&messages).await;
+    match &published {
+        Ok(outcomes) => {
+            for (outcome, span) in outcomes.iter().zip(&spans) {
+                record(span, failure(outcome));
+            }
+            metrics.published(outcomes, began.elapsed());
+        }
+        Err(_) => {
+            spans.iter().for_each(|span| record(span, Some("unconfirmed")));
+            metrics.failed(tasks.len(), began.elapsed());
+        }
+    }
+    published
+}
+
+/// The PRODUCER span: child of the request that registered the user, however long ago.
+fn send_span(broker: &Broker, task: &Task) -> Span {
+    let span = tracing::info_span!(
+        parent: None,
+        "send",
+        otel.name = "send email_queue",
+        otel.kind = "producer",
+        otel.status_code = field::Empty,
+        messaging.system = "rabbitmq",
+        messaging.operation.name = "send",
+        messaging.operation.r#type = "send",
+        messaging.destination.name = queue::EMAIL,
+        messaging.rabbitmq.destination.routing_key = queue::EMAIL,
+        messaging.message.id = %task.id,
+        messaging.message.body.size = task.body.len(),
+        server.address = broker.url().host(),
+        server.port = broker.url().port(),
+        error.r#type = field::Empty,
+    );
+    if let Err(error) = span.set_parent(parent_of(&task.trace)) {
+        tracing::debug!(%error, "the trace of a registration is not continued");
+    }
+    span
+}
+
+fn message(task: &Task, span: &Span) -> Outgoing {
+    let mut headers = Headers::default();
+    headers.inject_context(&span.context());
+    let properties = Properties {
+        message_id: Some(task.id.to_string()),
+        kind: Some(task.task_type.clone()),
+        timestamp: u64::try_from(task.created_at.unix_timestamp()).ok(),
+        app_id: Some(APP.to_owned()),
+        content_type: Some(JSON.to_owned()),
+        headers,
+    };
+    Outgoing { queue: queue::EMAIL.to_owned(), body: task.body.clone(), properties }
+}
+
+fn failure(outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Confirmed => None,
+        Outcome::Nacked => Some("nacked"),
+        Outcome::Returned(_) => Some("returned"),
+    }
+}
+
+fn record(span: &Span, failure: Option<&str>) {
+    if let Some(failure) = failure {
+        span.record("error.type", failure);
+        span.record("otel.status_code", "ERROR");
+    }
+}
