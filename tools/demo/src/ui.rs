@@ -37,6 +37,8 @@ impl Style {
 pub(crate) struct Ui {
     terminal: bool,
     running: Arc<Mutex<Vec<Running>>>,
+    /// The line about running steps, as it stands below everything else.
+    drawn: Arc<Mutex<String>>,
 }
 
 #[derive(Debug)]
@@ -48,7 +50,7 @@ struct Running {
 
 impl Ui {
     pub(crate) fn new() -> Self {
-        Self { terminal: std::io::stdout().is_terminal(), running: Arc::default() }
+        Self { terminal: std::io::stdout().is_terminal(), running: Arc::default(), drawn: Arc::default() }
     }
 
     /// Whether somebody is watching.
@@ -115,8 +117,10 @@ impl Ui {
             .filter(|step| step.since.elapsed() >= PATIENCE)
             .map(|step| format!("{} {} s", step.what, step.since.elapsed().as_secs()))
             .collect();
-        if !late.is_empty() {
-            self.write(&self.styled(Style::Dim, &format!(".. {}", late.join(", "))));
+        let line = if late.is_empty() { String::new() } else { format!(".. {}", late.join(", ")) };
+        if line != *self.drawn() {
+            self.write(&self.styled(Style::Dim, &line));
+            *self.drawn() = line;
         }
     }
 
@@ -125,6 +129,11 @@ impl Ui {
         // A reader that went away is no reason to leave servers behind.
         let _ = write!(out, "{}{text}", if self.terminal { "\r\x1b[2K" } else { "" });
         let _ = out.flush();
+        self.drawn().clear();
+    }
+
+    fn drawn(&self) -> MutexGuard<'_, String> {
+        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn running(&self) -> MutexGuard<'_, Vec<Running>> {
