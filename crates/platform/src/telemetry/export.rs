@@ -82,3 +82,18 @@ fn in_seconds(instrument: &Instrument) -> Option<Stream> {
     let buckets = Aggregation::ExplicitBucketHistogram { boundaries: SECONDS.to_vec(), record_min_max: true };
     Stream::builder().with_aggregation(buckets).build().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_tells_its_name_its_version_and_which_one_it_is() {
+        let (one, other) = (resource("demo"), resource("demo"));
+        let get =
+            |resource: &Resource, key: &'static str| resource.get(&Key::from_static_str(key)).map(|v| v.to_string());
+        assert_eq!(get(&one, "service.name").as_deref(), Some("demo"));
+        assert_eq!(get(&one, "service.version").as_deref(), Some(env!("CARGO_PKG_VERSION")));
+        assert_ne!(get(&one, "service.instance.id"), get(&other, "service.instance.id"));
+    }
+}
