@@ -34,7 +34,8 @@ impl Line {
     fn of(delivery: &Delivery, now: SystemTime, with_address: bool) -> Self {
         let properties = &delivery.properties;
         let headers = &properties.headers;
-        let died = headers.get_u64(header::DEAD_AT).map(|at| SystemTime::UNIX_EPOCH + Duration::from_secs(at));
+        let died =
+            headers.get_u64(header::DEAD_AT).and_then(|at| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at)));
         let email = || {
             let task = WelcomeEmail::decode(properties.kind.as_deref(), &delivery.body).ok()?;
             Some(task.email.as_str().to_owned())

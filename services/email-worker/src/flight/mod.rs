@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use amqp::{Delivery, Outgoing, Publisher, Receipt};
-use contract::Attempt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -162,10 +161,10 @@ impl Flights {
         let Some(_passage) = self.drain.run_until_cancelled(self.runway.enter(task.suspect)).await else {
             return Ending::HandBack;
         };
-        match self.drain.run_until_cancelled(self.cleared(task)).await {
-            None => Ending::HandBack,
-            Some(Err(ending)) => ending,
-            Some(Ok(until)) => self.send(task, until).await,
+        // Not cut short by a drain: a claim that is under way would be granted after it was released.
+        match self.cleared(task).await {
+            Err(ending) => ending,
+            Ok(until) => self.send(task, until).await,
         }
     }
 
@@ -208,9 +207,10 @@ impl Flights {
         self.ledger_is_down(down);
         let mut circuit = self.circuit.watch();
         let closed = circuit.wait_for(|state| !state.is_open_for(Cause::LedgerDown));
-        match tokio::time::timeout(HOLD, closed).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Ending::HeldTooLong),
+        match self.drain.run_until_cancelled(tokio::time::timeout(HOLD, closed)).await {
+            None => Err(Ending::HandBack),
+            Some(Ok(_)) => Ok(()),
+            Some(Err(_)) => Err(Ending::HeldTooLong),
         }
     }
 
@@ -250,15 +250,13 @@ impl Flights {
             }
             Ending::Dead(letter) => (moves::to_dead(message, &letter, now), true),
         };
-        log_move(&outgoing, attempt);
-        if self.publisher.publish(outgoing).await.is_err() {
-            return Disposition::HandedBack;
-        }
         if claimed {
             self.release(id, suspect).await;
         }
-        acknowledge(seat.leave()).await;
-        disposition
+        tracing::info!(task = %id, queue = %outgoing.queue, attempt = u32::from(attempt), "a task moves on");
+        // From here on a delivery of this task may be the copy that is about to be published: it is a flight of its own.
+        let receipts = seat.leave();
+        self.publish_then_ack(outgoing, receipts, disposition).await
     }
 
     /// A claim that is not given back only runs out later: the task waits for it on a rung.
@@ -269,10 +267,10 @@ impl Flights {
         }
     }
 
-    async fn publish_then_ack<const N: usize>(
+    async fn publish_then_ack(
         &self,
         outgoing: Outgoing,
-        receipts: [Receipt; N],
+        receipts: impl IntoIterator<Item = Receipt>,
         disposition: Disposition,
     ) -> Disposition {
         if self.publisher.publish(outgoing).await.is_err() {
@@ -288,9 +286,4 @@ async fn acknowledge(receipts: impl IntoIterator<Item = Receipt>) {
     for receipt in receipts {
         receipt.ack().await;
     }
-}
-
-fn log_move(outgoing: &Outgoing, attempt: Attempt) {
-    let task = outgoing.properties.message_id.as_deref().unwrap_or_default();
-    tracing::info!(task, queue = %outgoing.queue, attempt = u32::from(attempt), "a task moves on");
 }

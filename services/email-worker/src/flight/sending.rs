@@ -130,7 +130,11 @@ impl Flights {
 
     async fn refused(&self, task: &Task, error: &SendError, mut slot: Slot, pass: Pass) -> Try {
         let id = task.identity.id();
-        let ending = match disposition::judge(error) {
+        let verdict = match pass.probing() {
+            Some(Cause::MailServer(Illness::EveryoneRefused)) => disposition::judge(error).while_everyone_is_refused(),
+            _ => disposition::judge(error),
+        };
+        let ending = match verdict {
             Verdict::CircuitOpen(illness) => {
                 self.ill(pass, illness, error);
                 return Try::Again;
