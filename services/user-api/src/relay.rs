@@ -44,6 +44,14 @@ pub struct Relay {
 struct Line {
     connection: Connection,
     confirms: ConfirmChannel,
+    /// A batch on it was not confirmed: nothing may be published on it any more.
+    spent: bool,
+}
+
+impl Line {
+    fn is_open(&self) -> bool {
+        self.connection.is_open() && self.confirms.is_open()
+    }
 }
 
 /// Why nothing was relayed. The tasks are safe in the outbox.
@@ -87,7 +95,8 @@ impl Relay {
                 Err(error) => {
                     tracing::warn!(%error, "tasks wait in the outbox: trying again");
                     self.health.down(error.to_string());
-                    if !matches!(error, RelayError::Outbox(_) | RelayError::Blocked) {
+                    if matches!(error, RelayError::Topology(_) | RelayError::NotKept { .. }) {
+                        // The queue is made sure of with the next connection.
                         line = None;
                     }
                     let _ = stop.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
@@ -114,15 +123,18 @@ impl Relay {
     /// Relays one batch; returns how many tasks. Nothing is claimed unless it can be published.
     async fn turn(&self, line: &mut Option<Line>, stop: &CancellationToken) -> Result<usize, RelayError> {
         let line = match line.take() {
-            Some(open) if open.connection.is_open() && open.confirms.is_open() => line.insert(open),
+            // Spent or not, it is what tells when the broker takes messages again. Another connection would not know, and
+            // each batch on it would arrive, once more, when the broker reads again.
+            Some(open) if open.connection.is_open() && open.connection.is_blocked() => {
+                *line = Some(open);
+                return Err(RelayError::Blocked);
+            }
+            Some(open) if open.is_open() && !open.spent => line.insert(open),
             _ => match stop.run_until_cancelled(self.connect()).await {
                 Some(connected) => line.insert(connected?),
                 None => return Ok(0),
             },
         };
-        if line.connection.is_blocked() {
-            return Err(RelayError::Blocked);
-        }
         self.health.up();
 
         let idle = self.settings.confirm_timeout + SLACK;
@@ -131,7 +143,9 @@ impl Relay {
             claim.finish(&[]).await?;
             return Ok(0);
         }
+        line.spent = true;
         let outcomes = publish::publish(&mut line.confirms, &self.broker, &self.metrics, &tasks).await?;
+        line.spent = false;
         let confirmed = tasks.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Confirmed);
         let confirmed: Vec<_> = confirmed.map(|(task, _)| task.id).collect();
         claim.finish(&confirmed).await?;
@@ -149,6 +163,6 @@ impl Relay {
         topology::ensure(&connection, &[topology::main()]).await?;
         let confirms = ConfirmChannel::open(&connection, self.settings.confirm_timeout).await?;
         tracing::info!(broker = %self.broker.url(), "relaying tasks to the broker");
-        Ok(Line { connection, confirms })
+        Ok(Line { connection, confirms, spent: false })
     }
 }

@@ -10,6 +10,7 @@ mod idempotency;
 mod limits;
 mod process;
 mod registration;
+mod relay;
 mod slow_clients;
 mod support;
 mod telemetry;

@@ -76,6 +76,10 @@ impl TestApp {
         self.database.as_ref().expect("a database of its own").pool()
     }
 
+    pub(crate) fn database_url(&self) -> String {
+        self.database.as_ref().expect("a database of its own").url().to_owned()
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
     }

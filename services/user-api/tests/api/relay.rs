@@ -1,0 +1,197 @@
+//! From the outbox to a real broker, whatever happens to it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::lapin::types::{AMQPValue, FieldTable};
+use testkit::{Client, TcpProxy, Vhost, eventually};
+
+use crate::support::{TestApp, somebody};
+
+const QUEUE: &str = "email_queue";
+const SOON: Duration = Duration::from_secs(20);
+
+async fn queue_exists(vhost: &Vhost) {
+    eventually("the relay declares the queue", SOON, async || vhost.queue_info(QUEUE).await).await;
+}
+
+async fn waiting(client: &Client, count: u32) {
+    eventually("the tasks are in the queue", SOON, async || (client.ready(QUEUE).await == count).then_some(())).await;
+}
+
+async fn outbox_is_empty(app: &TestApp) {
+    eventually("the outbox is empty", SOON, async || (app.count("outbox").await == 0).then_some(())).await;
+}
+
+/// What `/readyz` says of the broker.
+async fn broker(app: &TestApp) -> Value {
+    app.ready().await.json()["components"]["broker"].clone()
+}
+
+/// Tasks that some replica committed before it died.
+async fn left_behind(app: &TestApp, count: i32) {
+    sqlx::query(
+        "INSERT INTO outbox (id, task_type, body)
+         SELECT gen_random_uuid(), 'email.welcome', convert_to('{\"email\":\"a@example.com\",\"username\":\"a\"}', 'UTF8')
+         FROM generate_series(1, $1)",
+    )
+    .bind(count)
+    .execute(app.pool())
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_registration_is_published_with_everything_that_the_contract_promises() {
+    let vhost = testkit::vhost().await;
+    let app = TestApp::start(&[("AMQP_URL", vhost.amqp_url())]).await;
+    assert_eq!(app.register(&somebody("ada")).await.status, 201);
+    outbox_is_empty(&app).await;
+
+    let task = vhost.client().await.take(QUEUE).await.expect("the task");
+    let body: Value = serde_json::from_slice(&task.body).unwrap();
+    assert_eq!(body, serde_json::json!({"email": "ada@example.com", "username": "ada"}));
+    let id = task.message_id().expect("a message id").to_owned();
+    assert_eq!(uuid::Uuid::try_parse(&id).unwrap().get_version_num(), 7, "{id}");
+    let text = |value: &Option<testkit::lapin::types::ShortString>| value.as_ref().map(ToString::to_string);
+    assert_eq!(text(task.properties.kind()).as_deref(), Some("email.welcome"));
+    assert_eq!(text(task.properties.app_id()).as_deref(), Some("user-api"));
+    assert_eq!(text(task.properties.content_type()).as_deref(), Some("application/json"));
+    assert_eq!(*task.properties.delivery_mode(), Some(2), "it survives a restart of the broker");
+    assert!(task.properties.timestamp().is_some_and(|at| at > 1_700_000_000));
+}
+
+#[tokio::test]
+async fn what_a_dead_replica_left_behind_is_published_within_the_poll_interval() {
+    let vhost = testkit::vhost().await;
+    let app = TestApp::start(&[("AMQP_URL", vhost.amqp_url()), ("RELAY_POLL_INTERVAL", "500ms")]).await;
+    queue_exists(&vhost).await;
+    left_behind(&app, 3).await;
+    outbox_is_empty(&app).await;
+    waiting(&vhost.client().await, 3).await;
+}
+
+#[tokio::test]
+async fn two_relays_on_one_outbox_publish_each_task_once() {
+    let vhost = testkit::vhost().await;
+    let vars = [("AMQP_URL", vhost.amqp_url()), ("RELAY_BATCH", "20"), ("RELAY_POLL_INTERVAL", "100ms")];
+    let app = TestApp::start(&vars).await;
+    let _other = TestApp::over(&app.database_url(), &vars).await;
+    queue_exists(&vhost).await;
+    left_behind(&app, 2_000).await;
+    outbox_is_empty(&app).await;
+
+    let client = vhost.client().await;
+    waiting(&client, 2_000).await;
+    let mut ids = HashSet::new();
+    while let Some(task) = client.take(QUEUE).await {
+        ids.insert(task.message_id().unwrap().to_owned());
+    }
+    assert_eq!(ids.len(), 2_000, "each task once");
+}
+
+#[tokio::test]
+async fn registrations_are_answered_while_the_broker_is_away_and_published_once_it_is_back() {
+    let vhost = testkit::vhost().await;
+    let upstream = vhost.amqp_url().split('@').nth(1).unwrap().split('/').next().unwrap().parse().unwrap();
+    let proxy = TcpProxy::start(upstream).await;
+    let url = vhost.amqp_url().replace(&upstream.to_string(), &proxy.addr().to_string());
+    let app = TestApp::start(&[("AMQP_URL", &url), ("CONFIRM_TIMEOUT", "1s")]).await;
+    queue_exists(&vhost).await;
+
+    proxy.cut();
+    for n in 0..5 {
+        assert_eq!(app.register(&somebody(&format!("cut-{n}"))).await.status, 201, "no broker, no matter");
+    }
+    let ready = app.ready().await;
+    assert_eq!(ready.status, 200, "readiness does not depend on the broker: {ready:?}");
+    proxy.heal();
+    waiting(&vhost.client().await, 5).await;
+
+    // A network that swallows everything is worse than one that refuses.
+    proxy.blackhole();
+    for n in 0..5 {
+        assert_eq!(app.register(&somebody(&format!("hole-{n}"))).await.status, 201, "no broker, no matter");
+    }
+    proxy.cut_connections();
+    proxy.heal();
+    outbox_is_empty(&app).await;
+}
+
+#[tokio::test]
+async fn a_task_for_which_there_is_no_queue_stays_in_the_outbox_until_there_is_one() {
+    let vhost = testkit::vhost().await;
+    let app = TestApp::start(&[("AMQP_URL", vhost.amqp_url()), ("RELAY_POLL_INTERVAL", "60s")]).await;
+    queue_exists(&vhost).await;
+    vhost.delete_queue(QUEUE).await;
+    assert_eq!(app.register(&somebody("returned")).await.status, 201);
+    // It comes back unroutable, and the relay makes sure of the queue before it tries again.
+    queue_exists(&vhost).await;
+    outbox_is_empty(&app).await;
+    waiting(&vhost.client().await, 1).await;
+}
+
+#[tokio::test]
+async fn nothing_is_relayed_into_a_queue_with_other_arguments() {
+    let vhost = testkit::vhost().await;
+    let client = vhost.client().await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+    client.declare(QUEUE, arguments).await.unwrap();
+
+    let app = TestApp::start(&[("AMQP_URL", vhost.amqp_url()), ("RELAY_POLL_INTERVAL", "100ms")]).await;
+    assert_eq!(app.register(&somebody("classic")).await.status, 201);
+    let reason = eventually("the relay says why it rests", SOON, async || {
+        broker(&app).await["reason"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert!(reason.contains("email_queue") && reason.contains("x-queue-type"), "{reason}");
+    assert_eq!(client.ready(QUEUE).await, 0, "the queue is untouched");
+    assert_eq!(app.count("outbox").await, 1, "the task is safe");
+}
+
+#[tokio::test]
+async fn the_relay_recovers_from_a_connection_that_the_broker_closes() {
+    let vhost = testkit::vhost().await;
+    let app = TestApp::start(&[("AMQP_URL", vhost.amqp_url())]).await;
+    queue_exists(&vhost).await;
+    eventually("the broker closes the relay's connection", SOON, async || {
+        (vhost.close_connections("user-api").await > 0).then_some(())
+    })
+    .await;
+    assert_eq!(app.register(&somebody("closed")).await.status, 201);
+    waiting(&vhost.client().await, 1).await;
+    outbox_is_empty(&app).await;
+}
+
+#[tokio::test]
+async fn tasks_wait_while_the_broker_blocks_publishers() {
+    let rabbit = testkit::Rabbit::start().await;
+    let app = TestApp::start(&[("AMQP_URL", rabbit.amqp_url()), ("CONFIRM_TIMEOUT", "1s")]).await;
+    queue_exists(&rabbit).await;
+    rabbit.memory_alarm(true).await;
+    assert_eq!(app.register(&somebody("blocked")).await.status, 201);
+    eventually("the relay says why it rests", SOON, async || broker(&app).await["reason"].as_str().map(drop)).await;
+    assert_eq!(app.count("outbox").await, 1, "the task is safe");
+    rabbit.memory_alarm(false).await;
+    outbox_is_empty(&app).await;
+    // What was on its way when the broker stopped reading arrives as well: with the same id, so it is mailed once.
+    let client = rabbit.client().await;
+    let mut ids = HashSet::new();
+    while let Some(task) = client.take(QUEUE).await {
+        ids.insert(task.message_id().unwrap().to_owned());
+    }
+    assert_eq!(ids.len(), 1, "one task, however often it arrives");
+}
+
+#[tokio::test]
+async fn what_the_last_requests_committed_is_relayed_before_the_replica_ends() {
+    let vhost = testkit::vhost().await;
+    let mut app = TestApp::start(&[("AMQP_URL", vhost.amqp_url()), ("RELAY_POLL_INTERVAL", "60s")]).await;
+    queue_exists(&vhost).await;
+    eventually("the relay is up", SOON, async || (broker(&app).await["status"] == "up").then_some(())).await;
+    left_behind(&app, 3).await;
+    app.stop().await.unwrap().unwrap();
+    assert_eq!(app.count("outbox").await, 0, "nothing waits for another replica");
+}
