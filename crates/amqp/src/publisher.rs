@@ -6,8 +6,8 @@ use platform::backoff::Backoff;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::topology::{self, QueueSpec};
-use crate::{Broker, ConfirmChannel, Connection, Outcome, Outgoing};
+use crate::topology::QueueSpec;
+use crate::{Broker, Line, LineState, Outcome, Outgoing};
 
 /// Messages that wait for the connection; beyond this the publishers wait.
 const WAITING: usize = 1024;
@@ -77,7 +77,6 @@ impl Actor {
             waiting.retain(|waiting: &Waiting| !waiting.confirmed.is_closed());
             if let Err(reason) = self.publish(&mut line, &mut waiting).await {
                 tracing::warn!(reason, waiting = waiting.len(), "messages can't be published: trying again");
-                line = None;
                 tokio::time::sleep(self.backoff.next_delay()).await;
             }
         }
@@ -85,15 +84,17 @@ impl Actor {
 
     /// Publishes what waits; whatever is not confirmed stays in `waiting`.
     async fn publish(&mut self, line: &mut Option<Line>, waiting: &mut Vec<Waiting>) -> Result<(), String> {
-        let line = match line.take() {
-            Some(open) if open.confirms.is_open() => line.insert(open),
-            _ => line.insert(self.connect().await?),
-        };
-        if line.connection.is_blocked() {
-            return Err("the broker is short of memory or disk and blocks publishers".to_owned());
+        match line.as_ref().map_or(LineState::Gone, Line::state) {
+            LineState::Ready => {}
+            LineState::Blocked => return Err("the broker is short of memory or disk and takes nothing".to_owned()),
+            LineState::Gone => *line = None,
         }
+        let open = match line.take() {
+            Some(open) => open,
+            None => Line::open(&self.broker, &self.queues, CONFIRM).await.map_err(|error| error.to_string())?,
+        };
         let batch: Vec<Outgoing> = waiting.iter().map(|waiting| waiting.message.clone()).collect();
-        let outcomes = line.confirms.publish(&batch).await.map_err(|error| error.to_string())?;
+        let outcomes = line.insert(open).publish(&batch).await.map_err(|error| error.to_string())?;
         let mut refused = None;
         let mut left = Vec::new();
         for (waiting, outcome) in waiting.drain(..).zip(outcomes) {
@@ -112,19 +113,11 @@ impl Actor {
                 self.backoff.reset();
                 Ok(())
             }
-            Some(refused) => Err(refused),
+            Some(refused) => {
+                // The queues are made sure of with the next line.
+                *line = None;
+                Err(refused)
+            }
         }
     }
-
-    async fn connect(&self) -> Result<Line, String> {
-        let connection = self.broker.connect().await.map_err(|error| error.to_string())?;
-        topology::ensure(&connection, &self.queues).await.map_err(|error| error.to_string())?;
-        let confirms = ConfirmChannel::open(&connection, CONFIRM).await.map_err(|error| error.to_string())?;
-        Ok(Line { connection, confirms })
-    }
-}
-
-struct Line {
-    connection: Connection,
-    confirms: ConfirmChannel,
 }

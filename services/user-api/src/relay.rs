@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amqp::topology::{self, TopologyError};
-use amqp::{AmqpError, Broker, ConfirmChannel, Connection, Outcome};
+use amqp::{AmqpError, Broker, Line, LineState, Outcome};
 use platform::backoff::Backoff;
 use platform::health::Component;
 use sqlx::PgPool;
@@ -37,21 +37,6 @@ pub struct Relay {
     committed: Arc<Notify>,
     health: Component,
     metrics: Metrics,
-}
-
-/// A connection with the one channel that publishes on it.
-#[derive(Debug)]
-struct Line {
-    connection: Connection,
-    confirms: ConfirmChannel,
-    /// A batch on it was not confirmed: nothing may be published on it any more.
-    spent: bool,
-}
-
-impl Line {
-    fn is_open(&self) -> bool {
-        self.connection.is_open() && self.confirms.is_open()
-    }
 }
 
 /// Why nothing was relayed. The tasks are safe in the outbox.
@@ -106,8 +91,8 @@ impl Relay {
         if line.is_some() {
             while self.turn(&mut line, &stop).await.is_ok_and(|relayed| relayed > 0) {}
         }
-        if let Some(Line { connection, .. }) = line {
-            connection.close().await;
+        if let Some(line) = line {
+            line.close().await;
         }
     }
 
@@ -123,13 +108,11 @@ impl Relay {
     /// Relays one batch; returns how many tasks. Nothing is claimed unless it can be published.
     async fn turn(&self, line: &mut Option<Line>, stop: &CancellationToken) -> Result<usize, RelayError> {
         let line = match line.take() {
-            // Spent or not, it is what tells when the broker takes messages again. Another connection would not know, and
-            // each batch on it would arrive, once more, when the broker reads again.
-            Some(open) if open.connection.is_open() && open.connection.is_blocked() => {
-                *line = Some(open);
+            Some(open) if open.state() == LineState::Ready => line.insert(open),
+            Some(blocked) if blocked.state() == LineState::Blocked => {
+                *line = Some(blocked);
                 return Err(RelayError::Blocked);
             }
-            Some(open) if open.is_open() && !open.spent => line.insert(open),
             _ => match stop.run_until_cancelled(self.connect()).await {
                 Some(connected) => line.insert(connected?),
                 None => return Ok(0),
@@ -143,9 +126,7 @@ impl Relay {
             claim.finish(&[]).await?;
             return Ok(0);
         }
-        line.spent = true;
-        let outcomes = publish::publish(&mut line.confirms, &self.broker, &self.metrics, &tasks).await?;
-        line.spent = false;
+        let outcomes = publish::publish(line, &self.broker, &self.metrics, &tasks).await?;
         let confirmed = tasks.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Confirmed);
         let confirmed: Vec<_> = confirmed.map(|(task, _)| task.id).collect();
         claim.finish(&confirmed).await?;
@@ -159,10 +140,8 @@ impl Relay {
 
     /// The queue is made sure of on each connection: with no worker up, nobody else would declare it.
     async fn connect(&self) -> Result<Line, RelayError> {
-        let connection = self.broker.connect().await?;
-        topology::ensure(&connection, &[topology::main()]).await?;
-        let confirms = ConfirmChannel::open(&connection, self.settings.confirm_timeout).await?;
+        let line = Line::open(&self.broker, &[topology::main()], self.settings.confirm_timeout).await?;
         tracing::info!(broker = %self.broker.url(), "relaying tasks to the broker");
-        Ok(Line { connection, confirms, spent: false })
+        Ok(line)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use amqp::{AmqpError, Broker, ConfirmChannel, Headers, Outcome, Outgoing, Properties};
+use amqp::{AmqpError, Broker, Headers, Line, Outcome, Outgoing, Properties};
 use contract::queue;
 use platform::telemetry::context::parent_of;
 use tracing::{Span, field};
@@ -18,9 +18,9 @@ const JSON: &str = "application/json";
 /// Publishes the tasks; the outcomes are in their order.
 ///
 /// # Errors
-/// As [`ConfirmChannel::publish`]: nothing is known of any task then.
+/// As [`Line::publish`]: nothing is known of any task then.
 pub(super) async fn publish(
-    confirms: &mut ConfirmChannel,
+    line: &mut Line,
     broker: &Broker,
     metrics: &Metrics,
     tasks: &[Task],
@@ -28,7 +28,7 @@ pub(super) async fn publish(
     let began = Instant::now();
     let spans: Vec<Span> = tasks.iter().map(|task| send_span(broker, task)).collect();
     let messages: Vec<Outgoing> = tasks.iter().zip(&spans).map(|(task, span)| message(task, span)).collect();
-    let published = confirms.publish(&messages).await;
+    let published = line.publish(&messages).await;
     match &published {
         Ok(outcomes) => {
             for (outcome, span) in outcomes.iter().zip(&spans) {

@@ -1,0 +1,70 @@
+//! A connection for publishing, with the one confirm channel on it.
+
+use std::time::Duration;
+
+use crate::topology::{self, QueueSpec, TopologyError};
+use crate::{AmqpError, Broker, ConfirmChannel, Connection, Outcome, Outgoing};
+
+/// Publishes batches until the broker, or the way to it, fails; then it is replaced by another.
+#[derive(Debug)]
+pub struct Line {
+    connection: Connection,
+    confirms: ConfirmChannel,
+    /// A batch was not confirmed: nothing may be published on this channel any more.
+    spent: bool,
+}
+
+/// What a line is good for at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LineState {
+    /// Publish.
+    Ready,
+    /// The broker is short of memory or disk and has stopped reading. Keep the line, it is what tells when that ends: on
+    /// another one, each batch would arrive once more when the broker reads again.
+    Blocked,
+    /// Of no more use: open another.
+    Gone,
+}
+
+impl Line {
+    /// Connects and makes sure of the queues. `timeout` bounds the confirms of each batch.
+    ///
+    /// # Errors
+    /// The broker can't be reached, or a queue is not what it must be.
+    pub async fn open(broker: &Broker, queues: &[QueueSpec], timeout: Duration) -> Result<Self, TopologyError> {
+        let connection = broker.connect().await?;
+        topology::ensure(&connection, queues).await?;
+        let confirms = ConfirmChannel::open(&connection, timeout).await?;
+        Ok(Self { connection, confirms, spent: false })
+    }
+
+    /// What it is good for.
+    pub fn state(&self) -> LineState {
+        if !self.connection.is_open() {
+            LineState::Gone
+        } else if self.connection.is_blocked() {
+            LineState::Blocked
+        } else if self.spent || !self.confirms.is_open() {
+            LineState::Gone
+        } else {
+            LineState::Ready
+        }
+    }
+
+    /// As [`ConfirmChannel::publish`].
+    ///
+    /// # Errors
+    /// As [`ConfirmChannel::publish`]; ask for the [`state`](Self::state) before the next batch.
+    pub async fn publish(&mut self, batch: &[Outgoing]) -> Result<Vec<Outcome>, AmqpError> {
+        // Stays so if this future is dropped half way.
+        self.spent = true;
+        let outcomes = self.confirms.publish(batch).await?;
+        self.spent = false;
+        Ok(outcomes)
+    }
+
+    /// Closes the connection politely.
+    pub async fn close(self) {
+        self.connection.close().await;
+    }
+}
