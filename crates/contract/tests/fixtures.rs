@@ -1,4 +1,5 @@
 //! Every shape that was ever released can still be read, and ours are still written the same.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use contract::{TYPE_WELCOME, WelcomeEmail};
 

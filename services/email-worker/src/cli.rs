@@ -26,8 +26,8 @@ pub fn execute(cli: Cli) -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli {
-            Cli::Run(config) => run(*config).await,
-            Cli::Migrate(args) => migrate(args).await,
+            Cli::Run(config) => Box::pin(run(*config)).await,
+            Cli::Migrate(args) => migrate(*args).await,
             Cli::Redrive(args) => redrive(args).await,
             Cli::Dead(args) => list_dead(args).await,
         }

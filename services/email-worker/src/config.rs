@@ -17,7 +17,7 @@ pub enum Cli {
     /// Send mails until SIGTERM
     Run(Box<Config>),
     /// Bring the worker's database up to date, then exit
-    Migrate(MigrateArgs),
+    Migrate(Box<MigrateArgs>),
     /// Put dead letters back on the queue
     Redrive(RedriveArgs),
     /// Look at the dead letters: `dead list`

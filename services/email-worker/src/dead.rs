@@ -107,7 +107,7 @@ fn header_row(with_addresses: bool) -> Vec<String> {
 }
 
 fn row(line: &Line, with_addresses: bool) -> Vec<String> {
-    let age = line.age.map_or_else(|| "?".to_owned(), |age| brief(age));
+    let age = line.age.map_or_else(|| "?".to_owned(), brief);
     let mut row = vec![printable(&line.id), printable(&line.reason), age, line.attempts.to_string()];
     if with_addresses {
         row.push(line.email.clone().unwrap_or_default());

@@ -72,6 +72,7 @@ impl Task {
         (receipt, Self::parse(message, redelivered, delivery_count, now, retention))
     }
 
+    #[allow(clippy::result_large_err, reason = "the message is moved on, not told")]
     fn parse(
         message: Message,
         redelivered: bool,
