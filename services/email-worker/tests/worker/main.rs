@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bad_input;
 mod delivery;
 mod helpers;
 mod illness;
+mod ledger;
 mod refusals;
 mod suspects;
