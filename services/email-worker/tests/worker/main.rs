@@ -4,8 +4,10 @@
 
 mod bad_input;
 mod delivery;
+mod drain;
 mod helpers;
 mod illness;
 mod ledger;
+mod recovery;
 mod refusals;
 mod suspects;

@@ -22,6 +22,8 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(config: Config) -> Self {
+            let _ = platform::telemetry::init("x", &config.common.log).map(std::mem::forget);
+        }
         let app = App::build(config).await.unwrap();
         let (addr, stop) = (app.admin_addr(), CancellationToken::new());
         let run = tokio::spawn(app.run(stop.clone()));
@@ -87,13 +89,6 @@ impl Running {
             .await
             .expect("the worker ends in time")
             .expect("the worker does not panic")
-    }
-
-    /// Drops everything where it stands, as a crash would.
-    pub(crate) async fn crash(mut self) {
-        let run = self.run.take().expect("it ends once");
-        run.abort();
-        let _ = run.await;
     }
 }
 

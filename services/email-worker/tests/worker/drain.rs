@@ -1,0 +1,116 @@
+//! Stopping: mails past MAIL are finished, the rest is handed back, in time.
+
+use std::time::{Duration, Instant};
+
+use contract::queue;
+use testkit::{Mood, Postgres, SmtpOptions, Stage, eventually};
+
+use crate::helpers::{PATIENCE, World};
+
+fn being_sent(world: &World) -> u64 {
+    world.smtp.counts().commands.get(&Stage::Content).copied().unwrap_or_default()
+}
+
+/// Claims that would keep another worker from a task.
+async fn claims(world: &World) -> i64 {
+    let count = sqlx::query_scalar("SELECT count(*) FROM ledger WHERE sent_at IS NULL AND until > now()");
+    count.fetch_one(world.database.pool()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_drain_finishes_what_is_past_mail_and_hands_the_rest_back_without_claims() {
+    let world = World::new().await;
+    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(1)));
+    world.queue_exists().await;
+    world.register_many("user", 40).await;
+    let worker = world.worker_with(&[("SENDING_SLOTS", "2")]).await;
+    eventually("two mails are being sent", PATIENCE, async || (being_sent(&world) == 2).then_some(())).await;
+    worker.stop().await;
+    assert_eq!(world.smtp.mails().len(), 2, "only what was past MAIL is finished");
+    assert_eq!(world.marks().await, 2);
+    assert_eq!(world.waiting(queue::EMAIL).await, 38, "the rest is back in the queue");
+    assert_eq!(claims(&world).await, 0, "another worker has to wait for claims of one that is gone");
+
+    world.smtp.set_mood(Mood::healthy());
+    let next = world.worker().await;
+    world.smtp.wait_for_mails(40, PATIENCE).await;
+    world.marked(40).await;
+    world.ends_clean(next).await;
+    assert_eq!(world.smtp.mails().len(), 40, "a mail was repeated");
+}
+
+#[tokio::test]
+async fn sigterm_drains_and_exits_0_and_says_so_at_readyz() {
+    let world = World::new().await;
+    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(1)));
+    let worker = world.process(&[("SENDING_SLOTS", "2")]);
+    worker.ready().await;
+    world.register_many("user", 10).await;
+    eventually("two mails are being sent", PATIENCE, async || (being_sent(&world) == 2).then_some(())).await;
+    let began = Instant::now();
+    let status = worker.terminate().await;
+    assert_eq!(status.code(), Some(0), "{status}");
+    assert!(began.elapsed() < Duration::from_secs(10), "longer than SHUTDOWN_GRACE: {:?}", began.elapsed());
+    assert_eq!(world.smtp.mails().len(), 2);
+    assert_eq!(world.waiting(queue::EMAIL).await, 8);
+    assert_eq!(claims(&world).await, 0);
+}
+
+#[tokio::test]
+async fn a_drain_that_a_mail_server_holds_up_ends_with_the_grace() {
+    let world = World::new().await;
+    world.smtp.set_mood(Mood::healthy().hang_at(Stage::Content));
+    let worker = world.process(&[("SEND_TIMEOUT", "60s"), ("SHUTDOWN_GRACE", "1s")]);
+    worker.ready().await;
+    world.register("ada@example.com").await;
+    eventually("the mail is being sent", PATIENCE, async || (being_sent(&world) == 1).then_some(())).await;
+    let began = Instant::now();
+    let status = worker.terminate().await;
+    let took = began.elapsed();
+    assert_eq!(status.code(), Some(0), "{status}");
+    assert!((Duration::from_secs(1)..Duration::from_secs(6)).contains(&took), "{took:?}");
+    let back = async || (world.waiting(queue::EMAIL).await == 1).then_some(());
+    eventually("the task is back in the queue", PATIENCE, back).await;
+}
+
+#[tokio::test]
+async fn what_an_open_circuit_holds_is_handed_back_at_once() {
+    let world = World::new().await;
+    world.smtp.stop_listening().await;
+    let worker = world.worker().await;
+    world.register_many("user", 30).await;
+    worker.circuit_opens("unreachable").await;
+    let began = Instant::now();
+    worker.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!(world.waiting(queue::EMAIL).await, 30);
+    assert_eq!(claims(&world).await, 0);
+}
+
+#[tokio::test]
+async fn a_drain_without_the_database_ends_in_time_and_loses_nothing() {
+    let server = Postgres::start().await;
+    let world = World::within(testkit::vhost().await, server.database().await, SmtpOptions::default()).await;
+    let worker = world.worker().await;
+    server.kill();
+    world.register_many("user", 30).await;
+    worker.circuit_opens("ledger-down").await;
+    let began = Instant::now();
+    worker.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(12), "longer than SHUTDOWN_GRACE: {:?}", began.elapsed());
+    let back = async || (world.waiting(queue::EMAIL).await == 30).then_some(());
+    eventually("all tasks are back in the queue", PATIENCE, back).await;
+}
+
+#[tokio::test]
+async fn a_mail_refused_during_the_drain_still_reaches_its_rung() {
+    let world = World::new().await;
+    let late = Mood::healthy().delay(Duration::from_secs(1)).reply(Stage::Content, "451 4.3.0 later");
+    world.smtp.set_mood(late);
+    let worker = world.worker_with(&[("MAIL_RETRY_LADDER", "1h")]).await;
+    world.register("ada@example.com").await;
+    eventually("the mail is being sent", PATIENCE, async || (being_sent(&world) == 1).then_some(())).await;
+    worker.stop().await;
+    assert_eq!(world.waiting(&queue::retry(Duration::from_secs(3600))).await, 1);
+    assert_eq!(world.waiting(queue::EMAIL).await, 0);
+}

@@ -1,0 +1,159 @@
+//! The broker takes away what the worker stands on: it comes back by itself, and no mail is lost or repeated.
+
+use std::time::Duration;
+
+use contract::queue;
+use testkit::{Mood, Rabbit, SmtpOptions, Stage, eventually};
+use tokio::time::sleep;
+
+use crate::helpers::{LADDER, PATIENCE, World};
+
+/// RabbitMQ 3.10.8 killed or restarted sooner after declaring a queue leaves it without a leader for good.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// A node of the test's own, with a world in it.
+async fn own_node() -> (Rabbit, World) {
+    let rabbit = Rabbit::start().await;
+    let world = World::within(rabbit.vhost().await, testkit::database().await, SmtpOptions::default()).await;
+    (rabbit, world)
+}
+
+/// Waits until the broker closed a connection of the worker.
+async fn cut(world: &World, named: &str) {
+    let closed = async || Some(world.vhost.close_connections(named).await).filter(|closed| *closed > 0);
+    eventually("a connection to close is listed", PATIENCE, closed).await;
+}
+
+#[tokio::test]
+async fn connections_that_the_broker_closes_again_and_again_lose_and_repeat_nothing() {
+    let world = World::new().await;
+    // Some are refused once, so that the publisher is at work too.
+    let mood = (0..300).step_by(10).fold(Mood::healthy().delay(Duration::from_millis(20)), |mood, n| {
+        mood.reply(Stage::Rcpt, "450 4.2.0 later").for_recipient(&format!("user-{n}@example.com")).times(1)
+    });
+    world.smtp.set_mood(mood);
+    let worker = world.worker_with(&[("SENDING_SLOTS", "4")]).await;
+    world.register_many("user", 300).await;
+    for _ in 0..3 {
+        cut(&world, "email-worker").await;
+    }
+    world.smtp.wait_for_mails(300, 2 * PATIENCE).await;
+    world.marked(300).await;
+    worker.ready().await;
+    world.register("last@example.com").await;
+    world.smtp.wait_for_mails(301, PATIENCE).await;
+    world.marked(301).await;
+    let one_each = async || (world.vhost.connection_names().await.len() <= 3).then_some(());
+    eventually("no more than a consumer's and a publisher's connection, and ours", PATIENCE, one_each).await;
+    world.ends_clean(worker).await;
+    assert_eq!(world.smtp.mails().len(), 301, "a mail was repeated");
+}
+
+#[tokio::test]
+async fn a_queue_that_is_deleted_under_the_consumer_is_declared_anew() {
+    let world = World::new().await;
+    let worker = world.worker().await;
+    world.register("first@example.com").await;
+    world.smtp.wait_for_mails(1, PATIENCE).await;
+    world.marked(1).await;
+    world.vhost.delete_queue(queue::EMAIL).await;
+    eventually("the queue is back", PATIENCE, async || world.vhost.queue_info(queue::EMAIL).await).await;
+    worker.ready().await;
+    world.register("second@example.com").await;
+    world.smtp.wait_for_mails(2, PATIENCE).await;
+    world.marked(2).await;
+    let one_each = async || (world.vhost.connection_names().await.len() == 2).then_some(());
+    eventually("the connection of the deleted queue's consumer is closed", PATIENCE, one_each).await;
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
+async fn a_rung_that_is_deleted_is_declared_anew_for_the_next_task() {
+    let world = World::new().await;
+    world.smtp.set_mood(Mood::healthy().greylisting(1));
+    let worker = world.worker().await;
+    for n in 1..=2 {
+        world.register(&format!("user-{n}@example.com")).await;
+        world.smtp.wait_for_mails(n, PATIENCE).await;
+        world.vhost.delete_queue(&queue::retry(LADDER[0])).await;
+    }
+    world.marked(2).await;
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
+async fn while_the_broker_is_away_the_worker_is_alive_not_ready_and_finishes_its_mails() {
+    let (rabbit, world) = own_node().await;
+    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(1)));
+    let worker = world.worker_with(&[("SENDING_SLOTS", "4"), ("SEND_TIMEOUT", "10s")]).await;
+    sleep(SETTLED).await;
+    world.register_many("user", 20).await;
+    let being_sent = || world.smtp.counts().commands.get(&Stage::Content).copied().unwrap_or_default();
+    eventually("four mails are being sent", PATIENCE, async || (being_sent() == 4).then_some(())).await;
+    rabbit.kill();
+    worker
+        .says("the broker is away", |status, body| status == 503 && body["components"]["broker"]["reason"].is_string())
+        .await;
+    assert_eq!(worker.livez().await, Some(200));
+    world.smtp.wait_for_mails(4, PATIENCE).await;
+    world.marked(4).await;
+    world.smtp.set_mood(Mood::healthy());
+    rabbit.restart().await;
+    worker.ready().await;
+    world.smtp.wait_for_mails(20, 2 * PATIENCE).await;
+    world.marked(20).await;
+    worker.stop().await;
+    let client = world.vhost.client().await;
+    assert_eq!(client.ready(queue::EMAIL).await, 0);
+    assert_eq!(world.smtp.mails().len(), 20, "a mail was repeated");
+}
+
+#[tokio::test]
+async fn a_memory_alarm_holds_up_what_must_move_on_and_nothing_else() {
+    let (rabbit, world) = own_node().await;
+    let mood = Mood::healthy()
+        .delay(Duration::from_secs(3))
+        .for_recipient("slow@example.com")
+        .delay_at(Stage::Rcpt, Duration::from_secs(3))
+        .for_recipient("refused@example.com")
+        .times(1)
+        .greylisting(1)
+        .for_recipient("refused@example.com");
+    world.smtp.set_mood(mood);
+    let worker = world.worker_with(&[("SEND_TIMEOUT", "10s")]).await;
+    for email in ["slow@example.com", "refused@example.com"] {
+        world.register(email).await;
+    }
+    let asked = || world.smtp.counts().commands.get(&Stage::Rcpt).copied().unwrap_or_default();
+    eventually("both mails are being sent", PATIENCE, async || (asked() == 2).then_some(())).await;
+    rabbit.memory_alarm(true).await;
+    world.marked(1).await;
+    let settled = async || world.vhost.queue_info(queue::EMAIL).await.filter(|info| info.unacked == 1).map(drop);
+    eventually("the mail is acknowledged; the refused one waits for the publisher", PATIENCE, settled).await;
+    assert_eq!(worker.readyz().await.unwrap().0, 200, "an alarm is no reason to be taken out of service");
+    rabbit.memory_alarm(false).await;
+    world.marked(2).await;
+    world.ends_clean(worker).await;
+    assert_eq!(world.smtp.mails().len(), 2, "a mail was repeated");
+}
+
+#[tokio::test]
+async fn a_channel_that_the_broker_closes_costs_no_mail() {
+    let (rabbit, world) = own_node().await;
+    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(5)));
+    // The broker closes a channel, or cancels its consumer, when a delivery is not acknowledged in time.
+    let impatient = "application:set_env(rabbit, consumer_timeout, 500), \
+                     application:set_env(rabbit, channel_tick_interval, 500).";
+    rabbit.ctl(&["eval", impatient]).await;
+    let worker = world.worker_with(&[("SEND_TIMEOUT", "20s")]).await;
+    world.register("slow@example.com").await;
+    worker.says("the channel is lost", |status, _| status == 503).await;
+    world.smtp.wait_for_mails(1, PATIENCE).await;
+    world.smtp.set_mood(Mood::healthy());
+    world.register("next@example.com").await;
+    world.smtp.wait_for_mails(2, PATIENCE).await;
+    world.marked(2).await;
+    worker.ready().await;
+    world.ends_clean(worker).await;
+    assert_eq!(world.smtp.mails().len(), 2, "a mail was repeated");
+}
