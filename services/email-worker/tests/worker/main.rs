@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bad_input;
+mod commands;
 mod delivery;
 mod drain;
 mod helpers;
 mod illness;
 mod ledger;
+mod rate;
 mod recovery;
 mod refusals;
 mod suspects;
+mod telemetry;

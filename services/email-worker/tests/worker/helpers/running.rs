@@ -22,8 +22,6 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(config: Config) -> Self {
-            let _ = platform::telemetry::init("x", &config.common.log).map(std::mem::forget);
-        }
         let app = App::build(config).await.unwrap();
         let (addr, stop) = (app.admin_addr(), CancellationToken::new());
         let run = tokio::spawn(app.run(stop.clone()));
