@@ -12,6 +12,9 @@ use crate::error::{AmqpError, bounded};
 const CONNECT: Duration = Duration::from_secs(10);
 /// Any single answer of the broker, other than a confirm.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
+/// The library keeps two buffers of 32 frames for each connection: with the broker's 128 KiB they would be most of the
+/// memory of a service. Larger messages travel in several frames. Bytes.
+const FRAME_MAX: u32 = 16 * 1024;
 /// Both sides notice a dead peer within two of these. Seconds.
 const HEARTBEAT: u16 = 10;
 
@@ -40,6 +43,7 @@ impl Broker {
     pub async fn connect(&self) -> Result<Connection, AmqpError> {
         let mut uri: AMQPUri = self.url.uri().clone();
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
         let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
         let connecting = lapin::Connection::connect_uri(uri, properties);
         let inner = bounded(CONNECT, || format!("connect to {}", self.url), connecting).await?;
