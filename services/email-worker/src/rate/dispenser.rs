@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::lease::Lease;
+use super::clock::Clock;
+use super::lease::{Granted, Lease};
 use super::supply::Supply;
 use super::{Counters, Slot, Waiter};
 use crate::ledger::LedgerDown;
@@ -31,13 +32,14 @@ struct Leased {
     count: u32,
     asked: Instant,
     answered: Instant,
-    delay: Result<Option<f64>, LedgerDown>,
+    granted: Result<Option<Granted>, LedgerDown>,
 }
 
 pub(super) struct Dispenser {
     queue: mpsc::Receiver<Waiter>,
     waiters: VecDeque<Waiter>,
     supply: Supply,
+    clock: Clock,
     // None while it is in use.
     link: Option<Link>,
     not_before: Instant,
@@ -53,7 +55,15 @@ impl Dispenser {
     ) -> Self {
         let supply = Supply::new(mails_per_second);
         let not_before = Instant::now();
-        Self { queue, waiters: VecDeque::new(), supply, link: Some(link), not_before, counters }
+        Self {
+            queue,
+            waiters: VecDeque::new(),
+            supply,
+            clock: Clock::new(not_before),
+            link: Some(link),
+            not_before,
+            counters,
+        }
     }
 
     /// Runs until the token is cancelled or every handle is gone.
@@ -128,18 +138,22 @@ impl Dispenser {
         self.counters.leases.fetch_add(1, Ordering::Relaxed);
         async move {
             let asked = Instant::now();
-            let delay = link.ask(&statement).await;
-            (link, Leased { count, asked, answered: Instant::now(), delay })
+            let granted = link.ask(&statement).await;
+            (link, Leased { count, asked, answered: Instant::now(), granted })
         }
         .boxed()
     }
 
     fn take_in(&mut self, leased: Leased) {
-        let Leased { count, asked, answered, delay } = leased;
-        match delay {
-            Ok(Some(delay)) => {
-                let vague = self.supply.add(count, asked, answered, delay);
-                self.counters.forfeit(vague);
+        let Leased { count, asked, answered, granted } = leased;
+        match granted {
+            Ok(Some(Granted { first, now })) => {
+                self.clock.learn(asked, answered, now);
+                match self.clock.moment(first) {
+                    Some(first) => self.supply.add(count, first),
+                    // A time that no clock shows.
+                    None => self.counters.forfeit(count.into()),
+                }
             }
             Ok(None) => self.not_before = answered + rand::rng().random_range(WHEN_FAR_AHEAD),
             Err(down) => {

@@ -6,8 +6,7 @@ use sqlx::PgConnection;
 
 use crate::ledger::link::Statement;
 
-/// Reserves slots. Answers how many seconds it is until the first (negative: it has passed while the answer was made), or
-/// `None` when the fleet is a second ahead already.
+/// Reserves slots. Answers when the first of them is, or `None` when the fleet is a second ahead already.
 ///
 /// All times are taken from the database's clock, after the row's lock was won. A clock that was set back leaves the next
 /// free moment out of reach; that is noticed, and the count starts over.
@@ -18,12 +17,21 @@ pub(super) struct Lease {
     pub(super) spacing: Duration,
 }
 
-impl Statement for Lease {
-    type Answer = Option<f64>;
+/// Two moments by the database's clock, in seconds since its epoch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Granted {
+    /// The first slot.
+    pub(super) first: f64,
+    /// The answer.
+    pub(super) now: f64,
+}
 
-    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Option<f64>> {
+impl Statement for Lease {
+    type Answer = Option<Granted>;
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Self::Answer> {
         // Looked at first without a lock: where many workers wait, most of them come too early.
-        sqlx::query_scalar(
+        let row: Option<(f64, f64)> = sqlx::query_as(
             "INSERT INTO mail_rate AS rate (next_free)
              SELECT clock_timestamp() + make_interval(secs => $1)
              WHERE NOT EXISTS (
@@ -36,10 +44,11 @@ impl Statement for Lease {
                       ELSE greatest(rate.next_free, clock_timestamp()) END
              WHERE rate.next_free < clock_timestamp() + interval '1 second'
                 OR rate.next_free > clock_timestamp() + interval '5 seconds'
-             RETURNING extract(epoch FROM next_free - clock_timestamp())::float8 - $1",
+             RETURNING extract(epoch FROM next_free)::float8 - $1, extract(epoch FROM clock_timestamp())::float8",
         )
         .bind(self.spacing.as_secs_f64() * f64::from(self.slots))
         .fetch_optional(conn)
-        .await
+        .await?;
+        Ok(row.map(|(first, now)| Granted { first, now }))
     }
 }

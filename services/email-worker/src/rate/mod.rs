@@ -4,6 +4,7 @@
 //! an actor hands them to whoever waits, each at its moment (`dispenser`). A slot that nobody takes in time is forfeited,
 //! never saved up: a fleet that was held up does not make up for it with a burst.
 
+mod clock;
 mod dispenser;
 mod lease;
 mod supply;

@@ -13,9 +13,6 @@ const LONGEST_LEASE: Duration = Duration::from_millis(100);
 /// A slot is handed out no later than this, so that it is still fresh when it is used.
 const HANDED_OUT_WITHIN: Duration = Duration::from_millis(20);
 
-/// An answer that took longer says too little about when its slots are.
-const VAGUE: Duration = Duration::from_millis(100);
-
 #[derive(Debug)]
 pub(super) struct Supply {
     spacing: Duration,
@@ -59,19 +56,10 @@ impl Supply {
         waiting > 0 && self.slots.len() <= self.size as usize / 2
     }
 
-    /// Takes in a lease of `count` slots, the first `delay` seconds after the answer. Returns how many are forfeited at once.
-    pub(super) fn add(&mut self, count: u32, asked: Instant, answered: Instant, delay: f64) -> u64 {
-        if answered - asked > VAGUE {
-            self.wasted = true;
-            return u64::from(count);
-        }
-        let ahead = Duration::from_secs_f64(delay.clamp(0.0, 3_600.0));
-        let behind = Duration::from_secs_f64((-delay).clamp(0.0, 3_600.0));
-        let first = answered + ahead;
-        let first = first.checked_sub(behind).unwrap_or(first);
+    /// Takes in a lease of `count` slots, the first at `first`.
+    pub(super) fn add(&mut self, count: u32, first: Instant) {
         self.slots.extend((0..count).map(|i| first + self.spacing * i));
         self.end = self.slots.back().copied();
-        0
     }
 
     /// Is the next slot's moment there?
@@ -123,11 +111,11 @@ mod tests {
         for _ in 0..7 {
             let size = supply.next_size(now);
             sizes.push(size);
-            assert_eq!(supply.add(size, now, now, 0.0), 0);
+            supply.add(size, now);
             while supply.take().is_some() {}
         }
         assert_eq!(sizes, [1, 2, 4, 8, 16, 20, 20], "up to 100 ms of the rate");
-        supply.add(20, now, now, 0.0);
+        supply.add(20, now);
         assert!(supply.drop_late(now + 60 * MS) > 0);
         assert_eq!(supply.next_size(now + 60 * MS), 10);
         assert_eq!(supply.next_size(now + 60 * MS), 20);
@@ -138,7 +126,7 @@ mod tests {
     fn slots_are_evenly_spaced_from_the_moment_that_the_database_names() {
         let now = Instant::now();
         let mut supply = Supply::new(100);
-        supply.add(3, now, now, 0.5);
+        supply.add(3, now + 500 * MS);
         assert!(!supply.is_due(now + 499 * MS) && supply.is_due(now + 500 * MS));
         let slots: Vec<_> = std::iter::from_fn(|| supply.take()).collect();
         assert_eq!(slots, [now + 500 * MS, now + 510 * MS, now + 520 * MS]);
@@ -148,18 +136,10 @@ mod tests {
     fn late_slots_are_dropped_and_good_ones_kept() {
         let now = Instant::now();
         let mut supply = Supply::new(100);
-        supply.add(5, now, now, 0.0);
+        supply.add(5, now);
         assert_eq!(supply.drop_late(now + 20 * MS), 0);
         assert_eq!(supply.drop_late(now + 35 * MS), 2);
         assert_eq!(supply.len(), 3);
-    }
-
-    #[test]
-    fn a_lease_that_took_too_long_to_arrive_is_not_used() {
-        let now = Instant::now();
-        let mut supply = Supply::new(100);
-        assert_eq!(supply.add(5, now, now + 150 * MS, 0.0), 5);
-        assert_eq!(supply.len(), 0);
     }
 
     #[test]
@@ -168,7 +148,7 @@ mod tests {
         let mut supply = Supply::new(1_000);
         assert!(supply.is_low(1) && !supply.is_low(0));
         supply.size = 10;
-        supply.add(10, now, now, 0.0);
+        supply.add(10, now);
         assert!(!supply.is_low(16));
         for _ in 0..5 {
             supply.take();
