@@ -17,7 +17,7 @@ run: ## Shows one registration becoming one mail, with real parts; Ctrl-C ends i
 	@exec "$(TARGET)/debug/demo"
 
 test: ## Runs every check: format, lints, all tests, licences and advisories of dependencies
-	@start=$$SECONDS; scripts/setup servers lint deny
+	@start=$$SECONDS; scripts/setup servers clients lint deny
 	$(MAKE) lint
 	$(MAKE) unit
 	$(MAKE) deny
@@ -42,4 +42,4 @@ bench: ## Measures speed and size; a table, and target/bench/results.json
 	@exec "$(TARGET)/release/bench"
 
 setup: ## Installs what the commands above need and this machine lacks
-	@scripts/setup servers inbox lint deny
+	@scripts/setup servers clients inbox lint deny

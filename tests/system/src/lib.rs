@@ -1,0 +1,232 @@
+//! The vocabulary of the system tests: a whole Sluice, made of processes and real servers, that can be broken on purpose.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests only: a failed set-up is a failed test")]
+
+mod load;
+mod ways;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use amqp::{Broker, ConfirmChannel, Outcome, Outgoing, Properties};
+use contract::{TaskId, WelcomeEmail, queue};
+use sqlx::PgPool;
+use testkit::{Database, OtlpReceiver, Postgres, Rabbit, Service, SmtpOptions, SmtpServer, eventually};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+pub use load::{Answer, Load};
+pub use ways::windows;
+
+/// Sending slots of each worker in these tests, unless a test says otherwise.
+pub const SLOTS: usize = 16;
+
+/// Private servers and the databases of both services. The services themselves are started by the test.
+pub struct System {
+    /// Both databases live here.
+    pub postgres: Postgres,
+    /// The broker.
+    pub rabbit: Rabbit,
+    /// The mail server.
+    pub smtp: SmtpServer,
+    /// Where traces, metrics and logs go.
+    pub otlp: OtlpReceiver,
+    users: Database,
+    ledger: Database,
+    // Each system is a dozen processes: two at a time are what two cores bear.
+    _turn: SemaphorePermit<'static>,
+}
+
+static TURNS: Semaphore = Semaphore::const_new(2);
+
+impl System {
+    /// Starts the servers and brings both databases up to date.
+    pub async fn start() -> Self {
+        let turn = TURNS.acquire().await.unwrap();
+        let (postgres, rabbit, smtp, otlp) = tokio::join!(
+            Postgres::start(),
+            Rabbit::start(),
+            SmtpServer::start(SmtpOptions::default()),
+            OtlpReceiver::start()
+        );
+        let (users, ledger) = tokio::join!(postgres.database(), postgres.database());
+        let system = Self { postgres, rabbit, smtp, otlp, users, ledger, _turn: turn };
+        for service in ["user-api", "email-worker"] {
+            let database = ("DATABASE_URL", system.database_url(service));
+            run(service, &["migrate"], &[database]).await;
+        }
+        system
+    }
+
+    fn database_url(&self, service: &str) -> String {
+        if service == "user-api" { self.users.url() } else { self.ledger.url() }.to_owned()
+    }
+
+    fn common(&self, service: &str) -> Vec<(&'static str, String)> {
+        vec![
+            ("DATABASE_URL", self.database_url(service)),
+            ("AMQP_URL", self.rabbit.amqp_url().to_owned()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", self.otlp.endpoint()),
+            ("OTEL_BSP_SCHEDULE_DELAY", "200".to_owned()),
+            ("LOG_LEVEL", "info".to_owned()),
+        ]
+    }
+
+    /// An instance of user-api, ready. `extra` overrides.
+    pub async fn api(&self, extra: &[(&'static str, &str)]) -> Service {
+        let mut env = self.common("user-api");
+        env.push(("RATE_LIMIT", "0".to_owned()));
+        env.push(("HASH_MAX_WAIT", "30s".to_owned()));
+        env.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let service = Service::spawn("user-api", &env);
+        service.ready().await;
+        service
+    }
+
+    /// A worker, not waited for: it may be meant not to become ready. `extra` overrides.
+    pub fn worker(&self, extra: &[(&'static str, &str)]) -> Service {
+        let mut env = self.common("email-worker");
+        let smtp = self.smtp.addr();
+        env.push(("SMTP_HOST", smtp.ip().to_string()));
+        env.push(("SMTP_PORT", smtp.port().to_string()));
+        env.push(("SMTP_TLS", "none".to_owned()));
+        env.push(("MAIL_FROM", "Sluice <welcome@sluice.example>".to_owned()));
+        env.push(("SENDING_SLOTS", SLOTS.to_string()));
+        env.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Service::spawn("email-worker", &env)
+    }
+
+    /// Users registered.
+    pub async fn users(&self) -> HashSet<String> {
+        sqlx::query_scalar("SELECT email FROM users").fetch_all(self.users.pool()).await.unwrap().into_iter().collect()
+    }
+
+    /// Tasks that wait in the outbox.
+    pub async fn outbox(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(self.users.pool()).await.unwrap()
+    }
+
+    /// user-api's database, for a test that has to reach into it.
+    pub fn users_pool(&self) -> &PgPool {
+        self.users.pool()
+    }
+
+    /// Ids that the ledger has as sent.
+    pub async fn marked(&self) -> HashSet<TaskId> {
+        let ids: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT id FROM ledger WHERE sent_at IS NOT NULL")
+            .fetch_all(self.ledger.pool())
+            .await
+            .unwrap();
+        ids.into_iter().map(TaskId::from).collect()
+    }
+
+    /// Messages in a queue, ready and unacknowledged.
+    pub async fn queued(&self, queue: &str) -> u64 {
+        self.rabbit.queue_info(queue).await.map_or(0, |info| info.total)
+    }
+
+    /// Waits until the broker knows the queues: fault tests must not break a queue that was just declared.
+    pub async fn topology_settled(&self) {
+        eventually("the worker declares its queues", Duration::from_secs(20), async || {
+            self.rabbit.queue_info(queue::DEAD).await
+        })
+        .await;
+        // RabbitMQ 3.10 loses the leader of a quorum queue when killed within about a second of its declaration, for good.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+
+    /// Publishes tasks straight into the queue, confirmed, with message ids of their own. Returns the ids.
+    pub async fn publish(&self, count: usize, name: &str) -> Vec<TaskId> {
+        let ids: Vec<TaskId> = (0..count).map(|_| TaskId::new()).collect();
+        let tasks: Vec<Outgoing> =
+            ids.iter().enumerate().map(|(n, id)| task(*id, &format!("{name}-{n}@example.com"), name)).collect();
+        self.publish_all(&tasks).await;
+        ids
+    }
+
+    /// Publishes these messages, confirmed.
+    pub async fn publish_all(&self, tasks: &[Outgoing]) {
+        let broker = Broker::new(self.rabbit.amqp_url().parse().unwrap(), "system test");
+        let connection = broker.connect().await.unwrap();
+        amqp::topology::ensure(&connection, &[amqp::topology::main()]).await.unwrap();
+        let mut confirms = ConfirmChannel::open(&connection, Duration::from_secs(20)).await.unwrap();
+        for batch in tasks.chunks(500) {
+            let outcomes = confirms.publish(batch).await.unwrap();
+            assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Confirmed)), "the broker took all tasks");
+        }
+        connection.close().await;
+    }
+
+    /// Waits until every user has a mail.
+    pub async fn everyone_is_mailed(&self, within: Duration) {
+        eventually("every user has a mail", within, async || {
+            let users = self.users().await;
+            let mailed: HashSet<String> = self.smtp.mails().iter().map(|mail| mail.to[0].clone()).collect();
+            (users.is_subset(&mailed)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until no task is anywhere on its way: outbox, queue and rungs empty. The broker's numbers may be a second or
+    /// two old, and are missing right after its restart: wait for the mails that are due first.
+    pub async fn drained(&self, within: Duration) {
+        eventually("outbox and queues are empty", within, async || {
+            if self.outbox().await > 0 {
+                return None;
+            }
+            let queues = self.rabbit.queues().await;
+            let waiting: u64 = queues.iter().filter(|info| info.name != queue::DEAD).map(|info| info.total).sum();
+            (waiting == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Every mail that arrived, by the id in its `Message-ID`; an id that arrived twice stands there twice.
+    pub fn mailed(&self) -> Vec<TaskId> {
+        self.smtp.mails().iter().map(mail_id).collect()
+    }
+}
+
+/// The task that a mail came from.
+pub fn mail_id(mail: &testkit::Mail) -> TaskId {
+    let id = mail.message_id();
+    let id = id.split('@').next().unwrap();
+    TaskId::from_message_id(id)
+}
+
+/// A task as user-api's relay publishes it.
+pub fn task(id: TaskId, email: &str, username: &str) -> Outgoing {
+    let mail = WelcomeEmail { email: email.parse().unwrap(), username: username.to_owned(), locale: None };
+    Outgoing {
+        queue: queue::EMAIL.to_owned(),
+        body: mail.encode(),
+        properties: Properties {
+            message_id: Some(id.to_string()),
+            kind: Some(contract::TYPE_WELCOME.to_owned()),
+            ..Properties::default()
+        },
+    }
+}
+
+/// Those that occur more than once.
+pub fn repeated<T: std::hash::Hash + Eq + Clone>(items: &[T]) -> HashSet<T> {
+    let mut seen = HashSet::new();
+    items.iter().filter(|item| !seen.insert((*item).clone())).cloned().collect()
+}
+
+/// Runs a command of a service to its end, and returns what it printed.
+///
+/// # Panics
+/// When it fails, with what it printed.
+pub async fn run(service: &str, arguments: &[&str], environment: &[(&str, String)]) -> String {
+    let command = Service::spawn_with(service, arguments, environment);
+    let status = command.exited(Duration::from_secs(60)).await;
+    let printed = command.log_lines().join("\n");
+    assert!(status.success(), "{service} {}: {status}\n{printed}", arguments.join(" "));
+    printed
+}
+
+/// Ends a process the way a crash does.
+pub fn kill(pid: u32) {
+    let killed = std::process::Command::new("sh").arg("-c").arg(format!("kill -KILL {pid}")).status().unwrap();
+    assert!(killed.success(), "process {pid} was there to be killed");
+}
