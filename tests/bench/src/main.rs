@@ -1,0 +1,47 @@
+//! `make bench`: measures both services against real servers on this machine, prints a table, writes
+//! `target/bench/results.json`.
+//!
+//! Every goal is a ratio of figures taken in the same run, or a figure that the machine hardly moves: on a noisy machine an
+//! absolute time means little. A figure that falls short is printed as such; the exit code stays 0, since a benchmark
+//! judges nothing that a test should.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for developers"
+)]
+
+mod bare;
+mod process;
+mod registration;
+mod report;
+mod servers;
+mod size;
+mod worker;
+
+use report::Report;
+
+fn main() {
+    // The bare SMTP client is measured as a process of its own: its CPU time must not mix with the mail sink's.
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some("bare-smtp-client") {
+        return bare::client(&arguments.collect::<Vec<_>>());
+    }
+    let only = std::env::var("BENCH").ok();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut report = Report::default();
+    runtime.block_on(async {
+        let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
+        if wanted("registration") {
+            registration::run(&mut report).await;
+        }
+        if wanted("worker") {
+            worker::run(&mut report).await;
+        }
+        if wanted("size") {
+            size::run(&mut report).await;
+        }
+    });
+    report.finish();
+}

@@ -1,0 +1,174 @@
+//! user-api: what a registration costs beyond its hash.
+
+use std::time::{Duration, Instant};
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use futures_util::StreamExt as _;
+use testkit::Mood;
+
+use crate::process;
+use crate::report::{Goal, Report};
+use crate::servers::{self, Servers};
+
+/// Registrations in each measured round.
+const ROUND: usize = 400;
+/// Rounds; hashing alone and registrations take turns, so that both see the same machine.
+const ROUNDS: usize = 5;
+/// Pairs of the comparison of mail servers.
+const PAIRS: usize = 7;
+/// Registrations of each half of a pair.
+const HALF: usize = 200;
+/// From one of these to the next: a quarter of the capacity or less, so that the figure is the path and not the queue.
+const EVERY: Duration = Duration::from_millis(50);
+
+pub(crate) async fn run(report: &mut Report) {
+    let servers = Servers::start().await;
+    saturation(report, &servers).await;
+    round_trips(report, &servers).await;
+    slow_mail_server(report, &servers).await;
+}
+
+/// Registrations at saturation against Argon2id alone.
+async fn saturation(report: &mut Report, servers: &Servers) {
+    report.measuring("registrations at saturation, beside Argon2id alone");
+    let api = servers.api(&[]).await;
+    let threads = std::thread::available_parallelism().unwrap().get();
+    register(&api.base_url(), "warm", 100, 16).await;
+    let (mut cpu, mut goodput) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let alone = tokio::task::spawn_blocking(move || hash_alone(threads, ROUND / threads)).await.unwrap();
+        let (before, began) = (process::cpu(api.pid()), Instant::now());
+        register(&api.base_url(), &format!("round-{round}"), ROUND, 4 * threads).await;
+        let per_second = ROUND as f64 / began.elapsed().as_secs_f64();
+        let used = (process::cpu(api.pid()) - before).as_secs_f64() / ROUND as f64;
+        report.note(&format!(
+            "{:.2} ms of CPU a 201, {:.2} ms a hash; {per_second:.0} registrations/s, {:.0} hashes/s",
+            used * 1e3,
+            alone.cpu.as_secs_f64() * 1e3,
+            alone.per_second
+        ));
+        cpu.push(used / alone.cpu.as_secs_f64());
+        goodput.push(per_second / alone.per_second);
+    }
+    report.add("CPU of user-api a 201 / CPU of one Argon2id hash", median(cpu), "ratio", Goal::AtMost(1.05));
+    report.add("registrations a second / Argon2id hashes a second", median(goodput), "ratio", Goal::AtLeast(0.9));
+}
+
+/// Transactions a registration, each of which is one statement and one round trip. The broker can't be reached, so the relay
+/// rests; what the service asks by itself is measured over the same time without registrations, and not counted.
+async fn round_trips(report: &mut Report, servers: &Servers) {
+    report.measuring("round trips to the database");
+    const COUNT: usize = 300;
+    let mut taken = Duration::ZERO;
+    let mut asked = Vec::new();
+    for count in [COUNT, 0] {
+        let before = servers::transactions(servers.users.pool()).await;
+        let api = servers.api(&[("AMQP_URL", "amqp://guest:guest@127.0.0.1:1/%2f")]).await;
+        let began = Instant::now();
+        register(&api.base_url(), "trips", count, 8).await;
+        tokio::time::sleep(taken.saturating_sub(began.elapsed())).await;
+        taken = began.elapsed();
+        assert!(api.terminate().await.success());
+        asked.push(servers::transactions(servers.users.pool()).await - before);
+    }
+    // To two digits: one beat more or less of what the service asks by itself is no round trip of a registration.
+    let trips = ((asked[0] - asked[1]) as f64 / COUNT as f64 * 100.0).round() / 100.0;
+    report.add("round trips to the database a registration", trips, "per 201", Goal::AtMost(1.0));
+}
+
+/// Registrations with a mail server that takes two seconds a mail against an instant one, in interleaved pairs.
+async fn slow_mail_server(report: &mut Report, servers: &Servers) {
+    report.measuring("registrations while mails take two seconds, beside instant mails");
+    let api = servers.api(&[]).await;
+    let worker = servers.worker(&[]);
+    worker.ready().await;
+    p99(&api.base_url(), "warmer").await;
+    let mut ratios = Vec::new();
+    for pair in 0..PAIRS {
+        // In turns, so that whatever the machine does over time falls on both.
+        let (mut slow, mut instant) = (0.0, 0.0);
+        for half in 0..2 {
+            if (pair + half) % 2 == 0 {
+                servers.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(2)));
+                slow = p99(&api.base_url(), &format!("slow-{pair}")).await;
+                servers.smtp.set_mood(Mood::healthy());
+            } else {
+                instant = p99(&api.base_url(), &format!("fast-{pair}")).await;
+            }
+            // The backlog of slow mails is sent before the next half.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+        report.note(&format!("p99 {:.2} ms with slow mails, {:.2} ms with instant ones", slow * 1e3, instant * 1e3));
+        ratios.push(slow / instant);
+    }
+    report.add("p99 of registration, mails of 2 s / instant mails", median(ratios), "ratio", Goal::AtMost(1.05));
+}
+
+/// Registers so many users, some at a time.
+async fn register(url: &str, name: &str, count: usize, at_once: usize) {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+    let registering = futures_util::stream::iter(0..count).map(|n| one(&client, url, name, n));
+    registering.buffer_unordered(at_once).collect::<Vec<()>>().await;
+}
+
+async fn one(client: &reqwest::Client, url: &str, name: &str, n: usize) {
+    let body = serde_json::json!({
+        "username": format!("{name}-{n}"),
+        "email": format!("{name}-{n}@example.com"),
+        "password": "correct horse battery staple",
+    });
+    let response = client.post(format!("{url}/v1/users")).json(&body).send().await.unwrap();
+    let status = response.status();
+    let text = response.text().await.unwrap();
+    assert_eq!(status, 201, "every registration of the benchmark is accepted: {text}");
+}
+
+/// One registration after the other at a steady pace; seconds.
+async fn p99(url: &str, name: &str) -> f64 {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut took = Vec::new();
+    let mut tick = tokio::time::interval(EVERY);
+    for n in 0..HALF {
+        tick.tick().await;
+        let began = Instant::now();
+        one(&client, url, name, n).await;
+        took.push(began.elapsed().as_secs_f64());
+    }
+    took.sort_by(f64::total_cmp);
+    took[took.len() * 99 / 100]
+}
+
+struct Alone {
+    cpu: Duration,
+    per_second: f64,
+}
+
+/// Argon2id with the service's parameters on all cores, memory reused: the best that a registration could be.
+fn hash_alone(threads: usize, each: usize) -> Alone {
+    let before = process::cpu(std::process::id());
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(move || {
+                let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default());
+                let mut memory = vec![Block::default(); argon.params().block_count()];
+                let mut out = [0u8; 32];
+                for n in 0..each {
+                    let salt = format!("salt of {n:>10}");
+                    argon
+                        .hash_password_into_with_memory(b"a long enough one", salt.as_bytes(), &mut out, &mut memory)
+                        .unwrap();
+                    std::hint::black_box(&out);
+                }
+            });
+        }
+    });
+    let total = (threads * each) as f64;
+    let cpu = (process::cpu(std::process::id()) - before).div_f64(total);
+    Alone { cpu, per_second: total / began.elapsed().as_secs_f64() }
+}
+
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -1,0 +1,76 @@
+//! email-worker: how fast one process sends, and what each mail costs.
+
+use std::time::{Duration, Instant};
+
+use crate::bare::{self, Whose};
+use crate::process;
+use crate::registration::median;
+use crate::report::{Goal, Report};
+use crate::servers::{self, Servers};
+
+/// Tasks published before the worker starts, in each round.
+const TASKS: usize = 60_000;
+/// Mails before and after the measured stretch: connections open, the prefetch finds its size, the queue runs dry.
+const EDGE: usize = 5_000;
+/// Worker and bare clients take turns, so that both see the same machine.
+const ROUNDS: usize = 3;
+/// Far more than any machine needs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) async fn run(report: &mut Report) {
+    report.measuring("the worker at full rate, beside bare SMTP clients");
+    let servers = Servers::start().await;
+    let (mut rate, mut cpu, mut ours, mut lettre, mut trips) = (vec![], vec![], vec![], vec![], vec![]);
+    for _ in 0..ROUNDS {
+        servers.publish(TASKS).await;
+        // The broker still writes for a moment.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let measured = at_full_rate(&servers).await;
+        let sink = servers.smtp.addr();
+        let bare = |whose| tokio::task::spawn_blocking(move || bare::measure(whose, sink, TASKS / 2));
+        let (by_us, by_lettre) = (bare(Whose::Ours).await.unwrap(), bare(Whose::Lettre).await.unwrap());
+        report.note(&format!(
+            "{:.0} mails/s, {:.1} us of CPU a mail; bare client: ours {:.1} us, {:.0}/s; lettre's {:.1} us, {:.0}/s",
+            measured.per_second, measured.cpu, by_us.cpu, by_us.per_second, by_lettre.cpu, by_lettre.per_second
+        ));
+        rate.push(measured.per_second);
+        cpu.push(measured.cpu);
+        ours.push(measured.cpu / by_us.cpu);
+        lettre.push(measured.cpu / by_lettre.cpu);
+        trips.push(measured.trips);
+    }
+    report.add("mails a second from one worker", median(rate), "mails/s", Goal::AtLeast(5_000.0));
+    report.add("CPU of the worker a mail", median(cpu), "us", Goal::None);
+    report.add("CPU of the worker a mail / of our bare SMTP session", median(ours), "ratio", Goal::AtMost(1.6));
+    report.add("CPU of the worker a mail / of lettre's bare connection", median(lettre), "ratio", Goal::None);
+    report.add("round trips to the database a mail, at full rate", median(trips), "per mail", Goal::AtMost(0.05));
+}
+
+struct FullRate {
+    per_second: f64,
+    /// Microseconds a mail.
+    cpu: f64,
+    /// Transactions a mail, those of starting and stopping included.
+    trips: f64,
+}
+
+async fn at_full_rate(servers: &Servers) -> FullRate {
+    let pool = servers.ledger.pool();
+    let transactions = servers::transactions(pool).await;
+    servers.smtp.clear();
+    let worker = servers.worker(&[]);
+    servers.smtp.wait_for_count(EDGE, PATIENCE).await;
+    let (began, cpu, mails) = (Instant::now(), process::cpu(worker.pid()), servers.smtp.counts().mails);
+    servers.smtp.wait_for_count(TASKS - EDGE, PATIENCE).await;
+    let (took, cpu) = (began.elapsed(), process::cpu(worker.pid()) - cpu);
+    let mails = (servers.smtp.counts().mails - mails) as f64;
+    servers.smtp.wait_for_count(TASKS, PATIENCE).await;
+    // Its connections end with it: only then are their last transactions in the statistics.
+    assert!(worker.terminate().await.success(), "the worker drains");
+    let transactions = servers::transactions(pool).await - transactions;
+    FullRate {
+        per_second: mails / took.as_secs_f64(),
+        cpu: cpu.as_secs_f64() * 1e6 / mails,
+        trips: transactions as f64 / TASKS as f64,
+    }
+}
