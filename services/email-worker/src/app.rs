@@ -46,6 +46,7 @@ impl App {
     /// # Errors
     /// A setting that can't work, or the admin port is taken.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
+        config.check()?;
         let common = &config.common;
         let transport = config.mail.transport(common.app_env)?;
         let renderer = Renderer::new(config.mail.mail())?;

@@ -9,7 +9,7 @@ use platform::exit::{self, Exit};
 use platform::{postgres, shutdown, telemetry};
 
 use crate::app::App;
-use crate::config::{Cli, Config, DeadArgs, DeadCommand, MigrateArgs, RedriveArgs};
+use crate::config::{Cli, Config, DeadArgs, DeadCommand, MigrateArgs, RedriveArgs, TooFewConnections};
 use crate::dead::{self, Selection};
 use crate::email::MailConfigError;
 use crate::intake::IntakeError;
@@ -46,7 +46,7 @@ fn fail(error: &anyhow::Error, code: Exit) -> ExitCode {
 
 /// A queue that is not what it must be is a matter of configuration; a crash is ours; the rest is a server that is away.
 fn code(error: &anyhow::Error) -> Exit {
-    if error.is::<MailConfigError>() {
+    if error.is::<MailConfigError>() || error.is::<TooFewConnections>() {
         return Exit::Usage;
     }
     match error.downcast_ref::<IntakeError>() {

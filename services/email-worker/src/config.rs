@@ -91,6 +91,25 @@ pub struct Config {
     pub flow: FlowArgs,
 }
 
+/// Connections that are never given back: claims, marks and the rate have one each. One more serves everything else.
+const CONNECTIONS: u32 = 4;
+
+/// `DATABASE_POOL_SIZE` is too small for a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("DATABASE_POOL_SIZE is {0}: a worker needs at least {CONNECTIONS} connections")]
+pub struct TooFewConnections(u32);
+
+impl Config {
+    /// Settings that are right one by one and do not go together.
+    ///
+    /// # Errors
+    /// The pool is too small.
+    pub fn check(&self) -> Result<(), TooFewConnections> {
+        let size = self.common.database.database_pool_size;
+        if size < CONNECTIONS { Err(TooFewConnections(size)) } else { Ok(()) }
+    }
+}
+
 /// How much, how fast, how often.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Flow")]

@@ -38,6 +38,7 @@ async fn what_is_missing_or_wrong_in_the_environment_is_named_in_one_line() {
         ("MAIL_RATE", Some("fast"), ""),
         ("MAIL_RETRY_LADDER", Some("5s,5s"), "growing"),
         ("SENDING_SLOTS", Some("0"), ""),
+        ("DATABASE_POOL_SIZE", Some("3"), "at least 4"),
         ("SEND_TIMEOUT", Some("soon"), ""),
         ("APP_ENV", Some("staging"), "production"),
         ("LOG_FORMAT", Some("xml"), ""),
