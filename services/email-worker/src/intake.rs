@@ -20,6 +20,8 @@ use crate::prefetch;
 const REVIEW: Duration = Duration::from_millis(250);
 /// Waits between attempts to reach the broker.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+/// A connection that lasted so long was a good one: the waits start over. One that is lost at once, again and again, is not.
+const GOOD: Duration = Duration::from_secs(10);
 
 /// What ends the worker, because trying again would not help.
 #[derive(Debug, thiserror::Error)]
@@ -84,8 +86,12 @@ impl Intake {
                 Ok(connected) => {
                     let line = line.insert(connected);
                     self.health.up();
-                    backoff.reset();
-                    match self.consume(line, &stop).await? {
+                    let began = Instant::now();
+                    let ended = self.consume(line, &stop).await?;
+                    if began.elapsed() >= GOOD {
+                        backoff.reset();
+                    }
+                    match ended {
                         Ended::Stopped => break,
                         Ended::Lost(reason) => reason,
                     }
