@@ -28,7 +28,7 @@ async fn a_drain_finishes_what_is_past_mail_and_hands_the_rest_back_without_clai
     worker.stop().await;
     assert_eq!(world.smtp.mails().len(), 2, "only what was past MAIL is finished");
     assert_eq!(world.marks().await, 2);
-    assert_eq!(world.waiting(queue::EMAIL).await, 38, "the rest is back in the queue");
+    world.handed_back(38).await;
     assert_eq!(claims(&world).await, 0, "another worker has to wait for claims of one that is gone");
 
     world.smtp.set_mood(Mood::healthy());
@@ -52,7 +52,7 @@ async fn sigterm_drains_and_exits_0_and_says_so_at_readyz() {
     assert_eq!(status.code(), Some(0), "{status}");
     assert!(began.elapsed() < Duration::from_secs(10), "longer than SHUTDOWN_GRACE: {:?}", began.elapsed());
     assert_eq!(world.smtp.mails().len(), 2);
-    assert_eq!(world.waiting(queue::EMAIL).await, 8);
+    world.handed_back(8).await;
     assert_eq!(claims(&world).await, 0);
 }
 
@@ -69,8 +69,7 @@ async fn a_drain_that_a_mail_server_holds_up_ends_with_the_grace() {
     let took = began.elapsed();
     assert_eq!(status.code(), Some(0), "{status}");
     assert!((Duration::from_secs(1)..Duration::from_secs(6)).contains(&took), "{took:?}");
-    let back = async || (world.waiting(queue::EMAIL).await == 1).then_some(());
-    eventually("the task is back in the queue", PATIENCE, back).await;
+    world.handed_back(1).await;
 }
 
 #[tokio::test]
@@ -83,7 +82,7 @@ async fn what_an_open_circuit_holds_is_handed_back_at_once() {
     let began = Instant::now();
     worker.stop().await;
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
-    assert_eq!(world.waiting(queue::EMAIL).await, 30);
+    world.handed_back(30).await;
     assert_eq!(claims(&world).await, 0);
 }
 
@@ -98,8 +97,7 @@ async fn a_drain_without_the_database_ends_in_time_and_loses_nothing() {
     let began = Instant::now();
     worker.stop().await;
     assert!(began.elapsed() < Duration::from_secs(12), "longer than SHUTDOWN_GRACE: {:?}", began.elapsed());
-    let back = async || (world.waiting(queue::EMAIL).await == 30).then_some(());
-    eventually("all tasks are back in the queue", PATIENCE, back).await;
+    world.handed_back(30).await;
 }
 
 #[tokio::test]

@@ -138,9 +138,19 @@ impl World {
         count.fetch_one(self.database.pool()).await.unwrap()
     }
 
-    /// Stops the worker. Nothing may be left in any queue then; whatever it did not acknowledge would be back.
+    /// Waits until this many tasks are back in the queue: the broker takes a moment.
+    pub(crate) async fn handed_back(&self, tasks: u32) {
+        let what = format!("{tasks} tasks in the queue");
+        eventually(&what, PATIENCE, async || (self.waiting(queue::EMAIL).await == tasks).then_some(())).await;
+    }
+
+    /// Stops the last worker. Nothing may be left in any queue then; whatever it did not acknowledge would be back.
     pub(crate) async fn ends_clean(&self, worker: Running) {
         worker.stop().await;
+        // What the broker takes back from the worker that is gone stands before this in the queue's log.
+        self.client.publish_bare(queue::EMAIL, b"the end").await;
+        assert_eq!(self.waiting(queue::EMAIL).await, 1, "tasks in the queue after the worker stopped, and one more");
+        assert_eq!(self.client.take(queue::EMAIL).await.unwrap().body, b"the end");
         for queue in self.vhost.queues().await {
             assert_eq!(self.waiting(&queue.name).await, 0, "messages left in {} after the worker stopped", queue.name);
         }

@@ -172,8 +172,8 @@ async fn a_login_refused_for_a_while_costs_a_fleet_with_a_thousand_tasks_no_atte
     world.smtp.set_mood(Mood::healthy());
     world.smtp.wait_for_mails(1000, 2 * PATIENCE).await;
     world.marked(1000).await;
-    world.ends_clean(one).await;
     other.stop().await;
+    world.ends_clean(one).await;
     assert_eq!(world.smtp.mails().len(), 1000, "a mail was repeated");
 }
 

@@ -173,6 +173,15 @@ async fn without_the_database_nothing_is_sent_and_nothing_is_spent() {
     worker.circuit_closes().await;
     world.smtp.wait_for_mails(31, PATIENCE).await;
     world.marked(31).await;
+
+    // The same when it hangs instead.
+    server.pause();
+    world.register_many("last", 10).await;
+    worker.circuit_opens("ledger-down").await;
+    assert_eq!(world.smtp.mails().len(), 31, "mails were sent without the ledger");
+    server.resume();
+    world.smtp.wait_for_mails(41, PATIENCE).await;
+    world.marked(41).await;
     world.ends_clean(worker).await;
-    assert_eq!(world.smtp.mails().len(), 31, "a mail was repeated");
+    assert_eq!(world.smtp.mails().len(), 41, "a mail was repeated");
 }
