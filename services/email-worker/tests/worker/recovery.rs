@@ -11,11 +11,9 @@ use crate::helpers::{LADDER, PATIENCE, World};
 /// RabbitMQ 3.10.8 killed or restarted sooner after declaring a queue leaves it without a leader for good.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// A node of the test's own, with a world in it.
-async fn own_node() -> (Rabbit, World) {
-    let rabbit = Rabbit::start().await;
-    let world = World::within(rabbit.vhost().await, testkit::database().await, SmtpOptions::default()).await;
-    (rabbit, world)
+/// A world in a node of the test's own.
+async fn world_in(rabbit: &Rabbit) -> World {
+    World::within(rabbit.vhost().await, testkit::database().await, SmtpOptions::default()).await
 }
 
 /// Waits until the broker closed a connection of the worker.
@@ -83,7 +81,8 @@ async fn a_rung_that_is_deleted_is_declared_anew_for_the_next_task() {
 
 #[tokio::test]
 async fn while_the_broker_is_away_the_worker_is_alive_not_ready_and_finishes_its_mails() {
-    let (rabbit, world) = own_node().await;
+    let rabbit = Rabbit::start().await;
+    let world = world_in(&rabbit).await;
     world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(1)));
     let worker = world.worker_with(&[("SENDING_SLOTS", "4"), ("SEND_TIMEOUT", "10s")]).await;
     sleep(SETTLED).await;
@@ -108,9 +107,16 @@ async fn while_the_broker_is_away_the_worker_is_alive_not_ready_and_finishes_its
     assert_eq!(world.smtp.mails().len(), 20, "a mail was repeated");
 }
 
+/// In turn on one node: a node takes its time to start, and both change all of it.
 #[tokio::test]
-async fn a_memory_alarm_holds_up_what_must_move_on_and_nothing_else() {
-    let (rabbit, world) = own_node().await;
+async fn memory_alarms_and_closed_channels_are_survived() {
+    let rabbit = Rabbit::start().await;
+    a_memory_alarm_holds_up_what_must_move_on_and_nothing_else(&rabbit).await;
+    a_channel_that_the_broker_closes_costs_no_mail(&rabbit).await;
+}
+
+async fn a_memory_alarm_holds_up_what_must_move_on_and_nothing_else(rabbit: &Rabbit) {
+    let world = world_in(rabbit).await;
     let mood = Mood::healthy()
         .delay(Duration::from_secs(3))
         .for_recipient("slow@example.com")
@@ -137,10 +143,9 @@ async fn a_memory_alarm_holds_up_what_must_move_on_and_nothing_else() {
     assert_eq!(world.smtp.mails().len(), 2, "a mail was repeated");
 }
 
-#[tokio::test]
-async fn a_channel_that_the_broker_closes_costs_no_mail() {
-    let (rabbit, world) = own_node().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(5)));
+async fn a_channel_that_the_broker_closes_costs_no_mail(rabbit: &Rabbit) {
+    let world = world_in(rabbit).await;
+    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(3)));
     // The broker closes a channel, or cancels its consumer, when a delivery is not acknowledged in time.
     let impatient = "application:set_env(rabbit, consumer_timeout, 500), \
                      application:set_env(rabbit, channel_tick_interval, 500).";
