@@ -5,13 +5,12 @@ mod load;
 mod ways;
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use amqp::{Broker, ConfirmChannel, Outcome, Outgoing, Properties};
 use contract::{TaskId, WelcomeEmail, queue};
 use sqlx::PgPool;
 use testkit::{Database, OtlpReceiver, Postgres, Rabbit, Service, SmtpOptions, SmtpServer, eventually};
-
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use load::{Answer, Load};
@@ -32,16 +31,26 @@ pub struct System {
     pub otlp: OtlpReceiver,
     users: Database,
     ledger: Database,
-    // Each system is a dozen processes: two at a time are what two cores bear.
     _turn: SemaphorePermit<'static>,
 }
 
-static TURNS: Semaphore = Semaphore::const_new(2);
+/// Each system is a dozen processes: two at a time are what two cores bear.
+const AT_ONCE: u32 = 2;
+static TURNS: Semaphore = Semaphore::const_new(AT_ONCE as usize);
 
 impl System {
     /// Starts the servers and brings both databases up to date.
     pub async fn start() -> Self {
-        let turn = TURNS.acquire().await.unwrap();
+        Self::start_in(1).await
+    }
+
+    /// The same with no other system beside it, for a test that measures time.
+    pub async fn start_alone() -> Self {
+        Self::start_in(AT_ONCE).await
+    }
+
+    async fn start_in(turns: u32) -> Self {
+        let turn = TURNS.acquire_many(turns).await.unwrap();
         let (postgres, rabbit, smtp, otlp) = tokio::join!(
             Postgres::start(),
             Rabbit::start(),
@@ -67,6 +76,7 @@ impl System {
             ("AMQP_URL", self.rabbit.amqp_url().to_owned()),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", self.otlp.endpoint()),
             ("OTEL_BSP_SCHEDULE_DELAY", "200".to_owned()),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "500".to_owned()),
             ("LOG_LEVEL", "info".to_owned()),
         ]
     }
@@ -166,16 +176,19 @@ impl System {
         .await;
     }
 
-    /// Waits until no task is anywhere on its way: outbox, queue and rungs empty. The broker's numbers may be a second or
-    /// two old, and are missing right after its restart: wait for the mails that are due first.
+    /// Waits until no task is anywhere on its way: outbox, queue and rungs empty.
     pub async fn drained(&self, within: Duration) {
+        // The broker's numbers may be a second or two old, and are missing right after its restart: what is empty stays empty.
+        let long_enough = Duration::from_secs(3);
+        let mut empty_since: Option<Instant> = None;
         eventually("outbox and queues are empty", within, async || {
-            if self.outbox().await > 0 {
+            let queues = self.rabbit.queues().await;
+            let on_their_way = queues.iter().filter(|info| info.name != queue::DEAD).map(|info| info.total);
+            if on_their_way.sum::<u64>() > 0 || self.outbox().await > 0 {
+                empty_since = None;
                 return None;
             }
-            let queues = self.rabbit.queues().await;
-            let waiting: u64 = queues.iter().filter(|info| info.name != queue::DEAD).map(|info| info.total).sum();
-            (waiting == 0).then_some(())
+            (empty_since.get_or_insert_with(Instant::now).elapsed() > long_enough).then_some(())
         })
         .await;
     }

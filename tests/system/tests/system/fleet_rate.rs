@@ -9,7 +9,7 @@ const MAILS: usize = 4_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fleet_keeps_its_rate_while_a_worker_joins_and_another_is_killed() {
-    let system = System::start().await;
+    let system = System::start_alone().await;
     let settings = [("MAIL_RATE", "200")];
     let first = system.worker(&settings);
     let second = system.worker(&settings);

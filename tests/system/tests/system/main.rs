@@ -6,5 +6,6 @@ mod database_outage;
 mod fleet_rate;
 mod relay_crashes;
 mod suspects;
+mod traces;
 mod tutorial_clients;
 mod worker_crashes;
