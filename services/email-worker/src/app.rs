@@ -70,14 +70,13 @@ impl App {
         // Outlives the drain: the ledger, the publisher and the connections are needed until the last mail is settled.
         let background = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        // Before anybody can ask: without its parts the worker would call itself ready.
+        let (sending, receiving) =
+            (health.component("sending", Need::Informative), health.component("broker", Need::Required));
         tasks.spawn(admin.run(background.clone()));
 
         let flights = Arc::new(assemble(&config, &pool, transport, renderer, &stop, &background, &mut tasks));
-        tasks.spawn(prober::run(
-            Arc::clone(&flights),
-            health.component("sending", Need::Informative),
-            background.clone(),
-        ));
+        tasks.spawn(prober::run(Arc::clone(&flights), sending, background.clone()));
         tasks.spawn(flights.slots.clone().tend(background.clone()));
         tasks.spawn(retention::run(
             pool.clone(),
@@ -89,7 +88,7 @@ impl App {
             broker(&config, "email-worker consumer"),
             queues(&config),
             flights,
-            health.component("broker", Need::Required),
+            receiving,
             config.flow.sending_slots,
             config.flow.prefetch_max,
         );

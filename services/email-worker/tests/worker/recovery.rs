@@ -162,3 +162,15 @@ async fn a_channel_that_the_broker_closes_costs_no_mail(rabbit: &Rabbit) {
     world.ends_clean(worker).await;
     assert_eq!(world.smtp.mails().len(), 2, "a mail was repeated");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_has_never_reached_the_broker_is_not_ready_from_the_first_answer_on() {
+    let world = World::new().await;
+    for _ in 0..10 {
+        let worker = world.unready_worker(&[("AMQP_URL", "amqp://guest:guest@127.0.0.1:1/%2f")]).await;
+        let (status, body) = eventually("an answer", PATIENCE, async || worker.readyz().await).await;
+        assert_eq!(status, 503, "{body}");
+        assert_eq!(worker.livez().await, Some(200));
+        worker.stop().await;
+    }
+}
