@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests only: a failed set-up is a failed test")]
 
 mod load;
+mod pulse;
 mod ways;
 
 use std::collections::HashSet;
@@ -14,6 +15,7 @@ use testkit::{Database, OtlpReceiver, Postgres, Rabbit, Service, SmtpOptions, Sm
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use load::{Answer, Load};
+pub use pulse::Pulse;
 pub use ways::windows;
 
 /// Sending slots of each worker in these tests, unless a test says otherwise.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use system::{System, windows};
+use system::{Pulse, System, windows};
 
 const RATE: usize = 200;
 const MAILS: usize = 4_000;
+const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fleet_keeps_its_rate_while_a_worker_joins_and_another_is_killed() {
@@ -16,6 +17,7 @@ async fn the_fleet_keeps_its_rate_while_a_worker_joins_and_another_is_killed() {
     first.ready().await;
     second.ready().await;
     system.topology_settled().await;
+    let pulse = Pulse::start();
     system.publish(MAILS, "rate").await;
 
     system.smtp.wait_for_mails(MAILS / 4, Duration::from_secs(60)).await;
@@ -26,15 +28,24 @@ async fn the_fleet_keeps_its_rate_while_a_worker_joins_and_another_is_killed() {
     system.smtp.wait_for_mails(MAILS - 200, Duration::from_secs(60)).await;
 
     let arrivals = system.smtp.mail_from_times();
-    let took = arrivals[arrivals.len() - 1] - arrivals[0];
-    let mean = (arrivals.len() - 1) as f64 / took.as_secs_f64();
-    let windows = windows(&arrivals, Duration::from_secs(1));
+    let windows = windows(&arrivals, SECOND);
     let most = windows[windows.len() - 1];
     let nearly_all = windows[(windows.len() * 999).div_ceil(1_000) - 1];
-    println!("rate {RATE}: mean {mean:.1}, 99.9 % of the windows <= {nearly_all}, all <= {most}");
+    // A slot that comes too late is forfeited, never saved up. Where other programs kept the machine from us, slots are: what
+    // was sent in those seconds says nothing of the fleet. That it is never too much holds in all of them.
+    let took = arrivals[arrivals.len() - 1] - arrivals[0];
+    let seconds = (0..u32::try_from(took.as_secs()).unwrap()).map(|n| arrivals[0] + n * SECOND);
+    let sent = |from| arrivals.iter().filter(|at| (from..from + SECOND).contains(*at)).count();
+    let seconds: Vec<_> = seconds.map(|from| (sent(from), pulse.was_steady(from, from + SECOND))).collect();
+    let steady: Vec<usize> = seconds.iter().filter(|(_, steady)| *steady).map(|(sent, _)| *sent).collect();
+    println!(
+        "99.9 % of the windows <= {nearly_all}, all <= {most}; mails in each second, and whether it was steady: {seconds:?}"
+    );
+
     assert!(nearly_all * 100 <= RATE * 105, "99.9 % of the one-second windows hold at most 5 % more: {nearly_all}");
     assert!(most * 100 <= RATE * 110, "no one-second window holds over 10 % more: {most}");
-    assert!(mean >= RATE as f64 * 0.95, "the backlog is sent at the rate, not below it: {mean:.1}/s");
+    let least = RATE * steady.len() * 95 / 100;
+    assert!(steady.iter().sum::<usize>() >= least, "the backlog is sent at the rate, not below it: {seconds:?}");
     first.terminate().await;
     third.terminate().await;
 }
