@@ -1,0 +1,108 @@
+//! Messages that are confirmed, returned, blocked, or on their way when the broker dies.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use amqp::{ConfirmChannel, Line, LineState, Outcome, Publisher, topology};
+use testkit::{Rabbit, eventually};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::{QUEUE, SOON, broker, connect_with, message};
+
+#[tokio::test]
+async fn in_one_batch_each_message_gets_its_own_outcome() {
+    let vhost = testkit::vhost().await;
+    let connection = connect_with(vhost.amqp_url(), &[topology::main()]).await;
+    let mut channel = ConfirmChannel::open(&connection, SOON).await.unwrap();
+    let to = |n: usize| if n % 3 == 0 { "no_such_queue" } else { QUEUE };
+    let batch: Vec<_> = (0..300).map(|n| message(to(n), &format!("id-{n}"))).collect();
+    for outcomes in [channel.publish(&batch).await.unwrap(), channel.publish(&batch).await.unwrap()] {
+        for (n, outcome) in outcomes.iter().enumerate() {
+            let returned = matches!(outcome, Outcome::Returned(_));
+            assert_eq!(returned, n % 3 == 0, "message {n}: {outcome:?}");
+            assert!(returned || *outcome == Outcome::Confirmed, "message {n}: {outcome:?}");
+        }
+    }
+    assert_eq!(vhost.client().await.ready(QUEUE).await, 400);
+}
+
+#[tokio::test]
+async fn the_publisher_survives_a_closed_connection_and_a_deleted_queue() {
+    let vhost = testkit::vhost().await;
+    let stop = CancellationToken::new();
+    let (publisher, task) =
+        Publisher::start(broker(vhost.amqp_url(), "publisher"), vec![topology::main()], stop.clone());
+    let task = tokio::spawn(task);
+    let publish = async |id: &str| timeout(SOON, publisher.publish(message(QUEUE, id))).await.expect(id).expect(id);
+    publish("first").await;
+    eventually("the broker closes it", SOON, async || (vhost.close_connections("publisher").await > 0).then_some(()))
+        .await;
+    publish("after the connection was closed").await;
+    vhost.delete_queue(QUEUE).await;
+    publish("after the queue was deleted").await;
+    assert_eq!(vhost.client().await.ready(QUEUE).await, 1, "it was declared anew");
+    stop.cancel();
+    timeout(SOON, task).await.expect("it stops").unwrap();
+    assert!(publisher.publish(message(QUEUE, "late")).await.is_err(), "nobody would publish it");
+}
+
+#[tokio::test]
+async fn on_one_node_a_blocked_line_says_so_and_no_confirmed_message_dies_with_the_broker() {
+    let rabbit = Rabbit::start().await;
+    blocked(&rabbit).await;
+    killed(&rabbit).await;
+}
+
+async fn blocked(rabbit: &Rabbit) {
+    let doomed = broker(rabbit.amqp_url(), "blocked");
+    let mut line = Line::open(&doomed, &[topology::main()], Duration::from_secs(1)).await.unwrap();
+    rabbit.memory_alarm(true).await;
+    line.publish(&[message(QUEUE, "blocked")]).await.expect_err("the broker reads nothing");
+    assert_eq!(line.state(), LineState::Blocked);
+    rabbit.memory_alarm(false).await;
+    eventually("the broker reads again", SOON, async || (line.state() != LineState::Blocked).then_some(())).await;
+    assert_eq!(line.state(), LineState::Gone, "a batch without its confirms spends the line");
+}
+
+async fn killed(rabbit: &Rabbit) {
+    // A node killed soon after declaring a quorum queue can come back without a leader for it.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let stop = CancellationToken::new();
+    let (publisher, task) =
+        Publisher::start(broker(rabbit.amqp_url(), "publisher"), vec![topology::main()], stop.clone());
+    let task = tokio::spawn(task);
+    let confirmed = Arc::new(Mutex::new(HashSet::new()));
+    let publishing: Vec<_> = (0..16)
+        .map(|lane| {
+            let (publisher, confirmed) = (publisher.clone(), Arc::clone(&confirmed));
+            tokio::spawn(async move {
+                for n in 0..100 {
+                    let id = format!("{lane}-{n}");
+                    publisher.publish(message(QUEUE, &id)).await.unwrap();
+                    confirmed.lock().unwrap().insert(id);
+                }
+            })
+        })
+        .collect();
+    let some = async || (confirmed.lock().unwrap().len() >= 200).then_some(());
+    eventually("publishing is under way", SOON, some).await;
+    rabbit.kill();
+    let at_the_kill = confirmed.lock().unwrap().len();
+    rabbit.restart().await;
+    for lane in publishing {
+        timeout(Duration::from_secs(60), lane).await.expect("published after the restart").unwrap();
+    }
+    assert!(at_the_kill < 1600, "the broker died too late to matter");
+    stop.cancel();
+    timeout(SOON, task).await.expect("it stops").unwrap();
+
+    let client = rabbit.client().await;
+    let mut found = HashSet::new();
+    while let Some(taken) = client.take(QUEUE).await {
+        found.insert(taken.message_id().unwrap().to_owned());
+    }
+    let lost: Vec<_> = confirmed.lock().unwrap().difference(&found).cloned().collect();
+    assert!(lost.is_empty(), "confirmed and lost: {lost:?}");
+}
