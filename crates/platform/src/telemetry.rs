@@ -84,7 +84,8 @@ where
     let lines = tracing_subscriber::fmt::layer()
         .event_format(format::Line { pretty, colours: pretty && std::io::stdout().is_terminal() })
         .with_writer(writer)
-        .with_filter(wanted.clone().and(Throttle::default()));
+        // A line needs nothing of its spans but their ids: what they carry is not written down twice.
+        .with_filter(wanted.clone().and(filter::events()).and(Throttle::default()));
     let spans = tracing_opentelemetry::layer()
         .with_tracer(telemetry.spans.tracer(service))
         .with_location(false)

@@ -31,6 +31,12 @@ pub(super) fn own_spans() -> FilterFn {
     filter_fn(own).with_max_level_hint(LevelFilter::INFO)
 }
 
+/// What is said, not what it is said in.
+pub(super) fn events() -> FilterFn {
+    let event: fn(&Metadata<'_>) -> bool = |meta| meta.is_event();
+    filter_fn(event)
+}
+
 /// Lets each complaint of an exporter through once a minute: a collector that is away must not fill the log.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {

@@ -120,7 +120,8 @@ impl Flights {
         if let Some(delay) = delay {
             self.metrics.accepted_after(delay);
         }
-        tracing::info!(task = %task.identity.id(), attempt = u32::from(task.attempt), reply = accepted.reply, "mail sent");
+        // The rule, not the news: at thousands a second a line each would cost as much as the mail. Metrics and traces tell.
+        tracing::debug!(task = %task.identity.id(), attempt = u32::from(task.attempt), reply = accepted.reply, "mail sent");
         Try::Over(match marking {
             Ok(marking) => Ending::Sent(marking),
             // The ledger stopped with the worker: unmarked, unacknowledged, repeated elsewhere.
