@@ -34,7 +34,8 @@ pub(super) fn own_spans() -> FilterFn {
 /// What is said, not what it is said in.
 pub(super) fn events() -> FilterFn {
     let event: fn(&Metadata<'_>) -> bool = |meta| meta.is_event();
-    filter_fn(event)
+    // It says nothing about levels: without this hint it would undo that of the filter beside it.
+    filter_fn(event).with_max_level_hint(LevelFilter::TRACE)
 }
 
 /// Lets each complaint of an exporter through once a minute: a collector that is away must not fill the log.
