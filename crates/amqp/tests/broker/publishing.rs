@@ -16,12 +16,12 @@ async fn in_one_batch_each_message_gets_its_own_outcome() {
     let vhost = testkit::vhost().await;
     let connection = connect_with(vhost.amqp_url(), &[topology::main()]).await;
     let mut channel = ConfirmChannel::open(&connection, SOON).await.unwrap();
-    let to = |n: usize| if n % 3 == 0 { "no_such_queue" } else { QUEUE };
+    let to = |n: usize| if n.is_multiple_of(3) { "no_such_queue" } else { QUEUE };
     let batch: Vec<_> = (0..300).map(|n| message(to(n), &format!("id-{n}"))).collect();
     for outcomes in [channel.publish(&batch).await.unwrap(), channel.publish(&batch).await.unwrap()] {
         for (n, outcome) in outcomes.iter().enumerate() {
             let returned = matches!(outcome, Outcome::Returned(_));
-            assert_eq!(returned, n % 3 == 0, "message {n}: {outcome:?}");
+            assert_eq!(returned, n.is_multiple_of(3), "message {n}: {outcome:?}");
             assert!(returned || *outcome == Outcome::Confirmed, "message {n}: {outcome:?}");
         }
     }
