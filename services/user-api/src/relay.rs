@@ -9,7 +9,7 @@ mod metrics;
 mod publish;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use amqp::topology::{self, TopologyError};
 use amqp::{AmqpError, Broker, Line, LineState, Outcome};
@@ -27,6 +27,9 @@ use metrics::Metrics;
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// What a claim may idle beyond the time that the broker has to confirm: a slow commit must not lose it.
 const SLACK: Duration = Duration::from_secs(5);
+/// How long the last batches of a replica that ends may take: the others relay what it leaves, and an outbox that they all
+/// fill may never be empty.
+const DRAIN: Duration = Duration::from_secs(3);
 
 /// Takes tasks from the outbox to the queue, for as long as it is awaited.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl Relay {
         Self { pool, broker, settings, committed, health, metrics: Metrics::new() }
     }
 
-    /// Relays until the token is cancelled, then once more what this replica's last requests have left.
+    /// Relays until the token is cancelled, then for a little longer what this replica's last requests have left.
     pub async fn run(self, stop: CancellationToken) {
         let watch = backlog::watch(&self.pool, stop.clone());
         tokio::join!(watch, self.relay(stop));
@@ -89,7 +92,8 @@ impl Relay {
             }
         }
         if line.is_some() {
-            while self.turn(&mut line, &stop).await.is_ok_and(|relayed| relayed > 0) {}
+            let end = Instant::now() + DRAIN;
+            while self.turn(&mut line, &stop).await.is_ok_and(|relayed| relayed > 0) && Instant::now() < end {}
         }
         if let Some(line) = line {
             line.close().await;

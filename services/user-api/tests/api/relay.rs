@@ -195,3 +195,15 @@ async fn what_the_last_requests_committed_is_relayed_before_the_replica_ends() {
     app.stop().await.unwrap().unwrap();
     assert_eq!(app.count("outbox").await, 0, "nothing waits for another replica");
 }
+
+#[tokio::test]
+async fn a_replica_that_ends_leaves_a_long_backlog_to_the_others() {
+    let vhost = testkit::vhost().await;
+    let vars = [("AMQP_URL", vhost.amqp_url()), ("RELAY_POLL_INTERVAL", "60s"), ("RELAY_BATCH", "1")];
+    let mut app = TestApp::start(&vars).await;
+    queue_exists(&vhost).await;
+    eventually("the relay is up", SOON, async || (broker(&app).await["status"] == "up").then_some(())).await;
+    left_behind(&app, 50_000).await;
+    app.stop().await.unwrap().expect("the drain ends within the grace period");
+    assert!(app.count("outbox").await > 0, "it did not wait for the last task");
+}
