@@ -24,10 +24,15 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/: root, component. */}}
-{{- define "common.labels" -}}
+{{/* The labels of a pod: nothing that a new version of the chart changes, or each of them would restart servers that stay as they were: root, component. */}}
+{{- define "common.podLabels" -}}
 {{ include "common.selectorLabels" . }}
 app.kubernetes.io/part-of: sluice
+{{- end -}}
+
+{{/* https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/: root, component. */}}
+{{- define "common.labels" -}}
+{{ include "common.podLabels" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}

@@ -35,11 +35,11 @@ tolerations:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+# Spread where there is room; a small cluster must still be able to run all replicas.
 topologySpreadConstraints:
   {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
   - maxSkew: 1
     topologyKey: {{ . }}
-    # A small cluster must still be able to run all replicas.
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
       matchLabels:
