@@ -21,3 +21,8 @@ metadata:
     helm.sh/resource-policy: keep
 type: Opaque
 {{- end -}}
+
+{{/* A text as a part of a URL. */}}
+{{- define "common.inUrl" -}}
+{{- . | urlquery | replace "+" "%20" -}}
+{{- end -}}
