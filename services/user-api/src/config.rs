@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use amqp::BrokerUrl;
 use clap::{Args, Parser, Subcommand};
+use contract::EmailAddress;
 use ipnet::IpNet;
 use platform::config::{AppEnv, BrokerArgs, CommonArgs, DatabaseArgs, duration};
 use platform::telemetry::LogArgs;
 
+use crate::check;
 use crate::hashing::HashCost;
 
 /// Takes registrations over HTTP and relays their mail tasks to the queue.
@@ -29,6 +31,19 @@ pub enum Command {
     Migrate(Box<MigrateConfig>),
     /// Prints the OpenAPI document, and ends
     Openapi,
+    /// Checks a running user-api from outside, and ends: 0, or 69 with the reason
+    Check(CheckArgs),
+}
+
+/// What `check` looks at.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Where it is served, such as http://localhost:8080
+    #[arg(value_parser = check::target)]
+    pub url: reqwest::Url,
+    /// Also register a user with this address, who will get a mail; without it nothing is left behind
+    #[arg(long, value_name = "ADDRESS")]
+    pub register: Option<EmailAddress>,
 }
 
 /// What `serve` needs.

@@ -1,6 +1,7 @@
 //! Takes registrations over HTTP: one statement commits user and mail task, the relay brings the task to the queue.
 
 pub mod app;
+pub mod check;
 pub mod config;
 pub mod db;
 pub mod domain;

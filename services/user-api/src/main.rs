@@ -8,8 +8,8 @@ use platform::config::parse;
 use platform::exit::{Exit, report};
 use platform::{shutdown, telemetry};
 use user_api::app::App;
-use user_api::config::{Command, Config, MigrateConfig, ServeConfig};
-use user_api::{db, openapi};
+use user_api::config::{CheckArgs, Command, Config, MigrateConfig, ServeConfig};
+use user_api::{check, db, openapi};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -20,6 +20,7 @@ async fn main() -> ExitCode {
         },
         Command::Migrate(config) => Box::pin(migrate(*config)).await,
         Command::Openapi => print_openapi(),
+        Command::Check(args) => check(args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,4 +55,10 @@ async fn migrate(config: MigrateConfig) -> anyhow::Result<()> {
 fn print_openapi() -> anyhow::Result<()> {
     let document = openapi::generate().context("writing the OpenAPI document")?;
     std::io::stdout().write_all(document.as_bytes()).context("printing the OpenAPI document")
+}
+
+async fn check(args: CheckArgs) -> anyhow::Result<()> {
+    let seen = check::check(&args.url, args.register.as_ref()).await?;
+    let lines: String = seen.iter().map(|line| format!("ok {line}\n")).collect();
+    std::io::stdout().write_all(lines.as_bytes()).context("printing what was seen")
 }
