@@ -2,14 +2,14 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint unit deny bench
+.PHONY: help setup run test lint unit deny bench e2e
 MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SERVICES := -p user-api -p email-worker
 
 help: ## Lists the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Shows one registration becoming one mail, with real parts; Ctrl-C ends it
 	@scripts/setup servers inbox
@@ -29,9 +29,14 @@ lint: ## Checks format, clippy without warnings, shell scripts
 	@scripts/lint-shell
 
 # The services are built first: tests start them as processes. One PostgreSQL and one RabbitMQ serve all test programs.
+# What needs a cluster is `make e2e`.
 unit: ## Runs unit, integration and doc tests (PostgreSQL and RabbitMQ are started privately)
 	cargo build --locked --workspace --bins
 	"$(TARGET)/debug/with-servers" cargo test --locked --workspace
+
+# SLUICE_E2E_CONTEXT names the cluster; SUBJECTS chooses some of the tests.
+e2e: ## Builds the images, and tries the charts on a cluster that you name (kind and KEDA will do)
+	@scripts/e2e $(SUBJECTS)
 
 deny: ## Checks licences, sources and advisories of dependencies
 	@scripts/deny

@@ -1,0 +1,29 @@
+//! The vocabulary of the suite: a cluster, a namespace, an installation in it, and the ways to look into it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests only: a failed set-up is a failed test")]
+
+mod api;
+mod broker;
+mod context;
+mod diagnosis;
+mod forward;
+mod helm;
+mod inbox;
+mod namespace;
+pub mod pods;
+mod probe;
+mod run;
+mod sluice;
+mod wait;
+
+pub use api::{Answer, Load, register, registered};
+pub use broker::{Broker, VHOST};
+pub use context::{Cluster, random};
+pub use forward::Forward;
+pub use helm::{Helm, Said, repository};
+pub use inbox::{Inbox, Mail};
+pub use namespace::Namespace;
+pub use probe::{Way, connections};
+pub use run::Run;
+pub use sluice::{EMAIL_WORKER, RELEASE, Sluice, USER_API, merged, next_images};
+pub use wait::{throughout, until};

@@ -1,0 +1,35 @@
+//! Sluice on a cluster. `SLUICE_E2E_CONTEXT` names the cluster, `SLUICE_E2E_VALUES` a file of values that names the images;
+//! arguments choose subjects. See `scripts/e2e`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod install;
+
+use std::process::ExitCode;
+
+use e2e::Run;
+
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut run = match Run::start().await {
+            Ok(run) => run,
+            Err(line) => return refuse(&line),
+        };
+        let all = async {
+            run.subject("install", install::tests).await;
+        };
+        // Whoever interrupts it gets the namespaces deleted all the same: what is dropped here drops them.
+        tokio::select! {
+            () = all => {}
+            _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
+        }
+        if run.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    })
+}
+
+#[allow(clippy::print_stderr, reason = "why nothing was run")]
+fn refuse(line: &str) -> ExitCode {
+    eprintln!("e2e: {line}");
+    ExitCode::from(64)
+}
