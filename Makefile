@@ -17,16 +17,16 @@ run: ## Shows one registration becoming one mail, with real parts; Ctrl-C ends i
 	@exec "$(TARGET)/debug/demo"
 
 test: ## Runs every check: format, lints, all tests, licences and advisories of dependencies
-	@scripts/setup servers clients lint deny
+	@scripts/setup servers clients lint charts deny
 	$(MAKE) lint
 	$(MAKE) unit
 	$(MAKE) deny
 	@echo "make test: everything passed"
 
-lint: ## Checks format, clippy without warnings, shell scripts
+lint: ## Checks format, clippy without warnings, scripts, charts, what they render, the Dockerfile, workflows, alerts
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	@scripts/lint-shell
+	@for check in scripts/lint-*; do "$$check"; done
 
 # The services are built first: tests start them as processes. One PostgreSQL and one RabbitMQ serve all test programs.
 # What needs a cluster is `make e2e`.
@@ -47,4 +47,4 @@ bench: ## Measures speed and size; a table, and target/bench/results.json
 	@exec "$(TARGET)/release/bench"
 
 setup: ## Installs what the commands above need and this machine lacks
-	@scripts/setup servers clients inbox lint deny
+	@scripts/setup servers clients inbox lint charts deny
