@@ -1,5 +1,6 @@
 //! `user-api check URL`: is an installation reachable, and does it do what it must? For `helm test`, smoke tests and people.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -12,17 +13,17 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Looks from outside. Without `register` nothing is left behind: a registration that must be refused is tried. With it, a user with
-/// a name of chance is registered at that address, and a mail goes there.
+/// a name and an address of chance is registered at that domain, and a mail goes there.
 ///
 /// Returns one line for each thing that was seen.
 ///
 /// # Errors
 /// The first thing that is not as it must be.
-pub async fn check(url: &Url, register: Option<&EmailAddress>) -> anyhow::Result<Vec<String>> {
+pub async fn check(url: &Url, register: Option<&Domain>) -> anyhow::Result<Vec<String>> {
     let target = Target { base: url, client: Client::builder().no_proxy().timeout(PATIENCE).build()? };
     let mut seen = vec![target.serves_its_description().await?, target.refuses_what_is_wrong().await?];
-    if let Some(email) = register {
-        seen.push(target.registers(email).await?);
+    if let Some(domain) = register {
+        seen.push(target.registers(domain).await?);
     }
     Ok(seen)
 }
@@ -40,6 +41,19 @@ pub fn target(text: &str) -> Result<Url, String> {
     match url.scheme() {
         "http" if url.has_host() => Ok(url),
         _ => Err("only http:// is checked: point it at the Service, or at a forwarded port".to_owned()),
+    }
+}
+
+/// Where mails to a user of chance go.
+#[derive(Debug, Clone)]
+pub struct Domain(String);
+
+impl FromStr for Domain {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address: Result<EmailAddress, _> = format!("check@{text}").parse();
+        address.map(|_| Self(text.to_owned())).map_err(|_| "not a domain such as example.com".to_owned())
     }
 }
 
@@ -75,11 +89,11 @@ impl Target<'_> {
         Ok("a registration with three wrong fields is refused, and all three are named".to_owned())
     }
 
-    async fn registers(&self, email: &EmailAddress) -> anyhow::Result<String> {
+    async fn registers(&self, domain: &Domain) -> anyhow::Result<String> {
         // The last digits are chance: 62 bits of it.
         let (name, password) = (Uuid::now_v7().simple().to_string(), Uuid::now_v7().simple().to_string());
         let username = format!("check-{}", name.split_at(12).1);
-        let user = json!({"username": username, "email": email.as_str(), "password": password});
+        let user = json!({"username": username, "email": format!("{username}@{}", domain.0), "password": password});
         let (what, sent) = self.post(&user).await?;
         let registered = body(sent, StatusCode::CREATED, &what).await?;
         let id =

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use amqp::BrokerUrl;
 use clap::{Args, Parser, Subcommand};
-use contract::EmailAddress;
 use ipnet::IpNet;
 use platform::config::{AppEnv, BrokerArgs, CommonArgs, DatabaseArgs, duration};
 use platform::telemetry::LogArgs;
@@ -41,9 +40,9 @@ pub struct CheckArgs {
     /// Where it is served, such as http://localhost:8080
     #[arg(value_parser = check::target)]
     pub url: reqwest::Url,
-    /// Also register a user with this address, who will get a mail; without it nothing is left behind
-    #[arg(long, value_name = "ADDRESS")]
-    pub register: Option<EmailAddress>,
+    /// Also register a user, with a name and an address of chance at this domain, who gets a mail; without it nothing is left behind
+    #[arg(long, value_name = "DOMAIN")]
+    pub register: Option<check::Domain>,
 }
 
 /// What `serve` needs.

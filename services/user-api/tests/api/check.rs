@@ -29,7 +29,7 @@ async fn a_check_passes_and_leaves_nothing_behind() {
 async fn a_check_that_may_register_registers_one_user_each_time() {
     let app = TestApp::start(&[]).await;
     for n in 1..=2 {
-        let done = check(&[&format!("http://{}/", app.addr), "--register", &format!("check{n}@example.com")]).await;
+        let done = check(&[&format!("http://{}/", app.addr), "--register=example.com"]).await;
         assert!(done.status.success(), "{done:?}");
         assert_eq!(app.count("users").await, n, "{done:?}");
     }
@@ -39,6 +39,8 @@ async fn a_check_that_may_register_registers_one_user_each_time() {
 async fn a_check_of_something_else_says_in_one_line_what_is_wrong() {
     let app = TestApp::start(&[]).await;
     let nobody = "http://127.0.0.1:9".to_owned();
+    let wrong = check(&["http://localhost", "--register=@"]).await;
+    assert_eq!(wrong.status.code(), Some(64), "{wrong:?}");
     for (url, code, part) in [
         (format!("http://{}/", app.admin), 69, "openapi.json"),
         (nobody, 69, "http://127.0.0.1:9/openapi.json"),
