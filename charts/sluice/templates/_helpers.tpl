@@ -1,0 +1,118 @@
+{{/* The prefix and the component: root, component. */}}
+{{- define "sluice.name" -}}
+{{- printf "%s-%s" (include "common.fullname" .root) .component -}}
+{{- end -}}
+
+{{/* The key of a component's values: component. */}}
+{{- define "sluice.key" -}}
+{{- get (dict "user-api" "userApi" "email-worker" "emailWorker") .component -}}
+{{- end -}}
+
+{{/* `secretKeyRef` of the database's URL: the user's own secret, else the one that the postgresql of this release has: root, component. */}}
+{{- define "sluice.databaseUrl" -}}
+{{- $database := (index .root.Values (include "sluice.key" .)).database -}}
+{{- $own := printf "%s-%s" (include "common.fullnameOf" (dict "root" .root "chart" "postgresql")) .component -}}
+{{- $theirs := (get (((.root.Values.postgresql).databases) | default dict) .component | default dict).existingSecret -}}
+name: {{ $database.existingSecret | default $theirs | default $own }}
+key: {{ $database.key }}
+{{- end -}}
+
+{{/* The same of a user of the broker: root, user, login (existingSecret, key). */}}
+{{- define "sluice.brokerUrl" -}}
+{{- $own := printf "%s-%s" (include "common.fullnameOf" (dict "root" .root "chart" "rabbitmq")) .user -}}
+{{- $theirs := (get (((.root.Values.rabbitmq).users) | default dict) .user | default dict).existingSecret -}}
+name: {{ .login.existingSecret | default $theirs | default $own }}
+key: {{ .login.key }}
+{{- end -}}
+
+{{/* What `migrate` reads: root, component. */}}
+{{- define "sluice.migrateEnv" -}}
+- name: DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      {{- include "sluice.databaseUrl" . | nindent 6 }}
+- name: LOG_FORMAT
+  value: json
+- name: LOG_LEVEL
+  value: {{ .root.Values.telemetry.logLevel | quote }}
+{{- end -}}
+
+{{/* What both services read: root, component. */}}
+{{- define "sluice.env" -}}
+{{- $values := index .root.Values (include "sluice.key" .) -}}
+{{ include "sluice.migrateEnv" . }}
+- name: AMQP_URL
+  valueFrom:
+    secretKeyRef:
+      {{- include "sluice.brokerUrl" (dict "root" .root "user" .component "login" $values.broker) | nindent 6 }}
+- name: APP_ENV
+  value: {{ $values.appEnv }}
+- name: SHUTDOWN_GRACE
+  value: {{ $values.shutdownGrace }}
+{{- with .root.Values.telemetry.otlpEndpoint }}
+{{- $attributes := list (printf "k8s.namespace.name=%s" $.root.Release.Namespace) "k8s.pod.name=$(POD_NAME)" }}
+{{- range $name, $value := $.root.Values.telemetry.resourceAttributes }}
+{{- $attributes = append $attributes (printf "%s=%s" $name $value) }}
+{{- end }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: {{ join "," $attributes | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* Brings the database up to date before the new version starts. Migrations only expand, so the old one runs beside it: root, component. */}}
+{{- define "sluice.migrate" -}}
+{{- $values := index .root.Values (include "sluice.key" .) -}}
+- name: migrate
+  image: {{ include "common.image" (dict "root" .root "image" $values.image) }}
+  imagePullPolicy: {{ $values.image.pullPolicy }}
+  {{- include "common.container" . | nindent 2 }}
+  args: [migrate]
+  env:
+    {{- include "sluice.migrateEnv" . | nindent 4 }}
+  resources:
+    {{- toYaml $values.resources | nindent 4 }}
+{{- end -}}
+
+{{/* The service's own health, on a port that the Service does not have. */}}
+{{- define "sluice.probes" -}}
+# Each second: whoever comes from zero, or in a rollout, is waited for.
+startupProbe:
+  httpGet:
+    path: /readyz
+    port: admin
+  periodSeconds: 1
+  timeoutSeconds: 3
+  failureThreshold: 120
+livenessProbe:
+  httpGet:
+    path: /livez
+    port: admin
+  periodSeconds: 10
+  timeoutSeconds: 5
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: admin
+  periodSeconds: 5
+  timeoutSeconds: 3
+{{- end -}}
+
+{{/* The metadata of a service's pods: root, component. */}}
+{{- define "sluice.podMetadata" -}}
+{{- $values := index .root.Values (include "sluice.key" .) -}}
+labels:
+  {{- include "common.podLabels" . | nindent 2 }}
+  {{- with $values.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $values.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,40 @@
+{{/* A rule of egress to a component of the release: root, component, port. */}}
+{{- define "sluice.toRelease" -}}
+- to:
+    - {{ include "common.release" . | nindent 6 | trim }}
+  ports:
+    - port: {{ .port }}
+{{- end -}}
+
+{{/* Rules of egress to what is outside of it: a list of {port, and cidr or namespace and podLabels}. */}}
+{{- define "sluice.toExternal" -}}
+{{- range . }}
+{{- $peer := dict }}
+{{- with .cidr }}
+{{- $_ := set $peer "ipBlock" (dict "cidr" .) }}
+{{- end }}
+{{- with .namespace }}
+{{- $_ := set $peer "namespaceSelector" (dict "matchLabels" (dict "kubernetes.io/metadata.name" .)) }}
+{{- end }}
+{{- with .podLabels }}
+{{- $_ := set $peer "podSelector" (dict "matchLabels" .) }}
+{{- end }}
+- to:
+    {{- toYaml (list $peer) | nindent 4 }}
+  ports:
+    - port: {{ .port }}
+{{ end -}}
+{{- end -}}
+
+{{/* What both services call: the broker, the database, the collector. */}}
+{{- define "sluice.egress" -}}
+{{- if .Values.rabbitmq.enabled }}
+{{ include "sluice.toRelease" (dict "root" . "component" "rabbitmq" "port" (ternary 5671 5672 (((.Values.rabbitmq).tls).enabled | default false))) }}
+{{- end }}
+{{- if .Values.postgresql.enabled }}
+{{ include "sluice.toRelease" (dict "root" . "component" "postgresql" "port" 5432) }}
+{{- end }}
+{{- with .Values.networkPolicy.external }}
+{{ include "sluice.toExternal" (concat .broker .database .otlp) | trim }}
+{{- end }}
+{{- end -}}

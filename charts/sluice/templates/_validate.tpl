@@ -1,0 +1,55 @@
+{{/* Values that are right one by one and do not go together. Each complaint names the key, and says what to do. */}}
+{{- define "sluice.validate" -}}
+{{- $api := .Values.userApi -}}
+{{- $worker := .Values.emailWorker -}}
+
+{{- $send := $worker.sendTimeout | trimSuffix "s" | int -}}
+{{- $grace := $worker.shutdownGrace | trimSuffix "s" | int -}}
+{{- $kill := int $worker.terminationGracePeriodSeconds -}}
+{{- if le $grace $send -}}
+{{- fail (printf "emailWorker.shutdownGrace (%s) must be more than emailWorker.sendTimeout (%s), or a mail that is being sent would be cut off" $worker.shutdownGrace $worker.sendTimeout) -}}
+{{- end -}}
+{{- if lt $kill (add $grace 5 | int) -}}
+{{- fail (printf "emailWorker.terminationGracePeriodSeconds (%d) must be emailWorker.shutdownGrace (%s) and 5 s more, or the pod would be killed before it is done" $kill $worker.shutdownGrace) -}}
+{{- end -}}
+
+{{- $grace = $api.shutdownGrace | trimSuffix "s" | int -}}
+{{- $kill = int $api.terminationGracePeriodSeconds -}}
+{{- if lt $kill (add $grace $api.preStopSeconds 5 | int) -}}
+{{- fail (printf "userApi.terminationGracePeriodSeconds (%d) must be userApi.preStopSeconds (%d), userApi.shutdownGrace (%s) and 5 s together, or requests would be cut off" $kill (int $api.preStopSeconds) $api.shutdownGrace) -}}
+{{- end -}}
+
+{{- range $key, $service := dict "userApi" $api "emailWorker" $worker -}}
+{{- $scaling := $service.autoscaling -}}
+{{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
+{{- fail (printf "%s.autoscaling.minReplicas (%d) is more than %s.autoscaling.maxReplicas (%d)" $key (int $scaling.minReplicas) $key (int $scaling.maxReplicas)) -}}
+{{- end -}}
+{{- if and (not $.Values.postgresql.enabled) (not $service.database.existingSecret) -}}
+{{- fail (printf "%s.database.existingSecret is needed with postgresql.enabled=false: a secret whose key `%s` is the URL postgres://user:password@host:5432/database" $key $service.database.key) -}}
+{{- end -}}
+{{- if and (not $.Values.rabbitmq.enabled) (not $service.broker.existingSecret) -}}
+{{- fail (printf "%s.broker.existingSecret is needed with rabbitmq.enabled=false: a secret whose key `%s` is the URL amqp://user:password@host:5672/vhost" $key $service.broker.key) -}}
+{{- end -}}
+{{- end -}}
+
+{{- with $worker.autoscaling -}}
+{{- if and .enabled (not $.Values.rabbitmq.enabled) (not .management.existingSecret) -}}
+{{- fail (printf "emailWorker.autoscaling.management.existingSecret is needed with rabbitmq.enabled=false: a secret whose key `%s` is the URL http://user:password@host:15672/vhost; or set emailWorker.autoscaling.enabled=false" .management.key) -}}
+{{- end -}}
+{{- end -}}
+
+{{- if and (not .Values.smtp.host) (not .Values.mailbox.enabled) -}}
+{{- fail "smtp.host is needed with mailbox.enabled=false: mails would have nowhere to go" -}}
+{{- end -}}
+{{- if and $api.ingress.enabled (not $api.ingress.host) -}}
+{{- fail "userApi.ingress.host is needed with userApi.ingress.enabled" -}}
+{{- end -}}
+{{- if and $api.httpRoute.enabled (not $api.httpRoute.parentRefs) -}}
+{{- fail "userApi.httpRoute.parentRefs is needed with userApi.httpRoute.enabled: the gateways that the route belongs to" -}}
+{{- end -}}
+
+{{/* `helm template` knows no cluster, and can't say that something is missing there. */}}
+{{- if and $worker.autoscaling.enabled (lookup "v1" "Service" "default" "kubernetes") (not (.Capabilities.APIVersions.Has "keda.sh/v1alpha1/ScaledObject")) -}}
+{{- fail "emailWorker.autoscaling.enabled needs KEDA, which is not in this cluster. Install it (helm install keda keda --repo https://kedacore.github.io/charts --namespace keda --create-namespace), or set emailWorker.autoscaling.enabled=false" -}}
+{{- end -}}
+{{- end -}}
