@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint unit deny bench e2e
+.PHONY: help setup run test lint unit deny bench e2e render
 MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -37,6 +37,9 @@ unit: ## Runs unit, integration and doc tests (PostgreSQL and RabbitMQ are start
 # SLUICE_E2E_CONTEXT names the cluster; SUBJECTS chooses some of the tests.
 e2e: ## Builds the images, and tries the charts on a cluster that you name (kind and KEDA will do)
 	@scripts/e2e $(SUBJECTS)
+
+render: ## Prints plain manifests of the charts, for people without Helm (ENV=dev or prod)
+	@scripts/render
 
 deny: ## Checks licences, sources and advisories of dependencies
 	@scripts/deny
