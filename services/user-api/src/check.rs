@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use contract::EmailAddress;
+use platform::backoff::Backoff;
 use reqwest::{Client, Response, StatusCode, Url, header};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 /// How long one answer may take.
@@ -15,12 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Looks from outside. Without `register` nothing is left behind: a registration that must be refused is tried. With it, a user with
 /// a name and an address of chance is registered at that domain, and a mail goes there.
 ///
+/// Where nobody answers yet, it is tried again for `wait`: the rules of a new pod's network may come after the pod.
+///
 /// Returns one line for each thing that was seen.
 ///
 /// # Errors
 /// The first thing that is not as it must be.
-pub async fn check(url: &Url, register: Option<&Domain>) -> anyhow::Result<Vec<String>> {
+pub async fn check(url: &Url, register: Option<&Domain>, wait: Duration) -> anyhow::Result<Vec<String>> {
     let target = Target { base: url, client: Client::builder().no_proxy().timeout(PATIENCE).build()? };
+    target.connects(Instant::now() + wait).await?;
     let mut seen = vec![target.serves_its_description().await?, target.refuses_what_is_wrong().await?];
     if let Some(domain) = register {
         seen.push(target.registers(domain).await?);
@@ -65,6 +70,17 @@ struct Target<'a> {
 impl Target<'_> {
     fn url(&self, path: &str) -> anyhow::Result<Url> {
         self.base.join(path).with_context(|| format!("append {path} to {}", self.base))
+    }
+
+    async fn connects(&self, until: Instant) -> anyhow::Result<()> {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+        loop {
+            match self.client.head(self.base.clone()).send().await {
+                Err(error) if error.is_connect() && Instant::now() < until => sleep(backoff.next_delay()).await,
+                Err(error) => return Err(error).with_context(|| format!("connect to {}", self.base)),
+                Ok(_) => return Ok(()),
+            }
+        }
     }
 
     async fn serves_its_description(&self) -> anyhow::Result<String> {

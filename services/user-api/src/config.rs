@@ -43,6 +43,9 @@ pub struct CheckArgs {
     /// Also register a user, with a name and an address of chance at this domain, who gets a mail; without it nothing is left behind
     #[arg(long, value_name = "DOMAIN")]
     pub register: Option<check::Domain>,
+    /// How long to try again while nobody answers
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    pub wait: Duration,
 }
 
 /// What `serve` needs.

@@ -2,6 +2,7 @@
 
 use std::process::Output;
 
+use testkit::Service;
 use tokio::process::Command;
 
 use crate::support::TestApp;
@@ -43,7 +44,7 @@ async fn a_check_of_something_else_says_in_one_line_what_is_wrong() {
     assert_eq!(wrong.status.code(), Some(64), "{wrong:?}");
     for (url, code, part) in [
         (format!("http://{}/", app.admin), 69, "openapi.json"),
-        (nobody, 69, "http://127.0.0.1:9/openapi.json"),
+        (nobody, 69, "http://127.0.0.1:9"),
         ("https://example.com".to_owned(), 64, "http://"),
         ("nonsense".to_owned(), 64, "URL"),
     ] {
@@ -52,4 +53,21 @@ async fn a_check_of_something_else_says_in_one_line_what_is_wrong() {
         assert_eq!(done.status.code(), Some(code), "{url}: {line}");
         assert!(line.lines().count() == 1 && line.contains(part), "{url}: {line:?}");
     }
+}
+
+#[tokio::test]
+async fn a_check_that_may_wait_waits_until_somebody_answers() {
+    let database = testkit::database().await;
+    platform::postgres::migrate(database.pool(), &user_api::db::MIGRATOR).await.unwrap();
+    let variables =
+        [("DATABASE_URL", database.url().to_owned()), ("AMQP_URL", "amqp://u:p@127.0.0.1:9/%2f".to_owned())];
+    let service = Service::spawn("user-api", &variables);
+    service.ready().await;
+    service.kill();
+    let url = service.base_url();
+    let at_once = check(&[&url]).await;
+    assert_eq!(at_once.status.code(), Some(69), "nobody answers there: {at_once:?}");
+    let waiting = [url.as_str(), "--wait=30s"];
+    let (done, ()) = tokio::join!(check(&waiting), async { service.restart() });
+    assert!(done.status.success(), "{done:?}");
 }
