@@ -100,7 +100,7 @@ pub struct Backlog {
 /// The database is away, or refuses.
 pub async fn backlog(pool: &PgPool) -> sqlx::Result<Backlog> {
     let row = sqlx::query(
-        "SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS some) AS depth,
+        "SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS counted) AS depth,
                 coalesce((SELECT extract(epoch FROM clock_timestamp() - created_at)::float8
                           FROM outbox ORDER BY id LIMIT 1), 0) AS oldest",
     );
