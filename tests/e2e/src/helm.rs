@@ -65,7 +65,13 @@ impl Helm {
 
     /// `helm install RELEASE charts/sluice`, waited for.
     pub async fn install(&self, release: &str, values: &Value) -> Said {
-        self.with_values(&["install", release, &chart(), "--wait", "--timeout", PATIENCE], values).await
+        self.install_chart("sluice", release, values).await
+    }
+
+    /// `helm install RELEASE charts/CHART`, waited for.
+    pub async fn install_chart(&self, name: &str, release: &str, values: &Value) -> Said {
+        let chart = repository().join("charts").join(name).display().to_string();
+        self.with_values(&["install", release, &chart, "--wait", "--timeout", PATIENCE], values).await
     }
 
     /// `helm upgrade`, waited for. Values of earlier revisions are not reused.
@@ -91,6 +97,11 @@ impl Helm {
     /// `helm template`: without a look at the cluster.
     pub async fn template(&self, release: &str, values: &Value) -> Said {
         self.with_values(&["template", release, &chart()], values).await
+    }
+
+    /// `helm template --dry-run=server`: what it knows of the cluster's APIs is helm's own list, which has no KEDA; but it looks at its objects.
+    pub async fn template_without_keda(&self, release: &str, values: &Value) -> Said {
+        self.with_values(&["template", release, &chart(), "--dry-run=server"], values).await
     }
 
     /// `helm upgrade --install --dry-run=server`: with a look at the cluster, changing nothing.

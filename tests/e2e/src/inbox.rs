@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use crate::forward::Forward;
 use crate::wait::until;
@@ -15,6 +16,8 @@ use crate::wait::until;
 pub struct Inbox {
     way: Forward,
     http: reqwest::Client,
+    // It only grows: each look asks for what is new.
+    seen: Mutex<Vec<Mail>>,
 }
 
 /// A mail that arrived.
@@ -32,12 +35,13 @@ impl Inbox {
     pub(crate) async fn of(pods: &Api<Pod>) -> Self {
         let way = Forward::to(pods.clone(), "app.kubernetes.io/component=mailbox", 1080).await;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        Self { way, http }
+        Self { way, http, seen: Mutex::default() }
     }
 
     /// Every mail so far.
     pub async fn mails(&self) -> Result<Vec<Mail>, String> {
-        let answer = self.http.get(format!("{}/api/email", self.way.url())).send().await;
+        let mut seen = self.seen.lock().await;
+        let answer = self.http.get(format!("{}/api/email?skip={}", self.way.url(), seen.len())).send().await;
         let listed: Vec<Value> = async { answer?.error_for_status()?.json().await }
             .await
             .map_err(|error: reqwest::Error| error.to_string())?;
@@ -47,7 +51,8 @@ impl Inbox {
             message_id: text(&mail["messageId"]),
             at: text(&mail["time"]),
         };
-        Ok(listed.iter().map(mail).collect())
+        seen.extend(listed.iter().map(mail));
+        Ok(seen.clone())
     }
 
     /// Waits until there is a mail to each of these.

@@ -4,8 +4,10 @@
 
 mod api;
 mod broker;
+mod collector;
 mod context;
 mod diagnosis;
+mod endings;
 mod forward;
 mod helm;
 mod inbox;
@@ -13,17 +15,21 @@ mod namespace;
 pub mod pods;
 mod probe;
 mod run;
+mod slow_mailbox;
 mod sluice;
 mod wait;
 
 pub use api::{Answer, Load, register, registered};
 pub use broker::{Broker, VHOST};
+pub use collector::{Collector, Span};
 pub use context::{Cluster, random};
+pub use endings::Endings;
 pub use forward::Forward;
 pub use helm::{Helm, Said, repository};
 pub use inbox::{Inbox, Mail};
 pub use namespace::Namespace;
 pub use probe::{Way, connections};
 pub use run::Run;
+pub use slow_mailbox::{slow_mailbox_values, start_slow_mailbox};
 pub use sluice::{EMAIL_WORKER, RELEASE, Sluice, USER_API, merged, next_images};
 pub use wait::{throughout, until};

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
@@ -33,16 +34,22 @@ impl Run {
     }
 
     /// Runs a subject: set-up, tests and end, unless other subjects were asked for. A panic outside of a test is a failure of its own.
-    pub async fn subject(&mut self, name: &str, tests: impl AsyncFnOnce(&mut Run)) {
-        if !self.wanted.is_empty() && !self.wanted.iter().any(|wanted| name.contains(wanted.as_str())) {
-            return;
-        }
-        say(&format!("\n{name}"));
-        let began = Instant::now();
-        if let Err(panic) = AssertUnwindSafe(tests(self)).catch_unwind().await {
-            self.fail(&format!("{name}: set-up or end"), &*panic).await;
-        }
-        say(&format!("  {name} took {:.0} s", began.elapsed().as_secs_f32()));
+    pub fn subject<'a>(
+        &'a mut self,
+        name: &'a str,
+        tests: impl AsyncFnOnce(&mut Run) + 'a,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+        Box::pin(async move {
+            if !self.wanted.is_empty() && !self.wanted.iter().any(|wanted| name.contains(wanted.as_str())) {
+                return;
+            }
+            say(&format!("\n{name}"));
+            let began = Instant::now();
+            if let Err(panic) = AssertUnwindSafe(tests(self)).catch_unwind().await {
+                self.fail(&format!("{name}: set-up or end"), &*panic).await;
+            }
+            say(&format!("  {name} took {:.0} s", began.elapsed().as_secs_f32()));
+        })
     }
 
     /// Runs one test. Its name is the function's, a sentence.

@@ -63,6 +63,13 @@ impl Sluice {
         }
     }
 
+    /// Itself with more values, before it is installed.
+    #[must_use]
+    pub fn with(mut self, over: Value) -> Self {
+        self.values = merged(self.values, over);
+        self
+    }
+
     /// Its values with others over them.
     pub fn values_with(&self, over: Value) -> Value {
         merged(self.values.clone(), over)

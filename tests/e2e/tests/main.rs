@@ -3,7 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod boundaries;
+mod external;
+mod faults;
+mod foreign;
 mod install;
+mod keda;
+mod kubectl_scale;
+mod passwords;
+mod three_nodes;
+mod upgrades;
+mod values;
 
 use std::process::ExitCode;
 
@@ -18,6 +28,16 @@ fn main() -> ExitCode {
         };
         let all = async {
             run.subject("install", install::tests).await;
+            run.subject("keda", keda::tests).await;
+            run.subject("kubectl scale", kubectl_scale::tests).await;
+            run.subject("values", values::tests).await;
+            run.subject("boundaries", boundaries::tests).await;
+            run.subject("faults", faults::tests).await;
+            run.subject("upgrades", upgrades::tests).await;
+            run.subject("passwords", passwords::tests).await;
+            run.subject("foreign", foreign::tests).await;
+            run.subject("external", external::tests).await;
+            run.subject("three nodes", three_nodes::tests).await;
         };
         // Whoever interrupts it gets the namespaces deleted all the same: what is dropped here drops them.
         tokio::select! {

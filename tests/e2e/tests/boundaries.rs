@@ -1,0 +1,158 @@
+//! Who may reach whom, who may do what at the broker, and what the logs give away.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use e2e::{Broker, EMAIL_WORKER, Namespace, RELEASE, Run, Sluice, VHOST, Way, check, connections, pods, register};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+pub(crate) async fn tests(run: &mut Run) {
+    let values = json!({ "emailWorker": { "autoscaling": { "minReplicas": 1 } } });
+    let sluice = Sluice::install(&run.cluster, "boundaries", values).await;
+    let stranger = Namespace::create(&run.cluster, "stranger").await;
+    check!(run, each_part_reaches_what_it_needs_and_nothing_else(&sluice));
+    check!(run, another_namespace_reaches_nothing(&sluice, &stranger));
+    check!(run, user_api_can_publish_to_the_queue_and_not_read_it(&sluice));
+    check!(run, kedas_user_can_read_statistics_and_nothing_else(&sluice));
+    check!(run, neither_service_can_read_the_others_database(&sluice));
+    check!(run, no_secret_is_in_any_log(&sluice));
+    stranger.delete().await;
+    sluice.remove().await;
+}
+
+/// Labels that make a pod, for the policies, one of a component. Its name is another: no service sends it requests.
+fn labels(component: &str) -> Value {
+    json!({
+        "app.kubernetes.io/name": "sluice",
+        "app.kubernetes.io/instance": RELEASE,
+        "app.kubernetes.io/part-of": "sluice",
+        "app.kubernetes.io/component": component,
+    })
+}
+
+async fn each_part_reaches_what_it_needs_and_nothing_else(sluice: &Sluice) {
+    let (api, mailbox) = ("sluice-user-api:80", "sluice-mailbox");
+    let (broker, database) = ("sluice-rabbitmq", "sluice-postgresql:5432");
+    let (amqp, management, metrics) = (format!("{broker}:5672"), format!("{broker}:15672"), format!("{broker}:15692"));
+    let (smtp, web) = (format!("{mailbox}:1025"), format!("{mailbox}:1080"));
+    let kubernetes = "kubernetes.default.svc:443";
+    let keda = "keda-operator.keda.svc:9666";
+    let everything = [api, &amqp, &management, &metrics, database, &smtp, &web, kubernetes, keda];
+    let may: &[(&str, &[&str])] = &[
+        ("user-api", &[&amqp, database]),
+        ("email-worker", &[&amqp, database, &smtp]),
+        ("mailbox", &[]),
+        ("postgresql", &[]),
+    ];
+    for (component, open) in may {
+        let targets: Vec<String> = everything.iter().map(|target| (*target).to_owned()).collect();
+        let tried = connections(&sluice.pods, &labels(component), &targets).await;
+        let expected: Vec<(String, Way)> = everything
+            .iter()
+            .map(|target| ((*target).to_owned(), if open.contains(target) { Way::Open } else { Way::Closed }))
+            .collect();
+        assert_eq!(tried, expected, "from {component}");
+    }
+}
+
+async fn another_namespace_reaches_nothing(sluice: &Sluice, stranger: &Namespace) {
+    let ports = [
+        ("sluice-user-api", 80),
+        ("sluice-rabbitmq", 5672),
+        ("sluice-rabbitmq", 15672),
+        ("sluice-postgresql", 5432),
+        ("sluice-mailbox", 1025),
+        ("sluice-mailbox", 1080),
+    ];
+    let target = |(service, port): &(&str, u16)| format!("{service}.{}.svc:{port}", sluice.namespace);
+    let targets: Vec<String> = ports.iter().map(target).collect();
+    let pods: Api<Pod> = Api::namespaced(sluice.cluster.client.clone(), &stranger.name);
+    for (target, way) in connections(&pods, &labels("email-worker"), &targets).await {
+        assert_eq!(way, Way::Closed, "{target} from another namespace, with the worker's labels");
+    }
+}
+
+async fn user_api_can_publish_to_the_queue_and_not_read_it(sluice: &Sluice) {
+    let node = format!("{RELEASE}-rabbitmq-0");
+    let rights = ["rabbitmqctl", "-q", "list_permissions", "-p", VHOST, "--formatter", "json"];
+    let printed = pods::exec(&sluice.pods, &node, "rabbitmq", &rights).await.unwrap();
+    let rights: Vec<Value> = serde_json::from_str(&printed).unwrap();
+    let of =
+        |user: &str| rights.iter().find(|right| right["user"] == user).unwrap_or_else(|| panic!("{user}: {printed}"));
+    assert_eq!((&of("user-api")["read"], &of("user-api")["configure"]), (&json!("^$"), &json!("^$")));
+    assert_eq!(rights.len(), 3, "no other user has any right: {printed}");
+    // Not by its rights alone: it tries.
+    assert_eq!(get_a_message(sluice, "user-api").await, 401, "without a tag there is no management API at all");
+}
+
+async fn kedas_user_can_read_statistics_and_nothing_else(sluice: &Sluice) {
+    let broker = sluice.broker("keda").await;
+    assert!(broker.messages(contract::queue::EMAIL).await.is_ok(), "it can read the queue's length");
+    let reads = get_a_message(sluice, "keda").await;
+    assert!((400..500).contains(&reads), "reading a message is answered {reads}");
+    let publish = json!({ "properties": {}, "routing_key": contract::queue::EMAIL, "payload": "{}", "payload_encoding": "string" });
+    let (published, _) = broker.post(&format!("exchanges/{VHOST}/amq.default/publish"), &publish).await.unwrap();
+    assert!((400..500).contains(&published), "publishing is answered {published}");
+    let (users, _) = broker.get("users").await.unwrap();
+    assert!((400..500).contains(&users), "the list of users is answered {users}");
+}
+
+/// Takes a message off the queue over the management API, and puts it back: the status.
+async fn get_a_message(sluice: &Sluice, user: &str) -> u16 {
+    let broker: Broker = sluice.broker(user).await;
+    let get = json!({ "count": 1, "ackmode": "ack_requeue_true", "encoding": "auto" });
+    broker.post(&format!("queues/{VHOST}/{}/get", contract::queue::EMAIL), &get).await.unwrap().0
+}
+
+async fn neither_service_can_read_the_others_database(sluice: &Sluice) {
+    let pod = format!("{RELEASE}-postgresql-0");
+    for (role, database) in [("user-api", "email_worker"), ("email-worker", "user_api")] {
+        let (user, password) = sluice.login(&format!("{RELEASE}-postgresql-{role}")).await;
+        let password = format!("PGPASSWORD={password}");
+        let psql = ["env", &password, "psql", "-h", "127.0.0.1", "-U", &user, "-d", database, "-Atc", "SELECT 1"];
+        let refusal = pods::exec(&sluice.pods, &pod, "postgresql", &psql).await.unwrap_err();
+        let refused = refusal.contains("permission denied")
+            || refusal.contains("pg_hba.conf rejects")
+            || refusal.contains("no pg_hba.conf entry");
+        assert!(refused, "{role} in {database}: {refusal}");
+    }
+}
+
+async fn no_secret_is_in_any_log(sluice: &Sluice) {
+    // Something to log: a mail goes through, and a worker begins anew.
+    register(sluice, "grace", &[]).await;
+    let grace = BTreeSet::from(["grace@example.com".to_owned()]);
+    sluice.inbox().await.has_mail_for(&grace, Duration::from_secs(30)).await;
+    for pod in sluice.pods_of("email-worker").await {
+        pods::delete(&sluice.pods, pods::name(&pod)).await;
+    }
+    sluice.settled(EMAIL_WORKER, 1, Duration::from_secs(60)).await;
+
+    let secrets = sluice.api::<Secret>().list(&ListParams::default()).await.unwrap().items;
+    let secrets = secrets.into_iter().filter(|secret| !pods_of_helm(secret)).filter_map(|secret| secret.data);
+    let mut texts: Vec<String> = secrets
+        .flatten()
+        .filter(|(key, _)| ["password", "cookie", "uri", "connection_string"].contains(&key.as_str()))
+        .map(|(_, value)| String::from_utf8(value.0).unwrap())
+        .collect();
+    assert!(texts.len() >= 10, "the secrets of the release are there");
+    // What a client said, and who it is.
+    texts.extend(["a long enough one".to_owned(), "grace@example.com".to_owned()]);
+    for pod in pods::list(&sluice.pods, "").await {
+        // The inbox shows mails: that is what it is for.
+        if pods::name(&pod).contains("mailbox") {
+            continue;
+        }
+        let printed = pods::all_logs(&sluice.pods, &pod).await;
+        let given_away = texts.iter().find(|text| printed.contains(text.as_str()));
+        assert!(given_away.is_none(), "in the log of {} there is {given_away:?}", pods::name(&pod));
+    }
+}
+
+/// Helm keeps the release in a secret.
+fn pods_of_helm(secret: &Secret) -> bool {
+    secret.type_.as_deref() == Some("helm.sh/release.v1")
+}

@@ -1,0 +1,51 @@
+//! A producer in another language that knows nothing of us but the queue's name and two fields.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::Duration;
+
+use e2e::{Forward, RELEASE, Run, Sluice, VHOST, check, pods, random, repository};
+use serde_json::json;
+use tokio::process::Command;
+
+pub(crate) async fn tests(run: &mut Run) {
+    let sluice = Sluice::install(&run.cluster, "foreign", json!({})).await;
+    check!(run, a_producer_that_declares_with_no_arguments_gets_its_bare_task_mailed(&sluice));
+    sluice.remove().await;
+}
+
+async fn a_producer_that_declares_with_no_arguments_gets_its_bare_task_mailed(sluice: &Sluice) {
+    // A user of its own, as an operator adds one.
+    let password = random(20);
+    let node = format!("{RELEASE}-rabbitmq-0");
+    let own: [&[&str]; 2] = [
+        &["rabbitmqctl", "add_user", "billing", &password],
+        &[
+            "rabbitmqctl",
+            "set_permissions",
+            "-p",
+            VHOST,
+            "billing",
+            "^email_queue$",
+            "^(amq\\.default|email_queue)$",
+            "^$",
+        ],
+    ];
+    for command in own {
+        pods::exec(&sluice.pods, &node, "rabbitmq", command).await.unwrap();
+    }
+    let way = Forward::to(sluice.pods.clone(), "app.kubernetes.io/component=rabbitmq", 5672).await;
+    let url = format!("amqp://billing:{password}@{}/{VHOST}", way.address());
+    let script = repository().join("tests/system/clients/produce.py");
+    // Debian's python3-pika belongs to Debian's Python, whatever else is on the PATH.
+    let client = Command::new("/usr/bin/python3")
+        .arg(script)
+        .args([&url, "grace@example.com", "grace"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(Duration::from_secs(60), client).await.expect("the client ends").unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let grace = BTreeSet::from(["grace@example.com".to_owned()]);
+    sluice.inbox().await.has_mail_for(&grace, Duration::from_secs(60)).await;
+}

@@ -1,0 +1,78 @@
+//! KEDA takes the workers from none to some and back, by the length of the queue.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use e2e::{
+    EMAIL_WORKER, Endings, Load, RELEASE, Run, Sluice, check, register, registered, slow_mailbox_values,
+    start_slow_mailbox, until,
+};
+use serde_json::json;
+
+/// How often KEDA looks, as in the suite's values.
+const POLLING: Duration = Duration::from_secs(2);
+/// From KEDA's look to the mail: a pod is placed and started, the worker connects, the mail is sent.
+const START: Duration = Duration::from_secs(5);
+/// How long the mail server takes to accept a mail.
+const DELAY: Duration = Duration::from_secs(2);
+const TASKS: usize = 200;
+const WORKERS: i32 = 3;
+
+pub(crate) async fn tests(run: &mut Run) {
+    let autoscaling = json!({ "maxReplicas": WORKERS, "tasksPerReplica": 20 });
+    let values = json!({ "emailWorker": { "autoscaling": autoscaling, "sendingSlots": 4 } });
+    let sluice = Sluice::prepare(&run.cluster, "keda", values).await.with(slow_mailbox_values());
+    start_slow_mailbox(&sluice, DELAY).await;
+    sluice.helm.install(RELEASE, &sluice.values).await.out();
+    check!(run, without_a_backlog_there_is_no_worker(&sluice));
+    check!(run, the_first_mail_from_zero_comes_within_a_look_of_keda_and_five_seconds(&sluice));
+    check!(run, a_backlog_takes_the_workers_up_and_its_end_takes_them_down_and_no_mail_is_lost_or_doubled(&sluice));
+    check!(run, switched_off_again_autoscaling_leaves_the_replicas_that_were_there_before_it(&sluice));
+    sluice.remove().await;
+}
+
+async fn without_a_backlog_there_is_no_worker(sluice: &Sluice) {
+    sluice.settled(EMAIL_WORKER, 0, Duration::from_secs(60)).await;
+}
+
+async fn the_first_mail_from_zero_comes_within_a_look_of_keda_and_five_seconds(sluice: &Sluice) {
+    let inbox = sluice.inbox().await;
+    inbox.mails().await.expect("the inbox answers");
+    register(sluice, "first", &[]).await;
+    let began = Instant::now();
+    let first = BTreeSet::from(["first@example.com".to_owned()]);
+    inbox.has_mail_for(&first, Duration::from_secs(60)).await;
+    let took = began.elapsed();
+    // The mail server's own delay is not the system's.
+    assert!(took <= POLLING + START + DELAY, "the first mail took {took:?}");
+    sluice.settled(EMAIL_WORKER, 0, Duration::from_secs(60)).await;
+}
+
+async fn a_backlog_takes_the_workers_up_and_its_end_takes_them_down_and_no_mail_is_lost_or_doubled(sluice: &Sluice) {
+    let endings = Endings::of(sluice.pods.clone(), "app.kubernetes.io/component=email-worker");
+    let answers = Load::of(sluice, "backlog", TASKS, 8).await.finished(Duration::from_secs(60)).await;
+    let users = registered(&answers);
+    assert_eq!(users.len(), TASKS, "every registration is answered 201: {answers:?}");
+
+    sluice.settled(EMAIL_WORKER, WORKERS, Duration::from_secs(90)).await;
+    let inbox = sluice.inbox().await;
+    inbox.has_mail_for(&users, Duration::from_secs(150)).await;
+    sluice.settled(EMAIL_WORKER, 0, Duration::from_secs(90)).await;
+
+    assert_eq!(inbox.repeated().await, Vec::<String>::new(), "nobody is mailed twice");
+    let codes = until("the end of each worker is seen", Duration::from_secs(20), async || {
+        let codes = endings.codes();
+        if codes.len() >= WORKERS as usize { Ok(codes) } else { Err(format!("{codes:?}")) }
+    })
+    .await;
+    assert!(codes.values().all(|code| *code == 0), "each worker ends by itself, its mails done: {codes:?}");
+}
+
+async fn switched_off_again_autoscaling_leaves_the_replicas_that_were_there_before_it(sluice: &Sluice) {
+    sluice.upgrade(json!({ "emailWorker": { "autoscaling": { "enabled": false } } })).await;
+    // A deployment that says nothing has one.
+    sluice.settled(EMAIL_WORKER, 1, Duration::from_secs(60)).await;
+    register(sluice, "afterwards", &[]).await;
+    let address = BTreeSet::from(["afterwards@example.com".to_owned()]);
+    sluice.inbox().await.has_mail_for(&address, Duration::from_secs(30)).await;
+}
