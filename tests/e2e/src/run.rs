@@ -6,12 +6,16 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
 
 use crate::context::Cluster;
 use crate::diagnosis;
+
+/// Where the last panic came from.
+static PLACE: Mutex<String> = Mutex::new(String::new());
 
 /// One run of the suite.
 pub struct Run {
@@ -28,8 +32,12 @@ impl Run {
     /// # Errors
     /// One line: why there is no cluster to run on.
     pub async fn start() -> Result<Self, String> {
-        // Flags are libtest's, given to every test program alike.
-        let wanted = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+        let wanted = std::env::args().skip(1).collect();
+        // What a panic says is told below, in a line or two; where it came from is kept for that.
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        }));
         Ok(Self { cluster: Cluster::named().await?, wanted, passed: 0, failed: Vec::new() })
     }
 
@@ -68,7 +76,8 @@ impl Run {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let reason = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("crashed");
         let sentence = name.replace('_', " ");
-        say(&format!("  FAIL {sentence}\n       {reason}"));
+        let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        say(&format!("  FAIL {sentence}\n       {reason}\n       at {place}"));
         say(&diagnosis::of(&self.cluster).await);
         self.failed.push(sentence);
     }
