@@ -40,6 +40,9 @@ pub struct Load {
     name: String,
 }
 
+/// The label of pods that may register people.
+pub(crate) const LOAD: &str = "load";
+
 /// So many at most, so that a load that nobody ends does end.
 const LIMIT: usize = 20_000;
 
@@ -53,6 +56,7 @@ register() {
   printf 'POST /v1/users HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %s\r\nConnection: close\r\n\r\n%s' \
     "$HOST" "${#body}" "$body" >&3 2>/dev/null
   IFS=' ' read -r -t 30 _ status _ <&3 || true
+  while read -r -t 5 _ <&3; do :; done
   exec 3>&-
   echo "$1 ${status:-none}"
 }
@@ -82,7 +86,7 @@ impl Load {
         let (count, at_once) = (count.to_string(), at_once.to_string());
         let environment =
             [("HOST", USER_API), ("NAME", name), ("COUNT", &*count), ("AT_ONCE", &*at_once), ("PAUSE", pause)];
-        pods::run_script(&sluice.pods, &pod, &json!({ "sluice-e2e": "load" }), SCRIPT, &environment).await;
+        pods::run_script(&sluice.pods, &pod, &json!({ pods::OURS: LOAD }), SCRIPT, &environment).await;
         Self { pods: sluice.pods.clone(), name: name.to_owned() }
     }
 

@@ -50,7 +50,7 @@ pub struct Span {
 impl Collector {
     /// Starts one, and waits until it takes spans.
     pub async fn start(sluice: &Sluice) -> Self {
-        let labels = json!({ "app.kubernetes.io/name": NAME });
+        let labels = json!({ pods::OURS: NAME });
         let metadata = json!({ "name": NAME, "labels": labels });
         let config = json!({ "metadata": metadata, "data": { "config.yaml": CONFIG } });
         let service = json!({ "metadata": metadata, "spec": { "selector": labels, "ports": [{ "port": PORT }] } });
@@ -85,8 +85,8 @@ impl Collector {
     }
 
     /// Values for a release in the same namespace that sends to it.
-    pub fn values(namespace: &str) -> Value {
-        let here = json!({ "namespaceSelector": { "kubernetes.io/metadata.name": namespace }, "port": PORT });
+    pub fn values() -> Value {
+        let here = json!({ "podLabels": { pods::OURS: NAME }, "port": PORT });
         json!({
             "telemetry": { "otlpEndpoint": format!("http://{NAME}:{PORT}") },
             "networkPolicy": { "external": { "otlp": [here] } },
@@ -96,7 +96,7 @@ impl Collector {
     /// Spans of a trace that have arrived.
     pub async fn spans(&self, trace: &str) -> Vec<Span> {
         let mut printed = String::new();
-        for pod in pods::list(&self.pods, &format!("app.kubernetes.io/name={NAME}")).await {
+        for pod in pods::list(&self.pods, &format!("{}={NAME}", pods::OURS)).await {
             printed += &pods::logs(&self.pods, pods::name(&pod)).await;
         }
         spans(&printed).into_iter().filter(|span| span.trace == trace).collect()

@@ -15,7 +15,7 @@ mod namespace;
 pub mod pods;
 mod probe;
 mod run;
-mod slow_mailbox;
+mod slow_mail;
 mod sluice;
 mod wait;
 
@@ -30,6 +30,6 @@ pub use inbox::{Inbox, Mail};
 pub use namespace::Namespace;
 pub use probe::{Way, connections};
 pub use run::Run;
-pub use slow_mailbox::{slow_mailbox_values, start_slow_mailbox};
+pub use slow_mail::SlowMail;
 pub use sluice::{EMAIL_WORKER, RELEASE, Sluice, USER_API, merged, next_images};
 pub use wait::{throughout, until};

@@ -13,6 +13,9 @@ use crate::wait::until;
 /// A small system with bash, for pods that try things.
 pub const SHELL_IMAGE: &str = "docker.io/library/debian:13";
 
+/// The label of pods that the suite starts itself, beside those of a release.
+pub const OURS: &str = "sluice-e2e";
+
 /// Those with these labels that are not on their way out; none where the API does not answer.
 pub async fn list(pods: &Api<Pod>, labels: &str) -> Vec<Pod> {
     let listed = pods.list(&ListParams::default().labels(labels)).await;

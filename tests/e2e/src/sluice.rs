@@ -10,6 +10,7 @@ use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::discovery::ApiResource;
 use serde_json::{Value, json};
 
+use crate::api::LOAD;
 use crate::broker::Broker;
 use crate::context::Cluster;
 use crate::helm::Helm;
@@ -52,7 +53,7 @@ impl Sluice {
     pub async fn prepare(cluster: &Cluster, subject: &str, values: Value) -> Self {
         let home = Namespace::create(cluster, subject).await;
         let namespace = home.name.clone();
-        let values = merged(merged(images(), suite_values(&namespace)), values);
+        let values = merged(merged(images(), suite_values()), values);
         Self {
             helm: Helm::new(cluster, &namespace),
             pods: Api::namespaced(cluster.client.clone(), &namespace),
@@ -191,7 +192,7 @@ impl Sluice {
 
     /// Pods of a component: `user-api`, `email-worker`, `rabbitmq`, ..
     pub async fn pods_of(&self, component: &str) -> Vec<Pod> {
-        pods::list(&self.pods, &format!("app.kubernetes.io/component={component}")).await
+        pods::list(&self.pods, &format!("app.kubernetes.io/component={component},!{}", pods::OURS)).await
     }
 }
 
@@ -216,8 +217,8 @@ fn images_of(variable: &str) -> Value {
     json!({ "userApi": image, "emailWorker": image })
 }
 
-/// What every test installs: small, open to fast tests, and reachable by pods of its own namespace.
-fn suite_values(namespace: &str) -> Value {
+/// What every test installs: small, open to fast tests, and reachable by the suite's load.
+fn suite_values() -> Value {
     json!({
         "userApi": {
             "replicas": 1,
@@ -232,7 +233,7 @@ fn suite_values(namespace: &str) -> Value {
             "autoscaling": { "pollingInterval": 2, "cooldownPeriod": 5, "scaleDownStabilization": 0 },
             "resources": { "requests": { "cpu": "20m" } },
         },
-        "networkPolicy": { "gateway": { "namespaceSelector": { "kubernetes.io/metadata.name": namespace } } },
+        "networkPolicy": { "clients": [{ "podSelector": { "matchLabels": { pods::OURS: LOAD } } }] },
         "rabbitmq": { "resources": { "requests": { "cpu": "20m" } } },
         "postgresql": { "resources": { "requests": { "cpu": "20m" } } },
     })

@@ -14,7 +14,7 @@ const THEIRS: &str = "backend";
 
 pub(crate) async fn tests(run: &mut Run) {
     let theirs = Namespace::create(&run.cluster, "theirs").await;
-    let sluice = Sluice::prepare(&run.cluster, "external", values()).await;
+    let sluice = Sluice::prepare(&run.cluster, "external", values(&theirs)).await;
     install_theirs(&sluice, &theirs).await;
     check!(
         run,
@@ -25,8 +25,8 @@ pub(crate) async fn tests(run: &mut Run) {
 }
 
 /// Both subcharts off; whatever is there is reached by the URLs in secrets.
-fn values() -> Value {
-    let anywhere = |port: u16| json!([{ "cidr": "0.0.0.0/0", "port": port }]);
+fn values(theirs: &Namespace) -> Value {
+    let there = |port: u16| json!([{ "namespace": theirs.name, "port": port }]);
     let service = |name: &str| json!({ "database": { "existingSecret": format!("{name}-database") }, "broker": { "existingSecret": format!("{name}-broker") } });
     let mut worker = service("email-worker");
     worker["autoscaling"] = json!({ "management": { "existingSecret": "keda-broker" } });
@@ -35,11 +35,11 @@ fn values() -> Value {
         "postgresql": { "enabled": false },
         "userApi": service("user-api"),
         "emailWorker": worker,
-        "networkPolicy": { "external": { "database": anywhere(5432), "broker": anywhere(5672) } },
+        "networkPolicy": { "external": { "database": there(5432), "broker": there(5672) } },
     })
 }
 
-/// A broker and a database in another namespace; their secrets' URLs brought over, as somebody would do it by hand.
+/// A broker and a database in another namespace; their secrets brought over, as somebody would do it by hand.
 async fn install_theirs(sluice: &Sluice, theirs: &Namespace) {
     let helm = Helm::new(&sluice.cluster, &theirs.name);
     let ours = json!([{ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": sluice.namespace } } }]);
@@ -72,13 +72,7 @@ async fn install_theirs(sluice: &Sluice, theirs: &Namespace) {
     let keda = (format!("{THEIRS}-broker-rabbitmq-keda"), "keda-broker".to_owned());
     for (there, here) in of("user-api").into_iter().chain(of("email-worker")).chain([keda]) {
         let secret = secrets.get(&there).await.unwrap_or_else(|error| panic!("their secret {there}: {error}"));
-        let data = secret.data.unwrap();
-        let read = |key: &str| data.get(key).map(|value| String::from_utf8(value.0.clone()).unwrap());
-        let (key, url) = ["uri", "connection_string"].iter().find_map(|key| Some((*key, read(key)?))).unwrap();
-        // Their host's name is short, and means nothing outside of their namespace.
-        let host = read("host").unwrap();
-        let host_here = if host.contains('.') { host.clone() } else { format!("{host}.{}.svc", theirs.name) };
-        let secret = json!({ "metadata": { "name": here }, "stringData": { key: url.replace(&format!("@{host}:"), &format!("@{host_here}:")) } });
+        let secret = json!({ "metadata": { "name": here }, "data": secret.data });
         sluice.api::<Secret>().create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
     }
 }

@@ -4,13 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use e2e::{Collector, RELEASE, Run, Sluice, check, pods, register, until};
-use serde_json::json;
 
 pub(crate) async fn tests(run: &mut Run) {
-    let sluice = Sluice::prepare(&run.cluster, "install", json!({})).await;
+    let sluice = Sluice::prepare(&run.cluster, "install", Collector::values()).await;
     let collector = Collector::start(&sluice).await;
-    let exporting = Collector::values(&sluice.namespace);
-    let sluice = sluice.with(exporting);
     sluice.helm.install(RELEASE, &sluice.values).await.out();
     check!(run, every_pod_is_ready_with_no_restart(&sluice));
     check!(run, helm_test_passes(&sluice));

@@ -3,10 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use e2e::{
-    EMAIL_WORKER, Endings, Load, RELEASE, Run, Sluice, check, register, registered, slow_mailbox_values,
-    start_slow_mailbox, until,
-};
+use e2e::{EMAIL_WORKER, Endings, Load, Run, SlowMail, Sluice, check, merged, register, registered, until};
 use serde_json::json;
 
 /// How often KEDA looks, as in the suite's values.
@@ -21,9 +18,8 @@ const WORKERS: i32 = 3;
 pub(crate) async fn tests(run: &mut Run) {
     let autoscaling = json!({ "maxReplicas": WORKERS, "tasksPerReplica": 20 });
     let values = json!({ "emailWorker": { "autoscaling": autoscaling, "sendingSlots": 4 } });
-    let sluice = Sluice::prepare(&run.cluster, "keda", values).await.with(slow_mailbox_values());
-    start_slow_mailbox(&sluice, DELAY).await;
-    sluice.helm.install(RELEASE, &sluice.values).await.out();
+    let sluice = Sluice::install(&run.cluster, "keda", merged(values, SlowMail::values())).await;
+    SlowMail::start(&sluice, DELAY).await;
     check!(run, without_a_backlog_there_is_no_worker(&sluice));
     check!(run, the_first_mail_from_zero_comes_within_a_look_of_keda_and_five_seconds(&sluice));
     check!(run, a_backlog_takes_the_workers_up_and_its_end_takes_them_down_and_no_mail_is_lost_or_doubled(&sluice));
@@ -49,7 +45,8 @@ async fn the_first_mail_from_zero_comes_within_a_look_of_keda_and_five_seconds(s
 }
 
 async fn a_backlog_takes_the_workers_up_and_its_end_takes_them_down_and_no_mail_is_lost_or_doubled(sluice: &Sluice) {
-    let endings = Endings::of(sluice.pods.clone(), "app.kubernetes.io/component=email-worker");
+    let endings =
+        Endings::of(sluice.pods.clone(), "app.kubernetes.io/component=email-worker,app.kubernetes.io/name=sluice");
     let answers = Load::of(sluice, "backlog", TASKS, 8).await.finished(Duration::from_secs(60)).await;
     let users = registered(&answers);
     assert_eq!(users.len(), TASKS, "every registration is answered 201: {answers:?}");
