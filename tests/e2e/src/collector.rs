@@ -1,6 +1,5 @@
 //! A real OpenTelemetry collector beside the system: the spans that reached it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -18,14 +17,8 @@ const NAME: &str = "collector";
 /// Where OTLP over HTTP is taken.
 const PORT: u16 = 4318;
 
-/// Takes everything, and prints each span.
-const CONFIG: &str = "
-receivers: {otlp: {protocols: {http: {endpoint: 0.0.0.0:4318}}}}
-exporters: {debug: {verbosity: detailed}}
-service:
-  telemetry: {metrics: {level: none}}
-  pipelines: {traces: {receivers: [otlp], exporters: [debug]}}
-";
+/// The one configuration of the repository; spans go to the pod's log, each batch a line of OTLP's JSON.
+const CONFIG: &str = include_str!("../../../k8s/observability/collector.yaml");
 
 /// A collector in an installation's namespace.
 pub struct Collector {
@@ -62,12 +55,12 @@ impl Collector {
                 "containers": [{
                     "name": NAME,
                     "image": IMAGE,
-                    "args": ["--config", "/etc/collector/config.yaml"],
+                    "imagePullPolicy": "IfNotPresent",
                     "ports": [{ "containerPort": PORT }],
                     "readinessProbe": { "tcpSocket": { "port": PORT }, "periodSeconds": 1 },
                     "resources": { "requests": { "cpu": "10m", "memory": "64Mi" }, "limits": { "memory": "256Mi" } },
                     "securityContext": { "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] } },
-                    "volumeMounts": [{ "name": "config", "mountPath": "/etc/collector", "readOnly": true }],
+                    "volumeMounts": [{ "name": "config", "mountPath": "/etc/otelcol", "readOnly": true }],
                 }],
                 "volumes": [{ "name": "config", "configMap": { "name": NAME } }],
             } },
@@ -112,27 +105,35 @@ impl Collector {
     }
 }
 
-/// Reads what the debug exporter prints: the resource before its spans, each span's fields as `Name : value`.
+/// Reads the lines that are OTLP's JSON; the collector's own are between them.
 fn spans(printed: &str) -> Vec<Span> {
-    let mut spans = Vec::new();
-    let mut service = String::new();
-    let mut fields: BTreeMap<&str, &str> = BTreeMap::new();
-    // One line more, to end the last span.
-    for line in printed.lines().chain(["Span #"]).map(str::trim) {
-        if line.starts_with("Span #") || line.starts_with("ResourceSpans #") {
-            if let Some(trace) = fields.get("Trace ID") {
-                let field = |name: &str| fields.get(name).copied().unwrap_or_default().to_owned();
-                let (id, parent, name) = (field("ID"), field("Parent ID"), field("Name"));
-                spans.push(Span { trace: (*trace).to_owned(), id, parent, name, service: service.clone() });
-            }
-            fields.clear();
-        } else if let Some(name) = line.strip_prefix("-> service.name: Str(") {
-            service = name.trim_end_matches(')').to_owned();
-        } else if let Some((name, value)) = line.split_once(" : ").or_else(|| line.split_once(": ")) {
-            fields.entry(name.trim()).or_insert(value.trim());
-        }
-    }
-    spans
+    let batches = printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    batches
+        .flat_map(|batch| {
+            items(&batch["resourceSpans"]).flat_map(|resource| of_resource(&resource)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn of_resource(resource: &Value) -> Vec<Span> {
+    let named = items(&resource["resource"]["attributes"]).find(|attribute| attribute["key"] == "service.name");
+    let service = named.map(|attribute| text(&attribute["value"]["stringValue"])).unwrap_or_default();
+    let span = |span: Value| Span {
+        trace: text(&span["traceId"]),
+        id: text(&span["spanId"]),
+        parent: text(&span["parentSpanId"]),
+        name: text(&span["name"]),
+        service: service.clone(),
+    };
+    items(&resource["scopeSpans"]).flat_map(|scope| items(&scope["spans"]).collect::<Vec<_>>()).map(span).collect()
+}
+
+fn items(list: &Value) -> impl Iterator<Item = Value> + use<> {
+    list.as_array().cloned().unwrap_or_default().into_iter()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -140,34 +141,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_read_from_what_the_debug_exporter_prints() {
-        let printed = "
-ResourceSpans #0
-Resource attributes:
-     -> service.name: Str(user-api)
-ScopeSpans #0
-InstrumentationScope user-api 
-Span #0
-    Trace ID       : 0af7
-    Parent ID      : 
-    ID             : b7ad
-    Name           : POST /v1/users
-    Kind           : Server
-Attributes:
-     -> http.route: Str(/v1/users)
-Span #1
-    Trace ID       : 0af7
-    Parent ID      : b7ad
-    ID             : c8be
-    Name           : send email_queue
-";
-        let span = |id: &str, parent: &str, name: &str| Span {
+    fn spans_are_read_from_between_the_collectors_own_lines() {
+        let batch = json!({ "resourceSpans": [{
+            "resource": { "attributes": [{ "key": "service.name", "value": { "stringValue": "user-api" } }] },
+            "scopeSpans": [{ "spans": [{ "traceId": "0af7", "spanId": "b7ad", "name": "POST /v1/users", "kind": 2 }] }],
+        }] });
+        let printed = format!("2026-01-01T00:00:00Z info started\n{batch}\n");
+        let span = Span {
             trace: "0af7".into(),
-            id: id.into(),
-            parent: parent.into(),
-            name: name.into(),
+            id: "b7ad".into(),
+            parent: String::new(),
+            name: "POST /v1/users".into(),
             service: "user-api".into(),
         };
-        assert_eq!(spans(printed), [span("b7ad", "", "POST /v1/users"), span("c8be", "b7ad", "send email_queue")]);
+        assert_eq!(spans(&printed), [span]);
     }
 }

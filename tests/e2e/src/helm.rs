@@ -91,7 +91,8 @@ impl Helm {
 
     /// `helm test`.
     pub async fn test(&self, release: &str) -> Said {
-        self.run(&["test", release, "--logs", "--timeout", PATIENCE], "").await
+        // Helm waits for all of the time when the pod fails.
+        self.run(&["test", release, "--logs", "--timeout", "60s"], "").await
     }
 
     /// `helm template`: without a look at the cluster.
