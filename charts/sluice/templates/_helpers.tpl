@@ -25,6 +25,43 @@ name: {{ .login.existingSecret | default $theirs | default $own }}
 key: {{ .login.key }}
 {{- end -}}
 
+{{/* Where the certificates come from that the services trust beside the system's, as sources of a projected volume; empty: there are none. */}}
+{{- define "sluice.trust" -}}
+{{- with .Values.trust }}
+{{- if .existingSecret }}
+- secret:
+    name: {{ .existingSecret }}
+    items: [{key: {{ .key }}, path: own.crt}]
+{{- end }}
+{{- end }}
+{{- with .Values.rabbitmq }}
+{{- if and .enabled (.tls).enabled }}
+- secret:
+    name: {{ .tls.existingSecret }}
+    items: [{key: ca.crt, path: rabbitmq.crt}]
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "sluice.trustVolumes" -}}
+{{- with include "sluice.trust" . | trim -}}
+volumes:
+  - name: trust
+    projected:
+      sources:
+        {{- . | nindent 8 }}
+{{- end }}
+{{- end -}}
+
+{{- define "sluice.trustMounts" -}}
+{{- if include "sluice.trust" . | trim -}}
+volumeMounts:
+  - name: trust
+    mountPath: /etc/sluice/trust
+    readOnly: true
+{{- end }}
+{{- end -}}
+
 {{/* What `migrate` reads: root, component. */}}
 {{- define "sluice.migrateEnv" -}}
 - name: DATABASE_URL
@@ -35,6 +72,10 @@ key: {{ .login.key }}
   value: json
 - name: LOG_LEVEL
   value: {{ .root.Values.telemetry.logLevel | quote }}
+{{- if include "sluice.trust" .root | trim }}
+- name: SSL_CERT_DIR
+  value: /etc/ssl/certs:/etc/sluice/trust
+{{- end }}
 {{- end -}}
 
 {{/* What both services read: root, component. */}}
@@ -77,6 +118,9 @@ key: {{ .login.key }}
     {{- include "sluice.migrateEnv" . | nindent 4 }}
   resources:
     {{- toYaml $values.resources | nindent 4 }}
+  {{- with include "sluice.trustMounts" .root }}
+  {{- . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{/* The service's own health, on a port that the Service does not have. */}}
