@@ -100,14 +100,15 @@ impl Helm {
         self.with_values(&["template", release, &chart()], values).await
     }
 
-    /// `helm template --dry-run=server`: what it knows of the cluster's APIs is helm's own list, which has no KEDA; but it looks at its objects.
-    pub async fn template_without_keda(&self, release: &str, values: &Value) -> Said {
-        self.with_values(&["template", release, &chart(), "--dry-run=server"], values).await
-    }
-
     /// `helm upgrade --install --dry-run=server`: with a look at the cluster, changing nothing.
     pub async fn try_out(&self, release: &str, values: &Value) -> Said {
         self.with_values(&["upgrade", "--install", release, &chart(), "--dry-run=server"], values).await
+    }
+
+    /// The same on another API server.
+    pub async fn try_out_at(&self, server: &str, release: &str, values: &Value) -> Said {
+        let arguments = ["upgrade", "--install", release, &chart(), "--dry-run=server", "--kube-apiserver", server];
+        self.with_values(&arguments, values).await
     }
 
     async fn with_values(&self, arguments: &[&str], values: &Value) -> Said {

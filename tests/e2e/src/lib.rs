@@ -18,6 +18,7 @@ mod run;
 mod slow_mail;
 mod sluice;
 mod wait;
+mod without_keda;
 
 pub use api::{Answer, Load, register, registered};
 pub use broker::{Broker, VHOST};
@@ -33,3 +34,4 @@ pub use run::Run;
 pub use slow_mail::SlowMail;
 pub use sluice::{EMAIL_WORKER, RELEASE, Sluice, USER_API, merged, next_images};
 pub use wait::{throughout, until};
+pub use without_keda::WithoutKeda;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use e2e::{Broker, EMAIL_WORKER, Namespace, RELEASE, Run, Sluice, VHOST, Way, check, connections, pods, register};
+use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Api;
 use kube::api::ListParams;
@@ -23,10 +24,11 @@ pub(crate) async fn tests(run: &mut Run) {
     sluice.remove().await;
 }
 
-/// Labels that make a pod, for the policies, one of a component. Its name is another: no service sends it requests.
+/// Labels that make a pod, for the policies, one of a component. It has none of the named ports: no service sends it requests.
 fn labels(component: &str) -> Value {
+    let chart = if component == "postgresql" { "postgresql" } else { "sluice" };
     json!({
-        "app.kubernetes.io/name": "sluice",
+        "app.kubernetes.io/name": chart,
         "app.kubernetes.io/instance": RELEASE,
         "app.kubernetes.io/part-of": "sluice",
         "app.kubernetes.io/component": component,
@@ -47,15 +49,13 @@ async fn each_part_reaches_what_it_needs_and_nothing_else(sluice: &Sluice) {
         ("mailbox", &[]),
         ("postgresql", &[]),
     ];
-    for (component, open) in may {
-        let targets: Vec<String> = everything.iter().map(|target| (*target).to_owned()).collect();
-        let tried = connections(&sluice.pods, &labels(component), &targets).await;
-        let expected: Vec<(String, Way)> = everything
-            .iter()
-            .map(|target| ((*target).to_owned(), if open.contains(target) { Way::Open } else { Way::Closed }))
-            .collect();
+    let from = may.iter().map(|(component, open)| async move {
+        let tried = connections(&sluice.pods, &labels(component), &everything).await;
+        let way = |target: &str| if open.contains(&target) { Way::Open } else { Way::Closed };
+        let expected = everything.iter().map(|target| ((*target).to_owned(), way(target))).collect();
         assert_eq!(tried, expected, "from {component}");
-    }
+    });
+    join_all(from).await;
 }
 
 async fn another_namespace_reaches_nothing(sluice: &Sluice, stranger: &Namespace) {
@@ -69,6 +69,7 @@ async fn another_namespace_reaches_nothing(sluice: &Sluice, stranger: &Namespace
     ];
     let target = |(service, port): &(&str, u16)| format!("{service}.{}.svc:{port}", sluice.namespace);
     let targets: Vec<String> = ports.iter().map(target).collect();
+    let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
     let pods: Api<Pod> = Api::namespaced(sluice.cluster.client.clone(), &stranger.name);
     for (target, way) in connections(&pods, &labels("email-worker"), &targets).await {
         assert_eq!(way, Way::Closed, "{target} from another namespace, with the worker's labels");

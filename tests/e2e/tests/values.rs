@@ -1,13 +1,14 @@
 //! Values that can't be meant.
 
-use e2e::{Helm, Namespace, RELEASE, Run, check};
+use e2e::{Cluster, Helm, Namespace, RELEASE, Run, WithoutKeda, check};
 use serde_json::{Value, json};
 
 pub(crate) async fn tests(run: &mut Run) {
-    let namespace = Namespace::create(&run.cluster, "values").await;
-    let helm = Helm::new(&run.cluster, &namespace.name);
+    let cluster = run.cluster.clone();
+    let namespace = Namespace::create(&cluster, "values").await;
+    let helm = Helm::new(&cluster, &namespace.name);
     check!(run, bad_values_are_refused_with_a_message_that_names_the_key(&helm));
-    check!(run, a_cluster_without_keda_is_told_how_to_get_it_or_to_switch_autoscaling_off(&helm));
+    check!(run, a_cluster_without_keda_is_told_how_to_get_it_or_to_switch_autoscaling_off(&cluster, &helm));
     namespace.delete().await;
 }
 
@@ -42,12 +43,10 @@ async fn bad_values_are_refused_with_a_message_that_names_the_key(helm: &Helm) {
     helm.try_out(RELEASE, &json!({})).await.out();
 }
 
-async fn a_cluster_without_keda_is_told_how_to_get_it_or_to_switch_autoscaling_off(helm: &Helm) {
-    // Helm's own list of what a cluster can do, which has no KEDA, together with a look at the live one.
-    let refusal = helm.template_without_keda(RELEASE, &json!({})).await.refusal();
+async fn a_cluster_without_keda_is_told_how_to_get_it_or_to_switch_autoscaling_off(cluster: &Cluster, helm: &Helm) {
+    let server = WithoutKeda::before(cluster).await;
+    let refusal = helm.try_out_at(&server.url(), RELEASE, &json!({})).await.refusal();
     for name in ["KEDA", "helm install keda", "emailWorker.autoscaling.enabled=false"] {
         assert!(refusal.contains(name), "no word about {name}:\n{refusal}");
     }
-    let off = json!({ "emailWorker": { "autoscaling": { "enabled": false } } });
-    helm.template_without_keda(RELEASE, &off).await.out();
 }
