@@ -2,7 +2,7 @@
 //!
 //! It claims rows in a transaction, publishes them with pipelined confirms, deletes what was confirmed, and commits. Dying
 //! between the confirm and the commit publishes a task twice, with the same id: the worker's ledger drops the second.
-//! Nothing in here can hold up a registration.
+//! Nothing in here can hold up a registration. The order of its steps is checked in `tests/models/src/relay.rs`.
 
 mod backlog;
 mod metrics;

@@ -4,6 +4,8 @@
 //! after the mail server has accepted it; only then is the delivery acknowledged. Many tasks share one round trip: an
 //! actor for claims and one for marks gather what arrives while the database answers (see `batch`).
 //!
+//! What can happen in which order, with crashes anywhere, is checked in `tests/models/src/delivery.rs`.
+//!
 //! Every time in the ledger is the database's, so that the clocks of workers need not agree. Every wait has a limit.
 
 mod batch;

@@ -2,7 +2,8 @@
 //!
 //! One row in the database holds the next free moment. A worker leases a run of evenly spaced slots from it (`lease`), and
 //! an actor hands them to whoever waits, each at its moment (`dispenser`). A slot that nobody takes in time is forfeited,
-//! never saved up: a fleet that was held up does not make up for it with a burst.
+//! never saved up: a fleet that was held up does not make up for it with a burst. Every order of leases, delays and crashes
+//! is checked in `tests/models/src/rate.rs`.
 
 mod clock;
 mod dispenser;
