@@ -73,6 +73,19 @@ async fn what_a_dead_replica_left_behind_is_published_within_the_poll_interval()
 }
 
 #[tokio::test]
+async fn what_waits_in_the_outbox_is_counted_and_its_age_is_told() {
+    let app = TestApp::start(&[]).await;
+    let look = async || user_api::db::outbox::backlog(app.pool()).await.unwrap();
+    let nothing = look().await;
+    assert_eq!((nothing.depth, nothing.oldest), (0, 0.0));
+    left_behind(&app, 3).await;
+    sqlx::query("UPDATE outbox SET created_at = created_at - interval '5 minutes'").execute(app.pool()).await.unwrap();
+    let backlog = look().await;
+    assert_eq!(backlog.depth, 3);
+    assert!((300.0..360.0).contains(&backlog.oldest), "{backlog:?}");
+}
+
+#[tokio::test]
 async fn two_relays_on_one_outbox_publish_each_task_once() {
     let vhost = testkit::vhost().await;
     let vars = [("AMQP_URL", vhost.amqp_url()), ("RELAY_BATCH", "20"), ("RELAY_POLL_INTERVAL", "100ms")];
