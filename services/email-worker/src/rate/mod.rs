@@ -72,7 +72,7 @@ struct Counters {
 impl Counters {
     fn new() -> Self {
         let meter = opentelemetry::global::meter("email-worker");
-        Self {
+        let counters = Self {
             leases: AtomicU64::new(0),
             handed_out: AtomicU64::new(0),
             forfeited: AtomicU64::new(0),
@@ -87,7 +87,10 @@ impl Counters {
                 .with_description("How long a mail waited for its slot of the fleet's rate")
                 .with_boundaries(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0])
                 .build(),
-        }
+        };
+        // As of all counters that may stay at 0: the first one is to be seen as a rise.
+        counters.forfeited_metric.add(0, &[]);
+        counters
     }
 
     fn forfeit(&self, slots: u64) {

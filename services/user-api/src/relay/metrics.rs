@@ -7,6 +7,8 @@ use contract::queue;
 use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
+const OUTCOME: &str = "sluice.outcome";
+
 /// The relay's instruments.
 #[derive(Debug, Clone)]
 pub(super) struct Metrics {
@@ -18,7 +20,7 @@ pub(super) struct Metrics {
 impl Metrics {
     pub(super) fn new() -> Self {
         let meter = global::meter("user-api");
-        Self {
+        let metrics = Self {
             relayed: meter
                 .u64_counter("sluice.relay.messages")
                 .with_unit("{message}")
@@ -34,7 +36,12 @@ impl Metrics {
                 .with_unit("s")
                 .with_description("From the publishing of a batch to its last confirm.")
                 .build(),
+        };
+        // Told as 0 from the start on, or nobody could see the first time as a rise.
+        for outcome in ["published", "nacked", "returned", "unconfirmed"] {
+            metrics.relayed.add(0, &[KeyValue::new(OUTCOME, outcome)]);
         }
+        metrics
     }
 
     pub(super) fn published(&self, outcomes: &[Outcome], took: Duration) {
@@ -53,7 +60,7 @@ impl Metrics {
 
     fn count(&self, outcome: &'static str, error: Option<&'static str>, tasks: usize) {
         if tasks > 0 {
-            self.relayed.add(tasks as u64, &[KeyValue::new("sluice.outcome", outcome)]);
+            self.relayed.add(tasks as u64, &[KeyValue::new(OUTCOME, outcome)]);
             self.sent.add(tasks as u64, &attributes(error));
         }
     }
