@@ -33,7 +33,7 @@ mod watchdog;
 pub use lapin;
 
 pub use eventually::eventually;
-pub use otlp::{Attributes, Kind, Link, LogRecord, Metric, OtlpReceiver, Point, Span};
+pub use otlp::{Attributes, Instrument, Kind, Link, LogRecord, Metric, OtlpReceiver, Point, Span};
 pub use port::Port;
 pub use postgres::{Database, Postgres, database};
 pub use proxy::TcpProxy;

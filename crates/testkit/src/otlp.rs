@@ -21,7 +21,7 @@ use crate::port::Port;
 
 mod decode;
 
-pub use decode::{Attributes, Kind, Link, LogRecord, Metric, Point, Span};
+pub use decode::{Attributes, Instrument, Kind, Link, LogRecord, Metric, Point, Span};
 
 /// Takes traces, metrics and logs as protobuf over HTTP, on a thread of its own.
 #[derive(Debug)]

@@ -43,6 +43,7 @@ pub struct Rabbit {
     root: Vhost,
     amqp: Port,
     management: Port,
+    metrics: Port,
     distribution: Port,
     epmd: Port,
     install: Install,
@@ -76,14 +77,25 @@ impl Rabbit {
     pub async fn start() -> Self {
         let install = Install::find();
         let dir = Dir::new("rabbit");
-        let [amqp, management, distribution, epmd] = [Port::free(), Port::free(), Port::free(), Port::free()];
+        let [amqp, management, metrics] = [Port::free(), Port::free(), Port::free()];
+        let [distribution, epmd] = [Port::free(), Port::free()];
         let mut names = install.command("epmd");
         names.args(["-address", "127.0.0.1", "-port", &epmd.number().to_string()]);
         names.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let names = Process::spawn(&mut names).expect("starting epmd");
         let root = Vhost::root(amqp.addr(), management.addr());
-        let node =
-            Self { process: Mutex::new(None), root, amqp, management, distribution, epmd, install, _epmd: names, dir };
+        let node = Self {
+            process: Mutex::new(None),
+            root,
+            amqp,
+            management,
+            metrics,
+            distribution,
+            epmd,
+            install,
+            _epmd: names,
+            dir,
+        };
         node.configure();
         node.launch().await;
         node
@@ -94,6 +106,11 @@ impl Rabbit {
     pub fn addresses(&self) -> (String, String) {
         let at = |scheme: &str, port: &Port| format!("{scheme}://guest:guest@{}", port.addr());
         (at("amqp", &self.amqp), at("http", &self.management))
+    }
+
+    /// Where it tells its metrics, without a path.
+    pub fn metrics_url(&self) -> String {
+        format!("http://{}", self.metrics.addr())
     }
 
     /// A new vhost in this node.
@@ -167,7 +184,7 @@ impl Rabbit {
         let dir = self.dir.path();
         let write =
             |name: &str, text: String| fs::write(dir.join(name), text).expect("writing RabbitMQ's configuration");
-        write("enabled_plugins", "[rabbitmq_management].\n".to_owned());
+        write("enabled_plugins", "[rabbitmq_management,rabbitmq_prometheus].\n".to_owned());
         // Counts of queues are at most a second old.
         write("advanced.config", "[{rabbit, [{quorum_tick_interval, 1000}]}].\n".to_owned());
         let definitions = json!({
@@ -176,13 +193,15 @@ impl Rabbit {
             "permissions": [{"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}],
         });
         write("definitions.json", definitions.to_string());
-        let (amqp, management) = (self.amqp.addr(), self.management.number());
+        let (amqp, management, metrics) = (self.amqp.addr(), self.management.number(), self.metrics.number());
         write(
             "rabbitmq.conf",
             format!(
                 "listeners.tcp.1 = {amqp}\n\
                  management.tcp.ip = 127.0.0.1\n\
                  management.tcp.port = {management}\n\
+                 prometheus.tcp.ip = 127.0.0.1\n\
+                 prometheus.tcp.port = {metrics}\n\
                  load_definitions = {}\n\
                  collect_statistics_interval = 1000\n\
                  raft.wal_max_size_bytes = 67108864\n\

@@ -90,6 +90,17 @@ impl fmt::Display for Span {
     }
 }
 
+/// What a metric measures with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instrument {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by size.
+    Histogram,
+}
+
 /// One export of one metric.
 #[derive(Debug, Clone)]
 pub struct Metric {
@@ -99,6 +110,8 @@ pub struct Metric {
     pub name: String,
     /// Its unit.
     pub unit: String,
+    /// Its instrument.
+    pub instrument: Instrument,
     /// A value for each set of attributes.
     pub points: Vec<Point>,
 }
@@ -177,17 +190,22 @@ pub(crate) fn metrics(request: ExportMetricsServiceRequest) -> Vec<Metric> {
     for resource in request.resource_metrics {
         let service = service(resource.resource.as_ref());
         for metric in resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
-            let points = match metric.data {
-                Some(Data::Gauge(gauge)) => gauge.data_points.iter().map(number).collect(),
-                Some(Data::Sum(sum)) => sum.data_points.iter().map(number).collect(),
+            let (instrument, points) = match metric.data {
+                Some(Data::Gauge(gauge)) => (Instrument::Gauge, gauge.data_points.iter().map(number).collect()),
+                Some(Data::Sum(sum)) => {
+                    let instrument = if sum.is_monotonic { Instrument::Counter } else { Instrument::Gauge };
+                    (instrument, sum.data_points.iter().map(number).collect())
+                }
                 Some(Data::Histogram(histogram)) => {
                     let points = histogram.data_points.iter();
                     let point = points.map(|p| (attributes(&p.attributes), p.sum.unwrap_or_default(), p.count));
-                    point.map(|(attributes, value, count)| Point { attributes, value, count }).collect()
+                    let points = point.map(|(attributes, value, count)| Point { attributes, value, count }).collect();
+                    (Instrument::Histogram, points)
                 }
-                _ => Vec::new(),
+                // Nothing of ours has another.
+                _ => continue,
             };
-            metrics.push(Metric { service: service.clone(), name: metric.name, unit: metric.unit, points });
+            metrics.push(Metric { service: service.clone(), name: metric.name, unit: metric.unit, instrument, points });
         }
     }
     metrics

@@ -4,6 +4,7 @@
 mod broker_outage;
 mod database_outage;
 mod fleet_rate;
+mod metrics;
 mod relay_crashes;
 mod suspects;
 mod traces;
