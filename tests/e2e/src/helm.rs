@@ -65,18 +65,18 @@ impl Helm {
 
     /// `helm install RELEASE charts/sluice`, waited for.
     pub async fn install(&self, release: &str, values: &Value) -> Said {
-        self.install_chart("sluice", release, values).await
+        self.with_values(&["install", release, &chart("sluice"), "--wait", "--timeout", PATIENCE], values).await
     }
 
-    /// `helm install RELEASE charts/CHART`, waited for.
+    /// `helm install RELEASE charts/CHART`, waited for, with these values alone: the file's are for the product.
     pub async fn install_chart(&self, name: &str, release: &str, values: &Value) -> Said {
-        let chart = repository().join("charts").join(name).display().to_string();
-        self.with_values(&["install", release, &chart, "--wait", "--timeout", PATIENCE], values).await
+        let arguments = ["install", release, &chart(name), "--wait", "--timeout", PATIENCE, "--values", "-"];
+        self.run(&arguments, &values.to_string()).await
     }
 
     /// `helm upgrade`, waited for. Values of earlier revisions are not reused.
     pub async fn upgrade(&self, release: &str, values: &Value) -> Said {
-        self.with_values(&["upgrade", release, &chart(), "--wait", "--timeout", PATIENCE], values).await
+        self.with_values(&["upgrade", release, &chart("sluice"), "--wait", "--timeout", PATIENCE], values).await
     }
 
     /// `helm rollback RELEASE`, waited for.
@@ -97,17 +97,18 @@ impl Helm {
 
     /// `helm template`: without a look at the cluster.
     pub async fn template(&self, release: &str, values: &Value) -> Said {
-        self.with_values(&["template", release, &chart()], values).await
+        self.with_values(&["template", release, &chart("sluice")], values).await
     }
 
     /// `helm upgrade --install --dry-run=server`: with a look at the cluster, changing nothing.
     pub async fn try_out(&self, release: &str, values: &Value) -> Said {
-        self.with_values(&["upgrade", "--install", release, &chart(), "--dry-run=server"], values).await
+        self.with_values(&["upgrade", "--install", release, &chart("sluice"), "--dry-run=server"], values).await
     }
 
     /// The same on another API server.
     pub async fn try_out_at(&self, server: &str, release: &str, values: &Value) -> Said {
-        let arguments = ["upgrade", "--install", release, &chart(), "--dry-run=server", "--kube-apiserver", server];
+        let arguments =
+            ["upgrade", "--install", release, &chart("sluice"), "--dry-run=server", "--kube-apiserver", server];
         self.with_values(&arguments, values).await
     }
 
@@ -142,6 +143,6 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn chart() -> String {
-    repository().join("charts/sluice").display().to_string()
+fn chart(name: &str) -> String {
+    repository().join("charts").join(name).display().to_string()
 }
