@@ -97,6 +97,9 @@ volumeMounts:
 {{- end }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ . | quote }}
+# In ms. What a process did before it exports for the first time is in no rate of Prometheus', and a worker may live for a minute only.
+- name: OTEL_METRIC_EXPORT_INTERVAL
+  value: "10000"
 - name: POD_NAME
   valueFrom:
     fieldRef:
