@@ -78,8 +78,27 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{/* What both services read: root, component. */}}
+{{/* The environment of a service. A variable may be there once: what extraEnv names is left out: root, component. */}}
 {{- define "sluice.env" -}}
+{{- $extra := (index .root.Values (include "sluice.key" .)).extraEnv }}
+{{- $named := dict }}
+{{- range $extra }}
+{{- $_ := set $named .name true }}
+{{- end }}
+{{- range list (include "sluice.env.both" .) (include (printf "sluice.env.%s" .component) .root) }}
+{{- range fromYamlArray . }}
+{{- if not (hasKey $named .name) }}
+{{ toYaml (list .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $extra }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* What both services read: root, component. */}}
+{{- define "sluice.env.both" -}}
 {{- $values := index .root.Values (include "sluice.key" .) -}}
 {{ include "sluice.migrateEnv" . }}
 - name: AMQP_URL
