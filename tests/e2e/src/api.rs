@@ -12,6 +12,9 @@ use crate::pods;
 use crate::sluice::{Sluice, USER_API};
 use crate::wait::until;
 
+/// Everybody's password.
+pub(crate) const PASSWORD: &str = "a long enough one";
+
 /// Registers one user from here, over a port-forward to user-api. Returns the answer's body.
 pub async fn register(sluice: &Sluice, name: &str, headers: &[(&str, &str)]) -> Value {
     let way = Forward::to(sluice.pods.clone(), "app.kubernetes.io/component=user-api", 8080).await;
@@ -19,7 +22,7 @@ pub async fn register(sluice: &Sluice, name: &str, headers: &[(&str, &str)]) -> 
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let body = json!({ "username": name, "email": format!("{name}@example.com"), "password": "a long enough one" });
+    let body = json!({ "username": name, "email": format!("{name}@example.com"), "password": PASSWORD });
     let answer = request.json(&body).send().await.expect("user-api answers");
     assert_eq!(answer.status(), 201, "registering {name}");
     answer.json().await.unwrap()
@@ -51,7 +54,7 @@ const SCRIPT: &str = r#"
 trap '' PIPE
 register() {
   local name=$NAME-$1 status=none body
-  body='{"username":"'$name'","email":"'$name'@example.com","password":"a long enough one"}'
+  body='{"username":"'$name'","email":"'$name'@example.com","password":"'"$PASSWORD"'"}'
   if ! { exec 3<>"/dev/tcp/$HOST/80"; } 2>/dev/null; then echo "$1 refused"; return; fi
   printf 'POST /v1/users HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %s\r\nConnection: close\r\n\r\n%s' \
     "$HOST" "${#body}" "$body" >&3 2>/dev/null
@@ -84,8 +87,14 @@ impl Load {
     async fn start(sluice: &Sluice, name: &str, count: usize, at_once: usize, pause: &str) -> Self {
         let pod = format!("load-{name}");
         let (count, at_once) = (count.to_string(), at_once.to_string());
-        let environment =
-            [("HOST", USER_API), ("NAME", name), ("COUNT", &*count), ("AT_ONCE", &*at_once), ("PAUSE", pause)];
+        let environment = [
+            ("HOST", USER_API),
+            ("NAME", name),
+            ("PASSWORD", PASSWORD),
+            ("COUNT", &*count),
+            ("AT_ONCE", &*at_once),
+            ("PAUSE", pause),
+        ];
         pods::run_script(&sluice.pods, &pod, &json!({ pods::OURS: LOAD }), SCRIPT, &environment).await;
         Self { pods: sluice.pods.clone(), name: name.to_owned() }
     }

@@ -4,9 +4,11 @@
 
 mod api;
 mod broker;
+mod certificate;
 mod collector;
 mod context;
 mod diagnosis;
+mod discretion;
 mod endings;
 mod forward;
 mod helm;
@@ -22,8 +24,10 @@ mod without_keda;
 
 pub use api::{Answer, Load, register, registered};
 pub use broker::{Broker, VHOST};
+pub use certificate::issue;
 pub use collector::{Collector, Span};
 pub use context::{Cluster, random};
+pub use discretion::nothing_is_given_away;
 pub use endings::Endings;
 pub use forward::Forward;
 pub use helm::{Helm, Said, repository};

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::api::LOAD;
 use crate::broker::Broker;
 use crate::context::Cluster;
+use crate::discretion::nothing_is_given_away;
 use crate::helm::Helm;
 use crate::inbox::Inbox;
 use crate::namespace::Namespace;
@@ -81,8 +82,9 @@ impl Sluice {
         self.helm.upgrade(RELEASE, &self.values_with(over)).await.out();
     }
 
-    /// Takes all of it away, and waits until it is gone.
+    /// Takes all of it away, and waits until it is gone. Before that its logs are looked through: no test may have made it talkative.
     pub async fn remove(self) {
+        nothing_is_given_away(&self).await;
         self.home.delete().await;
     }
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use e2e::{Broker, EMAIL_WORKER, Namespace, RELEASE, Run, Sluice, VHOST, Way, check, connections, pods, register};
+use e2e::{
+    Broker, EMAIL_WORKER, Namespace, RELEASE, Run, Sluice, VHOST, Way, check, connections, nothing_is_given_away, pods,
+    register,
+};
 use futures_util::future::join_all;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::ListParams;
 use serde_json::{Value, json};
 
 pub(crate) async fn tests(run: &mut Run) {
@@ -132,28 +134,5 @@ async fn no_secret_is_in_any_log(sluice: &Sluice) {
     }
     sluice.settled(EMAIL_WORKER, 1, Duration::from_secs(60)).await;
 
-    let secrets = sluice.api::<Secret>().list(&ListParams::default()).await.unwrap().items;
-    let secrets = secrets.into_iter().filter(|secret| !pods_of_helm(secret)).filter_map(|secret| secret.data);
-    let mut texts: Vec<String> = secrets
-        .flatten()
-        .filter(|(key, _)| ["password", "cookie", "uri", "connection_string"].contains(&key.as_str()))
-        .map(|(_, value)| String::from_utf8(value.0).unwrap())
-        .collect();
-    assert!(texts.len() >= 10, "the secrets of the release are there");
-    // What a client said, and who it is.
-    texts.extend(["a long enough one".to_owned(), "grace@example.com".to_owned()]);
-    for pod in pods::list(&sluice.pods, "").await {
-        // The inbox shows mails: that is what it is for.
-        if pods::name(&pod).contains("mailbox") {
-            continue;
-        }
-        let printed = pods::all_logs(&sluice.pods, &pod).await;
-        let given_away = texts.iter().find(|text| printed.contains(text.as_str()));
-        assert!(given_away.is_none(), "in the log of {} there is {given_away:?}", pods::name(&pod));
-    }
-}
-
-/// Helm keeps the release in a secret.
-fn pods_of_helm(secret: &Secret) -> bool {
-    secret.type_.as_deref() == Some("helm.sh/release.v1")
+    nothing_is_given_away(sluice).await;
 }

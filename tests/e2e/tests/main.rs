@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod boundaries;
+mod broker_tls;
 mod external;
 mod faults;
 mod foreign;
@@ -18,6 +19,7 @@ mod values;
 use std::process::ExitCode;
 
 use e2e::Run;
+use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -37,12 +39,15 @@ fn main() -> ExitCode {
             run.subject("passwords", passwords::tests).await;
             run.subject("foreign", foreign::tests).await;
             run.subject("external", external::tests).await;
+            run.subject("broker tls", broker_tls::tests).await;
             run.subject("three nodes", three_nodes::tests).await;
         };
         // Whoever interrupts it gets the namespaces deleted all the same: what is dropped here drops them.
+        let mut asked_to_end = signal(SignalKind::terminate()).expect("signals can be heard");
         tokio::select! {
             () = all => {}
             _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
+            _ = asked_to_end.recv() => return ExitCode::from(143),
         }
         if run.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     })
