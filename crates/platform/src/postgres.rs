@@ -60,7 +60,8 @@ pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> anyhow::Result<()> {
 
 async fn first_connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
     let deadline = Instant::now() + MIGRATE;
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+    // Short: a pod that has just started is often let through by its network policy only a moment later.
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(500));
     loop {
         let error = match pool.acquire().await {
             Ok(connection) => return Ok(connection),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e::{
     Broker, EMAIL_WORKER, Namespace, RELEASE, Run, Sluice, VHOST, Way, check, connections, nothing_is_given_away, pods,
-    register,
+    python, register,
 };
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
@@ -87,7 +87,9 @@ async fn user_api_can_publish_to_the_queue_and_not_read_it(sluice: &Sluice) {
         |user: &str| rights.iter().find(|right| right["user"] == user).unwrap_or_else(|| panic!("{user}: {printed}"));
     assert_eq!((&of("user-api")["read"], &of("user-api")["configure"]), (&json!("^$"), &json!("^$")));
     assert_eq!(rights.len(), 3, "no other user has any right: {printed}");
-    // Not by its rights alone: it tries.
+    // Not by its rights alone: it tries. That it can publish is seen in each mail.
+    let refusal = over_amqp(sluice, "user-api", READ).await;
+    assert!(refusal.contains("read access") && refusal.contains("refused"), "{refusal}");
     assert_eq!(get_a_message(sluice, "user-api").await, 401, "without a tag there is no management API at all");
 }
 
@@ -99,8 +101,27 @@ async fn kedas_user_can_read_statistics_and_nothing_else(sluice: &Sluice) {
     let publish = json!({ "properties": {}, "routing_key": contract::queue::EMAIL, "payload": "{}", "payload_encoding": "string" });
     let (published, _) = broker.post(&format!("exchanges/{VHOST}/amq.default/publish"), &publish).await.unwrap();
     assert!((400..500).contains(&published), "publishing is answered {published}");
+    for attempt in [READ, PUBLISH, DECLARE] {
+        let refusal = over_amqp(sluice, "keda", attempt).await;
+        assert!(refusal.contains("ACCESS_REFUSED"), "{attempt}: {refusal}");
+    }
     let (users, _) = broker.get("users").await.unwrap();
     assert!((400..500).contains(&users), "the list of users is answered {users}");
+}
+
+const READ: &str = "basic_get('email_queue')";
+const PUBLISH: &str = "basic_publish('', 'email_queue', b'{}')";
+const DECLARE: &str = "queue_declare('email_queue', durable=True)";
+
+/// Tries something over AMQP that must be refused: what the broker says.
+async fn over_amqp(sluice: &Sluice, user: &str, attempt: &str) -> String {
+    let (name, password) = sluice.login(&format!("{RELEASE}-rabbitmq-{user}")).await;
+    let code = format!(
+        "-c import pika, sys; channel = pika.BlockingConnection(pika.URLParameters(sys.argv[1])).channel(); \
+         channel.confirm_delivery(); channel.{attempt}"
+    );
+    let tried = python(sluice, (&name, &password), &[&code]).await;
+    tried.expect_err(&format!("{attempt} must be refused to {user}"))
 }
 
 /// Takes a message off the queue over the management API, and puts it back: the status.

@@ -1,12 +1,10 @@
 //! A producer in another language that knows nothing of us but the queue's name and two fields.
 
 use std::collections::BTreeSet;
-use std::process::Stdio;
 use std::time::Duration;
 
-use e2e::{Forward, RELEASE, Run, Sluice, VHOST, check, pods, random, repository};
+use e2e::{RELEASE, Run, Sluice, VHOST, check, pods, python, random, repository};
 use serde_json::json;
-use tokio::process::Command;
 
 pub(crate) async fn tests(run: &mut Run) {
     let sluice = Sluice::install(&run.cluster, "foreign", json!({})).await;
@@ -34,18 +32,8 @@ async fn a_producer_that_declares_with_no_arguments_gets_its_bare_task_mailed(sl
     for command in own {
         pods::exec(&sluice.pods, &node, "rabbitmq", command).await.unwrap();
     }
-    let way = Forward::to(sluice.pods.clone(), "app.kubernetes.io/component=rabbitmq", 5672).await;
-    let url = format!("amqp://billing:{password}@{}/{VHOST}", way.address());
-    let script = repository().join("tests/system/clients/produce.py");
-    // Debian's python3-pika belongs to Debian's Python, whatever else is on the PATH.
-    let client = Command::new("/usr/bin/python3")
-        .arg(script)
-        .args([&url, "grace@example.com", "grace"])
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(Duration::from_secs(60), client).await.expect("the client ends").unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let script = repository().join("tests/system/clients/produce.py").display().to_string();
+    python(sluice, ("billing", &password), &[&script, "grace@example.com", "grace"]).await.unwrap();
     let grace = BTreeSet::from(["grace@example.com".to_owned()]);
     sluice.inbox().await.has_mail_for(&grace, Duration::from_secs(60)).await;
 }
