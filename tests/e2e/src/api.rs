@@ -49,7 +49,8 @@ pub(crate) const LOAD: &str = "load";
 /// So many at most, so that a load that nobody ends does end.
 const LIMIT: usize = 20_000;
 
-/// Registers NAME-0, NAME-1, .. until COUNT is reached or /tmp/stop exists. One line an answer: number and status.
+/// Registers NAME-0, NAME-1, .. until COUNT is reached or /tmp/stop exists. One line an answer: number and status. It begins when the
+/// way is open: network policies let a new pod through only a moment after its start.
 const SCRIPT: &str = r#"
 trap '' PIPE
 register() {
@@ -63,6 +64,8 @@ register() {
   exec 3>&-
   echo "$1 ${status:-none}"
 }
+reach() { { exec 3<>"/dev/tcp/$HOST/80"; } 2>/dev/null && exec 3>&-; }
+for ((try = 0; try < 100; try++)); do if reach; then break; else sleep 0.2; fi; done
 for ((slot = 0; slot < AT_ONCE; slot++)); do
   for ((n = slot; n < COUNT; n += AT_ONCE)); do
     [ ! -e /tmp/stop ] || break
