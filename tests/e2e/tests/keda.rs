@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use e2e::{EMAIL_WORKER, Endings, Load, Run, SlowMail, Sluice, check, merged, register, registered, until};
+use e2e::{EMAIL_WORKER, Endings, Load, Run, SlowMail, Sluice, check, merged, pods, register, registered, until};
 use serde_json::json;
 
 /// How often KEDA looks, as in the suite's values.
@@ -11,6 +11,8 @@ const POLLING: Duration = Duration::from_secs(2);
 /// From KEDA's look to the mail server: a pod is placed and started, the worker connects, the mail is handed over.
 const START: Duration = Duration::from_secs(5);
 const TRIES: usize = 3;
+/// How long a pod that does nothing takes, from its creation to its end, on a cluster with time to spare.
+const BARE_POD: Duration = Duration::from_secs(2);
 /// How long the mail server takes to accept a mail.
 const DELAY: Duration = Duration::from_secs(2);
 const TASKS: usize = 200;
@@ -33,8 +35,13 @@ async fn without_a_backlog_there_is_no_worker(sluice: &Sluice) {
 }
 
 async fn the_first_mail_from_zero_comes_within_a_look_of_keda_and_five_seconds(sluice: &Sluice) {
-    // The inbox has a mail before the slow server says that it is accepted: its delay does not count here.
-    let limit = POLLING + START;
+    // The inbox has a mail before the slow server says that it is accepted: its delay does not count here. What this cluster needs
+    // for any pod, beyond the usual, is not the system's doing either.
+    let began = Instant::now();
+    pods::run_script(&sluice.pods, "bare", &json!({ pods::OURS: "bare" }), "true", &[]).await;
+    pods::finished(&sluice.pods, "bare", Duration::from_secs(60)).await;
+    let bare = began.elapsed();
+    let limit = POLLING + START + bare.saturating_sub(BARE_POD);
     let inbox = sluice.inbox().await;
     let mut took = Vec::new();
     // A machine that does much else may be late now and then: the best of a few counts.
@@ -50,7 +57,7 @@ async fn the_first_mail_from_zero_comes_within_a_look_of_keda_and_five_seconds(s
             break;
         }
     }
-    assert!(took.iter().any(|took| *took <= limit), "the first mail took {took:?}");
+    assert!(took.iter().any(|took| *took <= limit), "the first mail took {took:?}, a pod that does nothing {bare:?}");
     sluice.settled(EMAIL_WORKER, 0, Duration::from_secs(60)).await;
 }
 
