@@ -62,8 +62,36 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{/* What `migrate` reads: root, component. */}}
+{{/* A list of variables and extraEnv. A variable may be there once: what extraEnv names is left out of the list: root, component, list (text). */}}
+{{- define "sluice.withExtraEnv" -}}
+{{- $extra := (index .root.Values (include "sluice.key" .)).extraEnv }}
+{{- $named := dict }}
+{{- range $extra }}
+{{- $_ := set $named .name true }}
+{{- end }}
+{{- range fromYamlArray .list }}
+{{- if not (hasKey $named .name) }}
+{{ toYaml (list .) }}
+{{- end }}
+{{- end }}
+{{- with $extra }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* What `migrate` reads. With extraEnv, so that it migrates the database that the service then uses: root, component. */}}
 {{- define "sluice.migrateEnv" -}}
+{{- include "sluice.withExtraEnv" (merge (dict "list" (include "sluice.env.migrate" .)) .) | trim -}}
+{{- end -}}
+
+{{/* The environment of a service: root, component. */}}
+{{- define "sluice.env" -}}
+{{- $own := include (printf "sluice.env.%s" .component) .root -}}
+{{- include "sluice.withExtraEnv" (merge (dict "list" (printf "%s\n%s" (include "sluice.env.both" .) $own)) .) | trim -}}
+{{- end -}}
+
+{{/* What both services and their `migrate` read: root, component. */}}
+{{- define "sluice.env.migrate" -}}
 - name: DATABASE_URL
   valueFrom:
     secretKeyRef:
@@ -78,29 +106,10 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{/* The environment of a service. A variable may be there once: what extraEnv names is left out: root, component. */}}
-{{- define "sluice.env" -}}
-{{- $extra := (index .root.Values (include "sluice.key" .)).extraEnv }}
-{{- $named := dict }}
-{{- range $extra }}
-{{- $_ := set $named .name true }}
-{{- end }}
-{{- range list (include "sluice.env.both" .) (include (printf "sluice.env.%s" .component) .root) }}
-{{- range fromYamlArray . }}
-{{- if not (hasKey $named .name) }}
-{{ toYaml (list .) }}
-{{- end }}
-{{- end }}
-{{- end }}
-{{- with $extra }}
-{{ toYaml . }}
-{{- end }}
-{{- end -}}
-
 {{/* What both services read: root, component. */}}
 {{- define "sluice.env.both" -}}
 {{- $values := index .root.Values (include "sluice.key" .) -}}
-{{ include "sluice.migrateEnv" . }}
+{{ include "sluice.env.migrate" . }}
 - name: AMQP_URL
   valueFrom:
     secretKeyRef:
