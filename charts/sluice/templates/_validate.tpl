@@ -41,6 +41,12 @@
 {{- if and (not .Values.smtp.host) (not .Values.mailbox.enabled) -}}
 {{- fail "smtp.host is needed with mailbox.enabled=false: mails would have nowhere to go" -}}
 {{- end -}}
+{{- if and .Values.smtp.existingSecret (not .Values.smtp.host) -}}
+{{- fail "smtp.host is needed with smtp.existingSecret: the mailbox asks for no login, and is told none" -}}
+{{- end -}}
+{{- if and $api.autoscaling.enabled (not ((($api.resources).requests).cpu)) -}}
+{{- fail "userApi.resources.requests.cpu is needed with userApi.autoscaling.enabled: targetCPU is in percent of it" -}}
+{{- end -}}
 {{- if and $api.ingress.enabled (not $api.ingress.host) -}}
 {{- fail "userApi.ingress.host is needed with userApi.ingress.enabled" -}}
 {{- end -}}
