@@ -19,6 +19,15 @@
 {{- fail (printf "userApi.terminationGracePeriodSeconds (%d) must be userApi.preStopSeconds (%d), userApi.shutdownGrace (%s) and 5 s together, or requests would be cut off" $kill (int $api.preStopSeconds) $api.shutdownGrace) -}}
 {{- end -}}
 
+{{- $memory := ((($api.resources).limits).memory) | default "" | toString -}}
+{{- $hashes := include "sluice.hashConcurrency" $api | int -}}
+{{- if regexMatch "^[0-9]+[MG]i$" $memory -}}
+{{- $mebibytes := mul (regexFind "^[0-9]+" $memory | int) (hasSuffix "Gi" $memory | ternary 1024 1) -}}
+{{- if lt $mebibytes (add 32 (mul 19 $hashes)) -}}
+{{- fail (printf "userApi.resources.limits.memory (%s) has no room for %d passwords hashed at once: 19 MiB each, and 32 MiB for the rest; give more, or set a smaller userApi.hashConcurrency" $memory $hashes) -}}
+{{- end -}}
+{{- end -}}
+
 {{- range $key, $service := dict "userApi" $api "emailWorker" $worker -}}
 {{- $scaling := $service.autoscaling -}}
 {{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
