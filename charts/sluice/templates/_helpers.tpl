@@ -178,6 +178,15 @@ readinessProbe:
   timeoutSeconds: 3
 {{- end -}}
 
+{{/* Written without need, the number would take back at each upgrade what an autoscaler or `kubectl scale` set: a service's values. */}}
+{{- define "sluice.replicas" -}}
+{{- if not (or .autoscaling.enabled (kindIs "invalid" .replicas)) -}}
+replicas: {{ .replicas }}
+{{- else -}}
+# replicas: whoever scales it says how many.
+{{- end }}
+{{- end -}}
+
 {{/* The metadata of a service's pods: root, component. */}}
 {{- define "sluice.podMetadata" -}}
 {{- $values := index .root.Values (include "sluice.key" .) -}}
