@@ -55,6 +55,11 @@ impl Inbox {
         Ok(seen.clone())
     }
 
+    /// Waits until there is a mail to this address.
+    pub async fn has_mail_to(&self, address: &str, within: Duration) {
+        self.has_mail_for(&BTreeSet::from([address.to_owned()]), within).await;
+    }
+
     /// Waits until there is a mail to each of these.
     pub async fn has_mail_for(&self, addresses: &BTreeSet<String>, within: Duration) {
         until(&format!("{} addresses have a mail", addresses.len()), within, async || {

@@ -65,13 +65,6 @@ impl Sluice {
         }
     }
 
-    /// Itself with more values, before it is installed.
-    #[must_use]
-    pub fn with(mut self, over: Value) -> Self {
-        self.values = merged(self.values, over);
-        self
-    }
-
     /// Its values with others over them.
     pub fn values_with(&self, over: Value) -> Value {
         merged(self.values.clone(), over)
@@ -134,11 +127,15 @@ impl Sluice {
 
     /// Rows of a query in a service's database, asked by the service's own role.
     pub async fn query(&self, service: &str, sql: &str) -> Result<Vec<String>, String> {
-        let secret = format!("{RELEASE}-postgresql-{service}");
-        let (role, password) = self.login(&secret).await;
-        let database = self.secret(&secret, "dbname").await;
+        let database = self.secret(&format!("{RELEASE}-postgresql-{service}"), "dbname").await;
+        self.query_in(&database, service, sql).await
+    }
+
+    /// The same in any database.
+    pub async fn query_in(&self, database: &str, service: &str, sql: &str) -> Result<Vec<String>, String> {
+        let (role, password) = self.login(&format!("{RELEASE}-postgresql-{service}")).await;
         let password = format!("PGPASSWORD={password}");
-        let psql = ["env", &password, "psql", "-h", "127.0.0.1", "-U", &role, "-d", &database, "-Atc", sql];
+        let psql = ["env", &password, "psql", "-h", "127.0.0.1", "-U", &role, "-d", database, "-Atc", sql];
         let rows = pods::exec(&self.pods, &format!("{RELEASE}-postgresql-0"), "postgresql", &psql).await?;
         Ok(rows.lines().map(str::to_owned).collect())
     }
@@ -146,6 +143,14 @@ impl Sluice {
     /// Addresses of everyone registered.
     pub async fn users(&self) -> Result<BTreeSet<String>, String> {
         Ok(self.query("user-api", "SELECT email FROM users").await?.into_iter().collect())
+    }
+
+    /// Waits until everyone registered has a mail, and looks that nobody has two.
+    pub async fn everyone_is_mailed_once(&self) {
+        let users = self.users().await.unwrap();
+        let inbox = self.inbox().await;
+        inbox.has_mail_for(&users, Duration::from_secs(90)).await;
+        assert_eq!(inbox.repeated().await, Vec::<String>::new(), "nobody is mailed twice");
     }
 
     /// A deployment as it is now.

@@ -1,6 +1,5 @@
 //! An installation into an empty namespace.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use e2e::{Collector, RELEASE, Run, Sluice, check, pods, register, until};
@@ -34,8 +33,7 @@ async fn helm_test_passes(sluice: &Sluice) {
 async fn a_registration_becomes_a_mail_and_one_trace_follows_it(sluice: &Sluice, collector: &Collector) {
     let (trace, caller) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     register(sluice, "ada", &[("traceparent", &format!("00-{trace}-{caller}-01"))]).await;
-    let ada = BTreeSet::from(["ada@example.com".to_owned()]);
-    sluice.inbox().await.has_mail_for(&ada, Duration::from_secs(30)).await;
+    sluice.inbox().await.has_mail_to("ada@example.com", Duration::from_secs(30)).await;
 
     let spans = collector.has_spans(trace, 4, Duration::from_secs(30)).await;
     let mut parent = caller.to_owned();
