@@ -39,5 +39,5 @@ pub use postgres::{Database, Postgres, database};
 pub use proxy::TcpProxy;
 pub use rabbit::{Client, Management, QueueInfo, Rabbit, Taken, Vhost, vhost};
 pub use service::Service;
-pub use smtp::{Command, Counts, Mail, Mood, SmtpOptions, SmtpServer, Stage, Tls};
+pub use smtp::{Arrival, Command, Counts, Mail, Mood, SmtpOptions, SmtpServer, Stage, Tls};
 pub use watchdog::{mark, stop_everything};

@@ -21,7 +21,7 @@ mod wire;
 
 pub use mail::Mail;
 pub use mood::{Mood, Stage};
-pub use record::{Command, Counts};
+pub use record::{Arrival, Command, Counts};
 
 use record::Shared;
 
@@ -52,7 +52,7 @@ pub struct SmtpOptions {
     pub size: Option<usize>,
     /// Offers PIPELINING (it is understood anyway).
     pub pipelining: bool,
-    /// Keeps mails and commands. Off for benches: they are counted, and moments of MAIL FROM kept, no more.
+    /// Keeps mails and commands. Off for benches: then moments and recipients are kept, no more.
     pub keep: bool,
 }
 
@@ -170,6 +170,11 @@ impl SmtpServer {
         if tokio::time::timeout(within, enough).await.is_err() {
             panic!("not {n} mails within {within:?}: {:?}{}", self.counts(), self.shared.last_commands());
         }
+    }
+
+    /// Who was mailed when, in the order in which mails were taken; also where mails themselves are not kept.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.shared.arrivals()
     }
 
     /// The moments at which MAIL FROM arrived, in order, whatever was answered.

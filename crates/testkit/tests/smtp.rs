@@ -156,4 +156,6 @@ async fn pipelined_commands_are_answered_in_one_go() {
     let codes: Vec<&str> = answers.lines().filter(|l| l.as_bytes()[3] == b' ').map(|l| &l[..3]).collect();
     assert_eq!(codes, ["220", "250", "250", "250", "354", "250", "250", "250", "221"]);
     assert_eq!(server.counts().mails, 1, "counted, though not kept");
+    let to: Vec<String> = server.arrivals().into_iter().map(|arrival| arrival.to).collect();
+    assert_eq!(to, ["c@d"], "whom it was for is known");
 }

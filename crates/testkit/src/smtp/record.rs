@@ -42,6 +42,15 @@ pub struct Counts {
     pub commands: BTreeMap<Stage, u64>,
 }
 
+/// A mail that was taken: all that is kept of it where mails are only counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// When it was taken.
+    pub at: Instant,
+    /// The address of its first RCPT TO.
+    pub to: String,
+}
+
 type Hook = Arc<dyn Fn(Stage, Option<&str>) + Send + Sync>;
 
 pub(crate) struct Shared {
@@ -58,6 +67,7 @@ struct State {
     mood: Mood,
     hook: Option<Hook>,
     mails: Vec<Mail>,
+    arrivals: Vec<Arrival>,
     mail_from: Vec<Instant>,
     commands: Vec<Command>,
     counts: Counts,
@@ -136,10 +146,12 @@ impl Shared {
         }
     }
 
-    /// Counts a mail, and keeps it if there is one to keep.
-    pub(crate) fn accept(&self, mail: Option<Mail>) {
+    /// Counts a mail to this recipient, and keeps it if there is one to keep.
+    pub(crate) fn accept(&self, to: &str, mail: Option<Mail>) {
+        let arrival = Arrival { at: Instant::now(), to: to.to_owned() };
         let mails = {
             let mut state = self.state.lock().unwrap();
+            state.arrivals.push(arrival);
             state.mails.extend(mail);
             state.counts.mails += 1;
             state.counts.mails
@@ -154,6 +166,10 @@ impl Shared {
     pub(crate) fn mails(&self) -> Vec<Mail> {
         assert!(self.options.keep, "this server only counts mails (SmtpOptions::keep)");
         self.state.lock().unwrap().mails.clone()
+    }
+
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
+        self.state.lock().unwrap().arrivals.clone()
     }
 
     pub(crate) fn mail_from_times(&self) -> Vec<Instant> {
@@ -178,6 +194,7 @@ impl Shared {
     pub(crate) fn clear(&self) {
         let mut state = self.state.lock().unwrap();
         state.mails.clear();
+        state.arrivals.clear();
         state.mail_from.clear();
         state.commands.clear();
         let open = state.counts.open;

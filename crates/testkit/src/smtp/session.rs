@@ -263,9 +263,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Decides about a whole mail; records it before the client can know.
     async fn take(&mut self, to: &[String], verdict: &str, mail: Option<Mail>) -> Result<(), End> {
-        let shared = self.shared.clone();
+        let (shared, first) = (self.shared.clone(), to.first().cloned().unwrap_or_default());
         let accept = move || {
-            shared.accept(mail.map(|mail| Mail { at: Instant::now(), ..mail }));
+            shared.accept(&first, mail.map(|mail| Mail { at: Instant::now(), ..mail }));
         };
         self.answer_then(Stage::Content, to, verdict, accept).await?;
         Ok(())
