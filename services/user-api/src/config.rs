@@ -120,7 +120,7 @@ pub struct HashArgs {
     /// Passwords hashed at once, 19 MiB each [default: the number of cores]
     #[arg(long, env = "HASH_CONCURRENCY", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub hash_concurrency: Option<u16>,
-    /// How long a password may wait for its turn; whoever would wait longer gets a 503 at once
+    /// How long a password may wait for its turn; whoever would probably wait for more than three quarters of it gets a 503 at once
     #[arg(long, env = "HASH_MAX_WAIT", default_value = "2s", value_parser = duration)]
     pub hash_max_wait: Duration,
     /// What a hash may cost; cheap protects nobody and is refused when APP_ENV=production

@@ -106,13 +106,13 @@ impl Hasher {
         shared.metrics.hashing_wait(asked.elapsed());
         let Ok(slot) = slot else { return Err(place.overloaded().into()) };
         let slot = slot.map_err(|_| HashError::Failed("the queue is closed".to_owned()))?;
-        let memory = Arc::clone(&shared.memory);
+        let (memory, started) = (Arc::clone(&shared.memory), Instant::now());
         // A caller that goes away does not stop the work: place and slot stay taken until it is done.
         let hashing = tokio::task::spawn_blocking(move || {
-            let started = Instant::now();
             let mut blocks = memory.take();
             let done = work(&mut blocks);
             memory.put(blocks);
+            // From the slot on: a busy machine is slow to start a thread, too.
             place.took(started.elapsed());
             drop((place, slot));
             done
