@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint unit deny bench e2e render
+.PHONY: help setup run test lint unit deny bench flood e2e render
 MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -47,8 +47,14 @@ deny: ## Checks licences, sources and advisories of dependencies
 
 bench: ## Measures speed and size; a table, and target/bench/results.json
 	@scripts/setup servers
-	@cargo build --locked --release $(SERVICES) -p bench
+	@cargo build --locked --release $(SERVICES) -p load
 	@exec "$(TARGET)/release/bench"
+
+# ONLY chooses some of it: make flood ONLY=dam
+flood: ## Shows what Sluice claims, as figures and pictures: the dam, overload, growth (in target/flood)
+	@scripts/setup servers
+	@cargo build --locked --release $(SERVICES) -p load
+	@exec "$(TARGET)/release/flood" $(ONLY)
 
 setup: ## Installs what the commands above need and this machine lacks
 	@scripts/setup servers clients inbox lint charts deny

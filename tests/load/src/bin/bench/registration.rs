@@ -3,12 +3,9 @@
 use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use futures_util::StreamExt as _;
 use testkit::Mood;
 
-use crate::process;
-use crate::report::{Goal, Report};
-use crate::servers::{self, Servers};
+use load::{Answer, Goal, Registrations, Report, Servers, median, process};
 
 /// Registrations in each measured round.
 const ROUND: usize = 400;
@@ -32,13 +29,14 @@ pub(crate) async fn run(report: &mut Report) {
 async fn saturation(report: &mut Report, servers: &Servers) {
     report.measuring("registrations at saturation, beside Argon2id alone");
     let api = servers.api(&[]).await;
+    let client = Registrations::at(&api.base_url());
     let threads = std::thread::available_parallelism().unwrap().get();
-    register(&api.base_url(), "warm", 100, 16).await;
+    client.accept_all("warm", 100, 16).await;
     let (mut cpu, mut goodput) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let alone = tokio::task::spawn_blocking(move || hash_alone(threads, ROUND / threads)).await.unwrap();
         let (before, began) = (process::cpu(api.pid()), Instant::now());
-        register(&api.base_url(), &format!("round-{round}"), ROUND, 4 * threads).await;
+        client.accept_all(&format!("round-{round}"), ROUND, 4 * threads).await;
         let per_second = ROUND as f64 / began.elapsed().as_secs_f64();
         let used = (process::cpu(api.pid()) - before).as_secs_f64() / ROUND as f64;
         report.note(&format!(
@@ -63,14 +61,14 @@ async fn round_trips(report: &mut Report, servers: &Servers) {
     let mut taken = Duration::ZERO;
     let mut asked = Vec::new();
     for count in [COUNT, 0] {
-        let before = servers::transactions(servers.users.pool()).await;
+        let before = load::transactions(servers.users.pool()).await;
         let api = servers.api(&[("AMQP_URL", "amqp://guest:guest@127.0.0.1:1/%2f"), ("HASH_COST", "cheap")]).await;
         let began = Instant::now();
-        register(&api.base_url(), "trips", count, 8).await;
+        Registrations::at(&api.base_url()).accept_all("trips", count, 8).await;
         tokio::time::sleep(taken.saturating_sub(began.elapsed())).await;
         taken = began.elapsed();
         assert!(api.terminate().await.success());
-        asked.push(servers::transactions(servers.users.pool()).await - before);
+        asked.push(load::transactions(servers.users.pool()).await - before);
     }
     let trips = ((asked[0] - asked[1]) as f64 / COUNT as f64 * 100.0).round() / 100.0;
     report.add("round trips to the database a registration", trips, "per 201", Goal::AtMost(1.0));
@@ -80,9 +78,10 @@ async fn round_trips(report: &mut Report, servers: &Servers) {
 async fn slow_mail_server(report: &mut Report, servers: &Servers) {
     report.measuring("registrations while mails take two seconds, beside instant mails");
     let api = servers.api(&[]).await;
+    let client = Registrations::at(&api.base_url());
     let worker = servers.worker(&[]);
     worker.ready().await;
-    p99(&api.base_url(), "warmer").await;
+    p99(&client, "warmer").await;
     let mut ratios = Vec::new();
     for pair in 0..PAIRS {
         // In turns, so that whatever the machine does over time falls on both.
@@ -90,10 +89,10 @@ async fn slow_mail_server(report: &mut Report, servers: &Servers) {
         for half in 0..2 {
             if (pair + half) % 2 == 0 {
                 servers.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(2)));
-                slow = p99(&api.base_url(), &format!("slow-{pair}")).await;
+                slow = p99(&client, &format!("slow-{pair}")).await;
                 servers.smtp.set_mood(Mood::healthy());
             } else {
-                instant = p99(&api.base_url(), &format!("fast-{pair}")).await;
+                instant = p99(&client, &format!("fast-{pair}")).await;
             }
             // The backlog of slow mails is sent before the next half.
             tokio::time::sleep(Duration::from_secs(3)).await;
@@ -104,34 +103,14 @@ async fn slow_mail_server(report: &mut Report, servers: &Servers) {
     report.add("p99 of registration, mails of 2 s / instant mails", median(ratios), "ratio", Goal::AtMost(1.05));
 }
 
-/// Registers so many users, some at a time.
-async fn register(url: &str, name: &str, count: usize, at_once: usize) {
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
-    let registering = futures_util::stream::iter(0..count).map(|n| one(&client, url, name, n));
-    registering.buffer_unordered(at_once).collect::<Vec<()>>().await;
-}
-
-async fn one(client: &reqwest::Client, url: &str, name: &str, n: usize) {
-    let body = serde_json::json!({
-        "username": format!("{name}-{n}"),
-        "email": format!("{name}-{n}@example.com"),
-        "password": "correct horse battery staple",
-    });
-    let response = client.post(format!("{url}/v1/users")).json(&body).send().await.unwrap();
-    let status = response.status();
-    let text = response.text().await.unwrap();
-    assert_eq!(status, 201, "every registration of the benchmark is accepted: {text}");
-}
-
 /// One registration after the other at a steady pace; seconds.
-async fn p99(url: &str, name: &str) -> f64 {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+async fn p99(client: &Registrations, name: &str) -> f64 {
     let mut took = Vec::new();
     let mut tick = tokio::time::interval(EVERY);
     for n in 0..HALF {
         tick.tick().await;
         let began = Instant::now();
-        one(&client, url, name, n).await;
+        assert_eq!(client.register(&format!("{name}-{n}")).await, Answer::Created, "every registration is accepted");
         took.push(began.elapsed().as_secs_f64());
     }
     took.sort_by(f64::total_cmp);
@@ -166,9 +145,4 @@ fn hash_alone(threads: usize, each: usize) -> Alone {
     let total = (threads * each) as f64;
     let cpu = (process::cpu(std::process::id()) - before).div_f64(total);
     Alone { cpu, per_second: total / began.elapsed().as_secs_f64() }
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

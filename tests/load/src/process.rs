@@ -7,7 +7,7 @@ use std::time::Duration;
 const TICKS: f64 = 100.0;
 
 /// CPU time used so far, user and system, all threads.
-pub(crate) fn cpu(pid: u32) -> Duration {
+pub fn cpu(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     // The name in parentheses may contain blanks.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -16,7 +16,7 @@ pub(crate) fn cpu(pid: u32) -> Duration {
 }
 
 /// Resident memory, MiB.
-pub(crate) fn rss(pid: u32) -> f64 {
+pub fn rss(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0

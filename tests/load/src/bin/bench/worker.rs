@@ -3,10 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bare::{self, Whose};
-use crate::process;
-use crate::registration::median;
-use crate::report::{Goal, Report};
-use crate::servers::{self, Servers};
+use load::{Goal, Report, Servers, median, process};
 
 /// Tasks published before the worker starts, in each round.
 const TASKS: usize = 60_000;
@@ -56,7 +53,7 @@ struct FullRate {
 
 async fn at_full_rate(servers: &Servers) -> FullRate {
     let pool = servers.ledger.pool();
-    let transactions = servers::transactions(pool).await;
+    let transactions = load::transactions(pool).await;
     servers.smtp.clear();
     let worker = servers.worker(&[]);
     servers.smtp.wait_for_count(EDGE, PATIENCE).await;
@@ -67,7 +64,7 @@ async fn at_full_rate(servers: &Servers) -> FullRate {
     servers.smtp.wait_for_count(TASKS, PATIENCE).await;
     // Its connections end with it: only then are their last transactions in the statistics.
     assert!(worker.terminate().await.success(), "the worker drains");
-    let transactions = servers::transactions(pool).await - transactions;
+    let transactions = load::transactions(pool).await - transactions;
     FullRate {
         per_second: mails / took.as_secs_f64(),
         cpu: cpu.as_secs_f64() * 1e6 / mails,

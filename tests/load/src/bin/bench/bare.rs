@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::process;
+use load::process;
 
 /// As many as the worker has sending slots.
 const CONNECTIONS: usize = 16;

@@ -5,44 +5,56 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use amqp::{Broker, ConfirmChannel, Headers, Outcome, Outgoing, Properties};
 use contract::{TYPE_WELCOME, TaskId, WelcomeEmail, header, queue};
 use sqlx::PgPool;
-use testkit::{Database, Postgres, Rabbit, Service, SmtpOptions, SmtpServer};
+use testkit::{Database, Postgres, Rabbit, Service, SmtpOptions, SmtpServer, Vhost};
 
 /// PostgreSQL (which syncs every commit), RabbitMQ and a mail server that takes everything at once.
-pub(crate) struct Servers {
+#[derive(Debug)]
+pub struct Servers {
     /// user-api's database.
-    pub(crate) users: Database,
+    pub users: Database,
     /// email-worker's database.
-    pub(crate) ledger: Database,
-    pub(crate) rabbit: Rabbit,
-    pub(crate) smtp: SmtpServer,
-    _postgres: Postgres,
+    pub ledger: Database,
+    /// The broker.
+    pub rabbit: Rabbit,
+    /// The mail server: takes everything at once, and keeps moments and recipients, not mails.
+    pub smtp: SmtpServer,
+    postgres: Postgres,
 }
 
 impl Servers {
     /// Starts them, and brings both databases up to date.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         let options = SmtpOptions { keep: false, ..SmtpOptions::default() };
         let (postgres, rabbit, smtp) = tokio::join!(Postgres::start(), Rabbit::start(), SmtpServer::start(options));
-        let (users, ledger) = (postgres.database().await, postgres.database().await);
-        for (service, database) in [("user-api", &users), ("email-worker", &ledger)] {
-            let migrate = Service::spawn_with(service, &["migrate"], &[("DATABASE_URL", database.url().to_owned())]);
-            let status = migrate.exited(Duration::from_secs(30)).await;
-            assert!(status.success(), "{service} migrate: {:?}", migrate.log_lines());
-        }
-        Self { users, ledger, rabbit, smtp, _postgres: postgres }
+        let (users, ledger) = (migrated(&postgres, "user-api").await, migrated(&postgres, "email-worker").await);
+        Self { users, ledger, rabbit, smtp, postgres }
+    }
+
+    /// One more database for this service, up to date and empty.
+    pub async fn another(&self, service: &str) -> Database {
+        migrated(&self.postgres, service).await
     }
 
     /// An instance of user-api, without limits for single clients, ready.
-    pub(crate) async fn api(&self, changes: &[(&'static str, &str)]) -> Service {
-        let api = self.api_unready(changes);
+    pub async fn api(&self, changes: &[(&'static str, &str)]) -> Service {
+        self.api_of(&self.users, changes).await
+    }
+
+    /// The same with another database.
+    pub async fn api_of(&self, database: &Database, changes: &[(&'static str, &str)]) -> Service {
+        let api = self.unready(database, changes);
         api.ready().await;
         api
     }
 
-    /// The same, started and not waited for.
-    pub(crate) fn api_unready(&self, changes: &[(&'static str, &str)]) -> Service {
+    /// The same as [`api`](Self::api), started and not waited for.
+    pub fn api_unready(&self, changes: &[(&'static str, &str)]) -> Service {
+        self.unready(&self.users, changes)
+    }
+
+    fn unready(&self, database: &Database, changes: &[(&'static str, &str)]) -> Service {
         let mut variables = vec![
-            ("DATABASE_URL", self.users.url().to_owned()),
+            ("DATABASE_URL", database.url().to_owned()),
             ("AMQP_URL", self.rabbit.amqp_url().to_owned()),
             ("RATE_LIMIT", "0".to_owned()),
             ("HASH_MAX_WAIT", "30s".to_owned()),
@@ -53,10 +65,15 @@ impl Servers {
     }
 
     /// A worker, started and not waited for. The rate is far above what it can do: every mail still takes its slot.
-    pub(crate) fn worker(&self, changes: &[(&'static str, &str)]) -> Service {
+    pub fn worker(&self, changes: &[(&'static str, &str)]) -> Service {
+        self.worker_of(&self.ledger, &self.rabbit, changes)
+    }
+
+    /// The same with another database and queue.
+    pub fn worker_of(&self, ledger: &Database, vhost: &Vhost, changes: &[(&'static str, &str)]) -> Service {
         let mut variables = vec![
-            ("DATABASE_URL", self.ledger.url().to_owned()),
-            ("AMQP_URL", self.rabbit.amqp_url().to_owned()),
+            ("DATABASE_URL", ledger.url().to_owned()),
+            ("AMQP_URL", vhost.amqp_url().to_owned()),
             ("MAIL_FROM", "Sluice <no-reply@example.com>".to_owned()),
             ("MAIL_RATE", "1000000".to_owned()),
             ("SMTP_HOST", "127.0.0.1".to_owned()),
@@ -68,7 +85,10 @@ impl Servers {
     }
 
     /// Publishes tasks as user-api's relay does, each confirmed.
-    pub(crate) async fn publish(&self, count: usize) {
+    ///
+    /// # Panics
+    /// When the broker does not confirm one.
+    pub async fn publish(&self, count: usize) {
         let broker = Broker::new(self.rabbit.amqp_url().parse().unwrap(), "bench");
         let connection = broker.connect().await.unwrap();
         amqp::topology::ensure(&connection, &[amqp::topology::main()]).await.unwrap();
@@ -84,9 +104,17 @@ impl Servers {
     }
 }
 
+async fn migrated(postgres: &Postgres, service: &str) -> Database {
+    let database = postgres.database().await;
+    let migrate = Service::spawn_with(service, &["migrate"], &[("DATABASE_URL", database.url().to_owned())]);
+    let status = migrate.exited(Duration::from_secs(30)).await;
+    assert!(status.success(), "{service} migrate: {:?}", migrate.log_lines());
+    database
+}
+
 /// Transactions in this database so far; each statement of the services is one. A process has to have ended: only then are the
 /// last transactions of its connections in the statistics.
-pub(crate) async fn transactions(pool: &PgPool) -> i64 {
+pub async fn transactions(pool: &PgPool) -> i64 {
     tokio::time::sleep(Duration::from_secs(1)).await;
     sqlx::query_scalar("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()")
         .fetch_one(pool)
@@ -99,13 +127,14 @@ fn change(variables: &mut Vec<(&'static str, String)>, changes: &[(&'static str,
     variables.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
 }
 
-/// A task with everything that a registration gives it.
-fn task(n: usize) -> Outgoing {
-    let mail = WelcomeEmail {
-        email: format!("user-{n}@example.com").parse().unwrap(),
-        username: format!("user-{n}"),
-        locale: None,
-    };
+/// The address that task `n` of a load is for.
+pub fn recipient(n: usize) -> String {
+    format!("user-{n}@example.com")
+}
+
+/// Task `n` of a load, with everything that a registration gives it.
+pub(crate) fn task(n: usize) -> Outgoing {
+    let mail = WelcomeEmail { email: recipient(n).parse().unwrap(), username: format!("user-{n}"), locale: None };
     let mut headers = Headers::default();
     headers.set_str(header::TRACEPARENT, &format!("00-{:032x}-{:016x}-01", n + 1, n + 1));
     Outgoing {

@@ -13,14 +13,11 @@
 )]
 
 mod bare;
-mod process;
 mod registration;
-mod report;
-mod servers;
 mod size;
 mod worker;
 
-use report::Report;
+use load::Report;
 
 fn main() {
     // The bare SMTP client is measured as a process of its own: its CPU time must not mix with the mail sink's.
@@ -30,7 +27,7 @@ fn main() {
     }
     let only = std::env::var("BENCH").ok();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let mut report = Report::default();
+    let mut report = Report::new("bench");
     runtime.block_on(async {
         let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
         if wanted("registration") {

@@ -6,10 +6,7 @@ use testkit::Service;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::process;
-use crate::registration::median;
-use crate::report::{Goal, Report};
-use crate::servers::Servers;
+use load::{Goal, Report, Servers, median, process};
 
 /// Mails a second while memory is compared: the same, whatever waits in the queue.
 const RATE: &str = "200";

@@ -1,0 +1,84 @@
+//! Five million rows in the ledger: claims and marks must not know of them, nor of their purge.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use load::{Goal, Latencies, OpenLoop, Producer, Progress, Report, Servers, median};
+use testkit::{Database, Vhost, eventually};
+
+use super::{UUID, execute};
+use crate::scale::Scale;
+
+const ROWS: usize = 5_000_000;
+/// Far below what a worker sends: the figure is the path, not the queue.
+const LOAD: OpenLoop = OpenLoop { rate: 300.0, length: Duration::from_secs(8) };
+/// Empty, full, and full while it is purged take turns.
+const ROUNDS: usize = 5;
+
+pub(super) async fn run(report: &mut Report, servers: &Servers, scale: Scale) {
+    let rows = scale.count(ROWS);
+    let (rounds, load) = (scale.rounds(ROUNDS), scale.load(LOAD));
+    report.measuring(&format!("growth: mails beside a ledger of {rows} rows"));
+    let (full, empty) = (&servers.ledger, &servers.another("email-worker").await);
+    fill(full, rows).await;
+    // A queue for each worker; the purger has one that nobody publishes to.
+    let vhosts = [servers.rabbit.vhost().await, servers.rabbit.vhost().await, servers.rabbit.vhost().await];
+    let few = servers.worker_of(empty, &vhosts[0], &[]);
+    let many = servers.worker_of(full, &vhosts[1], &[]);
+    few.ready().await;
+    many.ready().await;
+    for vhost in &vhosts[..2] {
+        p99(servers, vhost, load.shorter(0.2)).await;
+    }
+    let (mut beside, mut purging) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let alone = p99(servers, &vhosts[0], load).await;
+        let among = p99(servers, &vhosts[1], load).await;
+        let before = deleted(full).await;
+        // Keeps so little that it always has something to purge: a thousand rows, five times a second.
+        let purger = servers.worker_of(full, &vhosts[2], &[("LEDGER_RETENTION", "20s")]);
+        eventually("the purge begins", Duration::from_secs(30), async || (deleted(full).await > before).then_some(()))
+            .await;
+        let while_purging = p99(servers, &vhosts[1], load).await;
+        let purged = deleted(full).await - before;
+        assert!(purger.terminate().await.success());
+        report.note(&format!(
+            "p99 {alone:.1} ms with an empty ledger, {among:.1} ms with {rows} rows, {while_purging:.1} ms while {purged} of them were purged"
+        ));
+        beside.push(among / alone);
+        purging.push(while_purging / alone);
+    }
+    let name = format!("growth: p99 from publish to mail, {rows} rows in the ledger / none");
+    report.add(name, median(beside), "ratio", Goal::AtMost(1.1));
+    report.add("growth: the same, while the ledger is purged / none", median(purging), "ratio", Goal::AtMost(1.1));
+}
+
+/// Rows as the worker left them in the last days.
+async fn fill(ledger: &Database, rows: usize) {
+    let fill = format!(
+        "INSERT INTO ledger (id, owner, until, sent_at, first_seen)
+         SELECT {UUID}, '00000000-0000-7000-8000-000000000000', at, at, at
+         FROM generate_series(1, {rows}) AS n, LATERAL (SELECT now() - interval '6 days' + n * interval '50 ms' AS at) AS moment"
+    );
+    execute(ledger.pool(), fill).await;
+    execute(ledger.pool(), "VACUUM ANALYZE ledger".to_owned()).await;
+}
+
+/// Rows that were ever deleted, as far as the statistics know yet.
+async fn deleted(ledger: &Database) -> i64 {
+    let deleted = sqlx::query_scalar("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'ledger'");
+    deleted.fetch_one(ledger.pool()).await.unwrap()
+}
+
+/// From the intended start of a task's publishing until its mail was taken; milliseconds.
+async fn p99(servers: &Servers, vhost: &Vhost, load: OpenLoop) -> f64 {
+    servers.smtp.clear();
+    let progress = Progress::start("tasks published", load.count());
+    let produced = Producer::new(vhost.amqp_url()).run(load, &progress).await;
+    progress.finish();
+    servers.smtp.wait_for_count(load.count(), Duration::from_secs(30)).await;
+    let arrivals = servers.smtp.arrivals();
+    let at: HashMap<&str, Instant> = arrivals.iter().map(|arrival| (arrival.to.as_str(), arrival.at)).collect();
+    let latency = |n: usize| at[load::recipient(n).as_str()].duration_since(produced.start + load.intended(n));
+    Latencies::of((0..load.count()).map(latency)).quantile(0.99)
+}

@@ -1,0 +1,64 @@
+//! `make flood`: what the product claims, shown on this machine with real servers, as figures and pictures.
+//!
+//! A figure that falls short is printed as such. The exit code is 1 where something was lost or sent twice, and 0 otherwise:
+//! how fast a machine is decides nothing, what becomes of a mail does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for developers"
+)]
+
+mod dam;
+mod growth;
+mod overload;
+mod scale;
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use load::Report;
+
+use scale::Scale;
+
+/// Shows what Sluice claims: any flood in, a calm stream out, nothing lost.
+#[derive(Debug, Parser)]
+#[command(name = "flood")]
+struct Arguments {
+    /// What to show; everything, if nothing is named
+    #[arg(value_enum)]
+    subjects: Vec<Subject>,
+    /// A tenth of the length: to see that it runs, not for figures
+    #[arg(long)]
+    quick: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// 10,000 tasks a second for 30 s, while the mail server bears 2,000
+    Dam,
+    /// Registrations at up to three times what the service can hash
+    Overload,
+    /// A million tasks queued, a million in the outbox, a million users, five million mails remembered
+    Growth,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let wanted = |subject: &Subject| arguments.subjects.is_empty() || arguments.subjects.contains(subject);
+    let scale = if arguments.quick { Scale::Tenth } else { Scale::Full };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut report = Report::new("flood");
+    runtime.block_on(async {
+        for subject in Subject::value_variants().iter().filter(|subject| wanted(subject)) {
+            match subject {
+                Subject::Dam => dam::run(&mut report, scale).await,
+                Subject::Overload => overload::run(&mut report, scale).await,
+                Subject::Growth => growth::run(&mut report, scale).await,
+            }
+        }
+    });
+    report.finish();
+    if report.kept_promises() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,100 @@
+//! The table on screen and the file beside it.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+/// What a figure should be.
+#[derive(Debug, Clone, Copy)]
+pub enum Goal {
+    /// Not more than this.
+    AtMost(f64),
+    /// Not less than this.
+    AtLeast(f64),
+    /// For the reader; there is no goal.
+    None,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    goal: Option<String>,
+    ok: Option<bool>,
+    /// Whether it is a promise of the product, and not a goal for its speed.
+    #[serde(skip)]
+    promise: bool,
+}
+
+/// All figures of a run.
+#[derive(Debug)]
+pub struct Report {
+    name: &'static str,
+    rows: Vec<Row>,
+}
+
+impl Report {
+    /// Nothing yet. The name is that of the directory below `target/` that the results go to.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, rows: Vec::new() }
+    }
+
+    /// Says what is being measured: nothing on screen for a minute looks like a hang.
+    pub fn measuring(&self, what: &str) {
+        eprintln!("measuring {what} ..");
+    }
+
+    /// Says how one round went.
+    pub fn note(&self, what: &str) {
+        eprintln!("  {what}");
+    }
+
+    /// Adds a figure.
+    pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str, goal: Goal) {
+        let (text, ok) = match goal {
+            Goal::AtMost(limit) => (Some(format!("<= {limit}")), Some(value <= limit)),
+            Goal::AtLeast(limit) => (Some(format!(">= {limit}")), Some(value >= limit)),
+            Goal::None => (None, None),
+        };
+        self.rows.push(Row { name: name.into(), value, unit, goal: text, ok, promise: false });
+    }
+
+    /// Adds a count of broken promises, which has to be 0.
+    pub fn promise(&mut self, name: &str, broken: usize) {
+        self.add(name, broken as f64, "", Goal::AtMost(0.0));
+        if let Some(row) = self.rows.last_mut() {
+            row.promise = true;
+        }
+    }
+
+    /// Whether no promise was broken.
+    pub fn kept_promises(&self) -> bool {
+        self.rows.iter().all(|row| !row.promise || row.ok == Some(true))
+    }
+
+    /// Prints the table and writes `target/<name>/results.json`. Tells whether every goal is met.
+    pub fn finish(&self) -> bool {
+        let width = self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
+        println!("\n{:<width$}  {:>12}  {:<10}  {:<10}  ok", "figure", "value", "unit", "goal");
+        for row in &self.rows {
+            let ok = row.ok.map_or("", |ok| if ok { "yes" } else { "NO" });
+            let goal = row.goal.as_deref().unwrap_or("");
+            println!("{:<width$}  {:>12.3}  {:<10}  {goal:<10}  {ok}", row.name, row.value, row.unit);
+        }
+        let short = self.rows.iter().filter(|row| row.ok == Some(false)).count();
+        println!(
+            "\n{}",
+            if short == 0 {
+                "every goal is met".to_owned()
+            } else {
+                format!("{short} of {} figures fall short of their goals", self.rows.len())
+            }
+        );
+        let path = Path::new("target").join(self.name).join("results.json");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, serde_json::to_vec_pretty(&self.rows).unwrap()).unwrap();
+        println!("written to {}", path.display());
+        short == 0
+    }
+}
