@@ -49,6 +49,13 @@ impl Service {
 
     /// The same with arguments, such as a subcommand.
     pub fn spawn_with(name: &str, arguments: &[&str], environment: &[(&str, String)]) -> Self {
+        Self::spawn_program(binary(name), arguments, environment)
+    }
+
+    /// The same for a program that is not ours: it may lie anywhere, and serves HTTP where `HTTP_ADDR` says. What is ready and how it
+    /// ends is its own affair.
+    pub fn spawn_program(binary: PathBuf, arguments: &[&str], environment: &[(&str, String)]) -> Self {
+        let name = binary.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (http, admin) = (Port::free(), Port::free());
         let mut variables = vec![
             ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default()),
@@ -59,9 +66,9 @@ impl Service {
         ];
         variables.extend(environment.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
-        let (binary, lines) = (binary(name), Arc::default());
+        let lines = Arc::default();
         let process = Mutex::new(Arc::new(launch(&binary, &arguments, &variables, &lines)));
-        Self { name: name.to_owned(), binary, arguments, environment: variables, http, admin, process, lines }
+        Self { name, binary, arguments, environment: variables, http, admin, process, lines }
     }
 
     /// Starts it again, with the same ports and variables; one that runs is killed first.

@@ -177,6 +177,17 @@ impl SmtpServer {
         self.shared.arrivals()
     }
 
+    /// Waits until no mail has come for so long.
+    ///
+    /// # Panics
+    /// When they still come at the end of `within`.
+    pub async fn quiet(&self, long: Duration, within: Duration) {
+        let mut accepted = self.shared.accepted();
+        let waiting = async { while tokio::time::timeout(long, accepted.changed()).await.is_ok() {} };
+        let quiet = tokio::time::timeout(within, waiting).await;
+        assert!(quiet.is_ok(), "mails still come after {within:?}: {:?}", self.counts());
+    }
+
     /// The moments at which MAIL FROM arrived, in order, whatever was answered.
     pub fn mail_from_times(&self) -> Vec<Instant> {
         self.shared.mail_from_times()

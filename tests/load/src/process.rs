@@ -17,7 +17,16 @@ pub fn cpu(pid: u32) -> Duration {
 
 /// Resident memory, MiB.
 pub fn rss(pid: u32) -> f64 {
+    memory(pid, "VmRSS:")
+}
+
+/// The most that was ever resident, MiB.
+pub fn peak(pid: u32) -> f64 {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: u32, which: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(which)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }

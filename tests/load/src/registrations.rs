@@ -32,6 +32,11 @@ impl Registrations {
         Self { client, url: format!("{url}/v1/users") }
     }
 
+    /// Whether anybody answers there at all.
+    pub async fn is_up(&self) -> bool {
+        self.client.get(&self.url).send().await.is_ok()
+    }
+
     /// Registers user `name`, whose address is `name@example.com`.
     pub async fn register(&self, name: &str) -> Answer {
         let body = serde_json::json!({

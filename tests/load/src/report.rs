@@ -19,7 +19,7 @@ pub enum Goal {
 struct Row {
     name: String,
     value: f64,
-    unit: &'static str,
+    unit: String,
     goal: Option<String>,
     ok: Option<bool>,
     /// Whether it is a promise of the product, and not a goal for its speed.
@@ -51,13 +51,13 @@ impl Report {
     }
 
     /// Adds a figure.
-    pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str, goal: Goal) {
+    pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &str, goal: Goal) {
         let (text, ok) = match goal {
             Goal::AtMost(limit) => (Some(format!("<= {limit}")), Some(value <= limit)),
             Goal::AtLeast(limit) => (Some(format!(">= {limit}")), Some(value >= limit)),
             Goal::None => (None, None),
         };
-        self.rows.push(Row { name: name.into(), value, unit, goal: text, ok, promise: false });
+        self.rows.push(Row { name: name.into(), value, unit: unit.to_owned(), goal: text, ok, promise: false });
     }
 
     /// Adds a count of broken promises, which has to be 0.

@@ -35,6 +35,11 @@ impl Servers {
         migrated(&self.postgres, service).await
     }
 
+    /// An empty database, for a service that is not ours.
+    pub async fn blank(&self) -> Database {
+        self.postgres.database().await
+    }
+
     /// An instance of user-api, without limits for single clients, ready.
     pub async fn api(&self, changes: &[(&'static str, &str)]) -> Service {
         self.api_of(&self.users, changes).await
@@ -89,7 +94,15 @@ impl Servers {
     /// # Panics
     /// When the broker does not confirm one.
     pub async fn publish(&self, count: usize) {
-        let broker = Broker::new(self.rabbit.amqp_url().parse().unwrap(), "bench");
+        self.publish_to(&self.rabbit, count).await;
+    }
+
+    /// The same to the queue of another vhost.
+    ///
+    /// # Panics
+    /// When the broker does not confirm one.
+    pub async fn publish_to(&self, vhost: &Vhost, count: usize) {
+        let broker = Broker::new(vhost.amqp_url().parse().unwrap(), "bench");
         let connection = broker.connect().await.unwrap();
         amqp::topology::ensure(&connection, &[amqp::topology::main()]).await.unwrap();
         let mut confirms = ConfirmChannel::open(&connection, Duration::from_secs(60)).await.unwrap();

@@ -13,6 +13,7 @@
 mod dam;
 mod growth;
 mod overload;
+mod peer;
 mod scale;
 
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ enum Subject {
     Overload,
     /// A million tasks queued, a million in the outbox, a million users, five million mails remembered
     Growth,
+    /// The same work done by a plain service in Go, side by side (needs Go)
+    Peer,
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
                 Subject::Dam => dam::run(&mut report, scale).await,
                 Subject::Overload => overload::run(&mut report, scale).await,
                 Subject::Growth => growth::run(&mut report, scale).await,
+                Subject::Peer => peer::run(&mut report, scale).await,
             }
         }
     });

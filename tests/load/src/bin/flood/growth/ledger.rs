@@ -62,6 +62,7 @@ async fn fill(ledger: &Database, rows: usize) {
     );
     execute(ledger.pool(), fill).await;
     execute(ledger.pool(), "VACUUM ANALYZE ledger".to_owned()).await;
+    execute(ledger.pool(), "CHECKPOINT".to_owned()).await;
 }
 
 /// Rows that were ever deleted, as far as the statistics know yet.
