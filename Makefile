@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint unit deny bench flood e2e render
+.PHONY: help setup run test lint unit deny bench flood chaos e2e render
 MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -55,6 +55,12 @@ flood: ## Shows what Sluice claims, as figures and pictures: the dam, overload, 
 	@scripts/setup servers
 	@cargo build --locked --release $(SERVICES) -p load
 	@exec "$(TARGET)/release/flood" $(ONLY)
+
+# SEED=3 repeats a run, SEEDS=1..10 runs several, two beside each other; TIME=60s instead of ten minutes.
+chaos: ## Breaks everything by a seeded schedule under steady load, then looks for every task by its id (SEED=n)
+	@scripts/setup servers
+	@cargo build --locked $(SERVICES) -p chaos
+	@SEED="$(SEED)" SEEDS="$(SEEDS)" TIME="$(TIME)" exec "$(TARGET)/debug/chaos"
 
 setup: ## Installs what the commands above need and this machine lacks
 	@scripts/setup servers clients inbox lint charts deny

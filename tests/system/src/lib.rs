@@ -68,7 +68,8 @@ impl System {
         system
     }
 
-    fn database_url(&self, service: &str) -> String {
+    /// The address of a service's database.
+    pub fn database_url(&self, service: &str) -> String {
         if service == "user-api" { self.users.url() } else { self.ledger.url() }.to_owned()
     }
 
@@ -120,6 +121,11 @@ impl System {
     /// user-api's database, for a test that has to reach into it.
     pub fn users_pool(&self) -> &PgPool {
         self.users.pool()
+    }
+
+    /// email-worker's database, for the same.
+    pub fn ledger_pool(&self) -> &PgPool {
+        self.ledger.pool()
     }
 
     /// Ids that the ledger has as sent.

@@ -1,0 +1,183 @@
+//! Collects the facts: from both databases, the mail server, the broker, and the services' logs.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use contract::{TaskId, header, queue};
+use sqlx::{AssertSqlSafe, PgPool};
+use system::System;
+use testkit::{Command, Mail, Stage as At};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+use crate::facts::{Acceptance, Dead, Facts, Note, Task};
+use crate::load::Answers;
+use crate::schedule::INSTANCES;
+use crate::stage::{Clock, Stage};
+
+/// What the worker logs when it has heard the mail server's 250.
+const HEARD: &str = "mail sent";
+
+/// Makes the databases remember what the services delete and overwrite: every task that was committed, every mark and whose it was.
+pub(crate) async fn prepare(system: &System) {
+    let users = system.users_pool();
+    for statement in [
+        "CREATE TABLE chaos_tasks (id uuid PRIMARY KEY, email text NOT NULL)",
+        "CREATE FUNCTION chaos_task() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO chaos_tasks VALUES (NEW.id, convert_from(NEW.body, 'UTF8')::jsonb ->> 'email');
+             RETURN NULL;
+         END $$",
+        "CREATE TRIGGER chaos_task AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION chaos_task()",
+    ] {
+        execute(users, statement).await;
+    }
+    let ledger = system.ledger_pool();
+    for worker in 0..INSTANCES {
+        execute(ledger, &format!("CREATE ROLE worker_{worker} SUPERUSER LOGIN")).await;
+    }
+    for statement in [
+        "CREATE TABLE chaos_marks (id uuid NOT NULL, worker text NOT NULL, at timestamptz NOT NULL)",
+        "CREATE FUNCTION chaos_mark() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO chaos_marks VALUES (NEW.id, current_user, clock_timestamp());
+             RETURN NULL;
+         END $$",
+        "CREATE TRIGGER chaos_mark_new AFTER INSERT ON ledger FOR EACH ROW
+             WHEN (NEW.sent_at IS NOT NULL) EXECUTE FUNCTION chaos_mark()",
+        "CREATE TRIGGER chaos_mark_old AFTER UPDATE ON ledger FOR EACH ROW
+             WHEN (NEW.sent_at IS DISTINCT FROM OLD.sent_at AND NEW.sent_at IS NOT NULL) EXECUTE FUNCTION chaos_mark()",
+    ] {
+        execute(ledger, statement).await;
+    }
+}
+
+async fn execute(pool: &PgPool, statement: &str) {
+    sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(pool).await.unwrap();
+}
+
+/// Everything, once it is quiet.
+pub(crate) async fn collect(stage: &Stage, answers: &Answers, published: Vec<Task>, left: Vec<(String, u64)>) -> Facts {
+    let system = &stage.system;
+    let committed: Vec<(Uuid, String)> =
+        sqlx::query_as("SELECT id, email FROM chaos_tasks ORDER BY id").fetch_all(system.users_pool()).await.unwrap();
+    let committed = committed.into_iter().map(|(id, email)| Task { id: id.into(), email, promised: true }).collect();
+    let commands = system.smtp.commands();
+    let refused = commands.iter().filter(|command| command.answer.starts_with('5') && command.stage != At::Mail);
+    let mut odd = stage.odd();
+    odd.extend(answers.odd.iter().cloned());
+    Facts {
+        faults: stage.happened(),
+        users: system.users().await,
+        created: answers.created.iter().cloned().collect(),
+        committed,
+        published,
+        mails: acceptances(stage.clock, &system.smtp.mails(), &commands),
+        heard: heard(stage),
+        marks: marks(stage.clock, system.ledger_pool()).await,
+        dead: dead_letters(system).await,
+        refused: refused.filter_map(|command| command.recipient.clone()).collect(),
+        left,
+        odd,
+    }
+}
+
+fn acceptances(clock: Clock, mails: &[Mail], commands: &[Command]) -> Vec<Acceptance> {
+    let mut named: HashMap<(u64, &str), Vec<Instant>> = HashMap::new();
+    let mut unsaid: HashSet<(u64, &str)> = HashSet::new();
+    for command in commands {
+        let Some(recipient) = command.recipient.as_deref() else { continue };
+        let key = (command.connection, recipient);
+        match command.stage {
+            At::Rcpt => named.entry(key).or_default().push(command.at),
+            At::Content if command.answer.starts_with("(taken") => drop(unsaid.insert(key)),
+            _ => {}
+        }
+    }
+    let of_mail = |mail: &Mail| {
+        let (email, key) = (mail.to[0].clone(), (mail.connection, mail.to[0].as_str()));
+        let begun = named.get(&key).into_iter().flatten().filter(|at| **at <= mail.at).max();
+        let worker = mail.from.trim_start_matches("worker-").split('@').next().unwrap().parse();
+        Acceptance {
+            id: system::mail_id(mail),
+            email,
+            worker: worker.expect("the sender tells which worker it was"),
+            begun: clock.of(*begun.expect("a recipient was named before the dot")),
+            at: clock.of(mail.at),
+            unsaid: unsaid.contains(&key),
+        }
+    };
+    mails.iter().map(of_mail).collect()
+}
+
+async fn marks(clock: Clock, pool: &PgPool) -> Vec<Note> {
+    let rows: Vec<(Uuid, String, f64)> =
+        sqlx::query_as("SELECT id, worker, extract(epoch FROM at)::float8 FROM chaos_marks")
+            .fetch_all(pool)
+            .await
+            .unwrap();
+    let note = |(id, worker, at): (Uuid, String, f64)| Note {
+        id: id.into(),
+        worker: worker.trim_start_matches("worker_").parse().expect("the role tells which worker it was"),
+        at: clock.of_unix(at),
+    };
+    rows.into_iter().map(note).collect()
+}
+
+fn heard(stage: &Stage) -> Vec<Note> {
+    let of_worker = |(worker, service): (usize, &testkit::Service)| {
+        let lines = service.log_lines();
+        let note = |line: &String| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            let is_it = line["message"] == HEARD;
+            let at = is_it.then(|| OffsetDateTime::parse(line["timestamp"].as_str()?, &Rfc3339).ok()).flatten()?;
+            let id = TaskId::from_message_id(line["task"].as_str()?);
+            #[allow(clippy::cast_precision_loss, reason = "microseconds are enough")]
+            let seconds = at.unix_timestamp_nanos() as f64 / 1e9;
+            Some(Note { id, worker, at: stage.clock.of_unix(seconds) })
+        };
+        lines.iter().filter_map(note).collect::<Vec<_>>()
+    };
+    stage.workers.iter().enumerate().flat_map(of_worker).collect()
+}
+
+async fn dead_letters(system: &System) -> Vec<Dead> {
+    let client = system.rabbit.client().await;
+    let mut dead = Vec::new();
+    while let Some(letter) = client.take(queue::DEAD).await {
+        let id = letter.message_id().map(TaskId::from_message_id);
+        dead.push(Dead { id, reason: letter.header(header::DEAD_REASON).filter(|reason| !reason.is_empty()) });
+    }
+    client.close().await;
+    dead
+}
+
+/// What happened to a task, line by line, in order.
+pub(crate) async fn story(stage: &Stage, facts: &Facts, id: TaskId) -> Vec<String> {
+    let email = facts.tasks().find(|task| task.id == id).map(|task| task.email.as_str());
+    let mut lines: Vec<(f64, String)> = Vec::new();
+    for command in stage.system.smtp.commands() {
+        if command.recipient.is_some() && command.recipient.as_deref() == email {
+            let text =
+                format!("mail server, connection {}: {:?} {}", command.connection, command.stage, command.answer);
+            lines.push((stage.clock.of(command.at), text));
+        }
+    }
+    for mail in facts.mails.iter().filter(|mail| mail.id == id) {
+        lines.push((mail.at, format!("mail server: took it from email-worker {}", mail.worker)));
+    }
+    for mark in facts.marks.iter().filter(|mark| mark.id == id) {
+        lines.push((mark.at, format!("ledger: marked by email-worker {}", mark.worker)));
+    }
+    for note in facts.heard.iter().filter(|note| note.id == id) {
+        lines.push((note.at, format!("email-worker {}: heard the 250", note.worker)));
+    }
+    lines.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let row: Option<String> = sqlx::query_scalar("SELECT row_to_json(ledger)::text FROM ledger WHERE id = $1")
+        .bind(id.as_uuid())
+        .fetch_optional(stage.system.ledger_pool())
+        .await
+        .unwrap();
+    let mut story: Vec<String> = lines.into_iter().map(|(at, line)| format!("{at:>8.3} s  {line}")).collect();
+    story.push(format!("ledger row: {}", row.as_deref().unwrap_or("none")));
+    story
+}

@@ -1,0 +1,141 @@
+//! What a person reads, and the files beside it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use contract::TaskId;
+use serde::Serialize;
+
+use crate::evidence::story;
+use crate::facts::Facts;
+use crate::load::Answers;
+use crate::stage::Stage;
+use crate::verdict::{Rule, Verdict};
+
+/// So many of each rule are told in full.
+const SHOWN: usize = 5;
+
+/// A figure of `results.json`.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Row {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    goal: Option<&'static str>,
+    ok: Option<bool>,
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())).join("chaos")
+}
+
+/// The services' logs, the broker's and the database's last words, and the faults as they happened.
+pub(crate) fn write_logs(stage: &Stage, facts: &Facts) {
+    let folder = folder().join(stage.seed.to_string());
+    fs::create_dir_all(&folder).unwrap();
+    for (name, services) in [("user-api", &stage.apis), ("email-worker", &stage.workers)] {
+        for (n, service) in services.iter().enumerate() {
+            fs::write(folder.join(format!("{name}-{n}.log")), service.log_lines().join("\n")).unwrap();
+        }
+    }
+    let faults: String = facts
+        .faults
+        .iter()
+        .map(|f| format!("{:>8.3} to {:>8.3} s  {:<14}  {}\n", f.from, f.until, f.victim, f.kind))
+        .collect();
+    fs::write(folder.join("faults.txt"), faults).unwrap();
+    fs::write(folder.join("rabbitmq.log"), stage.system.rabbit.log()).unwrap();
+    fs::write(folder.join("postgres.log"), stage.system.postgres.log()).unwrap();
+}
+
+/// `target/chaos/results.json`: all seeds of the run.
+pub(crate) fn write_results(rows: &[Row], failed: &[u64]) {
+    #[allow(clippy::cast_precision_loss, reason = "a few seeds")]
+    let seeds = Row {
+        name: "seeds that failed".to_owned(),
+        value: failed.len() as f64,
+        unit: "seeds",
+        goal: Some("= 0"),
+        ok: Some(failed.is_empty()),
+    };
+    let rows: Vec<&Row> = rows.iter().chain([&seeds]).collect();
+    fs::create_dir_all(folder()).unwrap();
+    fs::write(folder().join("results.json"), serde_json::to_vec_pretty(&rows).unwrap()).unwrap();
+}
+
+fn counts(facts: &Facts, answers: &Answers, verdict: &Verdict) -> Vec<(String, usize, &'static str)> {
+    let mut counts = vec![
+        ("faults".to_owned(), facts.faults.len(), "faults"),
+        ("registrations".to_owned(), answers.registrations, "registrations"),
+        ("answered 201".to_owned(), facts.created.len(), "registrations"),
+        ("without an answer to the end".to_owned(), answers.unknown, "registrations"),
+        ("tried again".to_owned(), answers.tried_again, "requests"),
+        ("users".to_owned(), facts.users.len(), "rows"),
+        ("tasks of a foreign producer".to_owned(), facts.published.len(), "tasks"),
+        ("mailed".to_owned(), facts.mails_by_task().len(), "tasks"),
+        ("mails".to_owned(), facts.mails.len(), "mails"),
+    ];
+    let dead = verdict.dead.iter().map(|(reason, count)| (format!("dead letters: {reason}"), *count, "tasks"));
+    let repeated = verdict.repeated.iter().map(|(window, count)| (format!("repeated: {window}"), *count, "mails"));
+    counts.extend(dead.chain(repeated));
+    counts
+}
+
+/// The figures of one seed; what must be none has a goal.
+#[allow(clippy::cast_precision_loss, reason = "counts of a run")]
+pub(crate) fn rows(seed: u64, facts: &Facts, answers: &Answers, verdict: &Verdict) -> Vec<Row> {
+    let name = |what: &str| format!("seed {seed}: {what}");
+    let figures = counts(facts, answers, verdict).into_iter().map(|(what, count, unit)| Row {
+        name: name(&what),
+        value: count as f64,
+        unit,
+        goal: None,
+        ok: None,
+    });
+    let rules = Rule::ALL.into_iter().map(|rule| (rule, verdict.count(rule))).map(|(rule, count)| Row {
+        name: name(rule.name()),
+        value: count as f64,
+        unit: "cases",
+        goal: Some("= 0"),
+        ok: Some(count == 0),
+    });
+    figures.chain(rules).collect()
+}
+
+/// The closing table; where something does not add up, what and why.
+pub(crate) async fn summary(stage: &Stage, facts: &Facts, answers: &Answers, verdict: &Verdict) {
+    let seed = stage.seed;
+    let mut text = format!("\nseed {seed}\n");
+    let counts = counts(facts, answers, verdict);
+    let broken = Rule::ALL.into_iter().map(|rule| (rule.name().to_owned(), verdict.count(rule), ""));
+    let all: Vec<_> = counts.into_iter().chain(broken.filter(|(_, count, _)| *count > 0)).collect();
+    let width = all.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
+    for (name, count, _) in &all {
+        text += &format!("  {name:<width$}  {count:>7}\n");
+    }
+    if verdict.faults.is_empty() {
+        text += "  ok: every task is accounted for\n";
+        println!("{text}");
+        return;
+    }
+    let mut shown: BTreeMap<Rule, usize> = BTreeMap::new();
+    let mut told: Vec<TaskId> = Vec::new();
+    for fault in &verdict.faults {
+        let count = shown.entry(fault.rule).or_default();
+        *count += 1;
+        if *count > SHOWN {
+            continue;
+        }
+        text += &format!("\n  {}: {}\n", fault.rule.name(), fault.what);
+        if let Some(id) = fault.task.filter(|id| !told.contains(id)) {
+            told.push(id);
+            text += &format!("    task {id}\n");
+            for line in story(stage, facts, id).await {
+                text += &format!("    {line}\n");
+            }
+        }
+    }
+    text += &format!("\n  FAILED: logs are in {}\n", folder().join(seed.to_string()).display());
+    println!("{text}");
+}
