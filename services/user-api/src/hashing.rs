@@ -57,7 +57,7 @@ impl Hasher {
         let shared = Shared {
             admission: Arc::new(Admission::new(concurrency, max_wait)),
             slots: Arc::new(Semaphore::new(concurrency)),
-            memory: Arc::new(Memory::new(argon::BLOCKS, IDLE)),
+            memory: Arc::new(Memory::new(IDLE)),
             max_wait,
             cost,
             metrics,
@@ -97,7 +97,7 @@ impl Hasher {
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut [argon2::Block]) -> Result<T, String> + Send + 'static,
+        work: impl FnOnce(&mut Vec<argon2::Block>) -> Result<T, String> + Send + 'static,
     ) -> Result<T, HashError> {
         let shared = &self.shared;
         let place = shared.admission.enter()?;
@@ -144,6 +144,19 @@ mod tests {
             hasher.verify(password("korrekt-pferd"), "no hash".to_owned()).await,
             Err(HashError::Failed(_))
         ));
+    }
+
+    #[tokio::test]
+    async fn hashes_of_either_cost_share_the_memory_and_verify_each_other() {
+        let hasher = |cost| Hasher::new(1, Duration::from_secs(5), cost, Metrics::new());
+        let (cheap, dear) = (hasher(HashCost::Cheap), hasher(HashCost::Owasp));
+        let cheaply = cheap.hash(password("korrekt-pferd")).await.unwrap();
+        let blocks = cheap.shared.memory.take().len();
+        assert!(blocks < 100, "a cheap hash touched {blocks} KiB");
+        let dearly = dear.hash(password("korrekt-pferd")).await.unwrap();
+        for (hasher, phc) in [(&cheap, &dearly), (&dear, &cheaply), (&cheap, &cheaply), (&dear, &dearly)] {
+            assert!(hasher.verify(password("korrekt-pferd"), phc.clone()).await.unwrap(), "{phc}");
+        }
     }
 
     #[tokio::test]

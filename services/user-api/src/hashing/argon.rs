@@ -21,7 +21,7 @@ pub enum HashCost {
     Cheap,
 }
 
-/// Blocks of 1 KiB that one hash needs.
+/// The most blocks of 1 KiB that a hash of ours needs.
 pub(super) const BLOCKS: usize = MEMORY_KIB as usize;
 
 /// Salt and hash, in bytes: as RFC 9106 recommends.
@@ -37,12 +37,12 @@ fn argon2id(cost: HashCost) -> Result<(Argon2<'static>, Params), String> {
     Ok((Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone()), params))
 }
 
-pub(super) fn hash(password: &Password, cost: HashCost, memory: &mut [Block]) -> Result<String, String> {
+pub(super) fn hash(password: &Password, cost: HashCost, memory: &mut Vec<Block>) -> Result<String, String> {
     let (argon2, params) = argon2id(cost)?;
     let salt: [u8; SALT] = rand::random();
     let mut out = [0; HASH];
     argon2
-        .hash_password_into_with_memory(password.expose().as_bytes(), &salt, &mut out, &mut *memory)
+        .hash_password_into_with_memory(password.expose().as_bytes(), &salt, &mut out, room(memory, &params))
         .map_err(|error| error.to_string())?;
     let hash = PasswordHash {
         algorithm: ARGON2ID_IDENT,
@@ -54,14 +54,22 @@ pub(super) fn hash(password: &Password, cost: HashCost, memory: &mut [Block]) ->
     Ok(hash.to_string())
 }
 
-pub(super) fn verify(password: &Password, phc: &str, memory: &mut [Block]) -> Result<bool, String> {
+/// As many blocks as these parameters ask for: a cheap hash does not touch the memory of a dear one.
+fn room<'m>(memory: &'m mut Vec<Block>, params: &Params) -> &'m mut [Block] {
+    if memory.len() < params.block_count() {
+        memory.resize(params.block_count(), Block::default());
+    }
+    memory
+}
+
+pub(super) fn verify(password: &Password, phc: &str, memory: &mut Vec<Block>) -> Result<bool, String> {
     let stored = PasswordHash::new(phc).map_err(|error| error.to_string())?;
     let (Some(salt), Some(expected)) = (&stored.salt, &stored.hash) else { return Err("incomplete hash".to_owned()) };
     let params = Params::try_from(&stored).map_err(|error| error.to_string())?;
-    if stored.algorithm != ARGON2ID_IDENT || params.block_count() > memory.len() {
+    if stored.algorithm != ARGON2ID_IDENT || params.block_count() > BLOCKS {
         return Err("a hash of other parameters than ours".to_owned());
     }
-    let mut out = vec![0; expected.len()];
+    let (mut out, memory) = (vec![0; expected.len()], room(memory, &params));
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into_with_memory(password.expose().as_bytes(), salt, &mut out, memory)
         .map_err(|error| error.to_string())?;

@@ -18,7 +18,6 @@ const ROOM: usize = 33 * 1024;
 /// Sets of blocks that are not in use at the moment: never more than there were hashes at once.
 #[derive(Debug)]
 pub(super) struct Memory {
-    blocks: usize,
     idle: Duration,
     free: Mutex<Free>,
     used: Notify,
@@ -31,23 +30,15 @@ struct Free {
 }
 
 impl Memory {
-    /// Sets of `blocks`, given back after `idle` without a hash.
-    pub(super) fn new(blocks: usize, idle: Duration) -> Self {
-        Self {
-            blocks,
-            idle,
-            free: Mutex::new(Free { sets: Vec::new(), last_use: Instant::now() }),
-            used: Notify::new(),
-        }
+    /// Given back after `idle` without a hash.
+    pub(super) fn new(idle: Duration) -> Self {
+        Self { idle, free: Mutex::new(Free { sets: Vec::new(), last_use: Instant::now() }), used: Notify::new() }
     }
 
+    /// Room for a hash, as long as the largest that was hashed in it.
     pub(super) fn take(&self) -> Vec<Block> {
         let set = self.lock().sets.pop();
-        set.unwrap_or_else(|| {
-            let mut set = Vec::with_capacity(ROOM.max(self.blocks));
-            set.resize(self.blocks, Block::default());
-            set
-        })
+        set.unwrap_or_else(|| Vec::with_capacity(ROOM))
     }
 
     pub(super) fn put(&self, set: Vec<Block>) {
@@ -109,11 +100,12 @@ mod tests {
         const SETS: usize = 8;
         const MIB: usize = SETS * 19;
         let hour = Duration::from_secs(3600);
-        let mut memory = Memory::new(super::super::argon::BLOCKS, hour);
+        let mut memory = Memory::new(hour);
         let before = resident();
         for round in 1..=3 {
             memory.idle = hour;
-            let sets: Vec<_> = (0..SETS).map(|_| memory.take()).collect();
+            let mut sets: Vec<_> = (0..SETS).map(|_| memory.take()).collect();
+            sets.iter_mut().for_each(|set| set.resize(super::super::argon::BLOCKS, Block::default()));
             let busy = resident();
             assert!(
                 busy >= before + MIB * 9 / 10,
@@ -132,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_watch_gives_back_by_itself_and_ends_with_its_token() {
-        let memory = std::sync::Arc::new(Memory::new(8, Duration::from_millis(1)));
+        let memory = std::sync::Arc::new(Memory::new(Duration::from_millis(1)));
         let token = CancellationToken::new();
         let watch = tokio::spawn({
             let (memory, token) = (std::sync::Arc::clone(&memory), token.clone());
