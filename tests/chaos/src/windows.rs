@@ -17,6 +17,12 @@ pub(crate) const SEND_TIMEOUT: f64 = 3.0;
 /// milliseconds; two systems on two cores now and then take longer.
 const SLACK: f64 = 1.0;
 
+/// How long a mark may take at least: between the moment that is noted for a kill and the kill itself, too, time passes.
+const QUICK: f64 = 0.3;
+
+/// How long after the database is back a mark may wait for its next try.
+const MARK_RETRY: f64 = 2.5;
+
 /// Clocks that tell the same moment, read one after the other by different processes.
 const CLOCKS: f64 = 0.1;
 
@@ -44,10 +50,22 @@ impl Window {
 /// The window of each mail, in the order of `facts.mails`; `None` where none was open.
 pub(crate) fn windows(facts: &Facts) -> Vec<Option<Window>> {
     let (heard, marked) = (assign(facts, &facts.heard), assign(facts, &facts.marks));
-    facts.mails.iter().zip(heard).zip(marked).map(|((mail, heard), mark)| window(facts, mail, heard, mark)).collect()
+    let quick = undisturbed(facts, &marked).clamp(QUICK, SLACK);
+    let each = facts.mails.iter().zip(heard).zip(marked);
+    each.map(|((mail, heard), mark)| window(facts, mail, heard, mark, quick)).collect()
 }
 
-fn window(facts: &Facts, mail: &Acceptance, heard: Option<f64>, mark: Option<f64>) -> Option<Window> {
+/// How long the longest mark of this run took with nothing in its way.
+fn undisturbed(facts: &Facts, marked: &[Option<f64>]) -> f64 {
+    let took = facts.mails.iter().zip(marked).filter_map(|(mail, mark)| {
+        let mark = (*mark)?;
+        let calm = !facts.trouble(mail.at - MARK_RETRY, mark, |fault| hinders_marks(fault, mail.worker));
+        calm.then_some(mark - mail.at)
+    });
+    took.fold(0.0, f64::max)
+}
+
+fn window(facts: &Facts, mail: &Acceptance, heard: Option<f64>, mark: Option<f64>, quick: f64) -> Option<Window> {
     if mail.unsaid {
         return Some(Window::AnswerLost);
     }
@@ -57,7 +75,7 @@ fn window(facts: &Facts, mail: &Acceptance, heard: Option<f64>, mark: Option<f64
     if heard.is_none() && answer_may_be_lost(facts, mail) {
         return Some(Window::AnswerLost);
     }
-    died_before_mark(facts, mail).map(Window::DiedBeforeMark)
+    died_before_mark(facts, mail, quick).map(Window::DiedBeforeMark)
 }
 
 /// A claim outlasts the send that it was looked at for. What the server saw late, the worker began earlier.
@@ -76,29 +94,32 @@ fn answer_may_be_lost(facts: &Facts, mail: &Acceptance) -> bool {
         || facts.trouble(mail.at - SEND_TIMEOUT - SLACK, mail.at, |fault| fault.kind == Kind::Slow)
 }
 
-fn died_before_mark(facts: &Facts, mail: &Acceptance) -> Option<usize> {
-    let kills = facts.faults.iter().enumerate().filter(|(_, fault)| is_killed(fault, mail.worker));
-    let hinders = |fault: &Happened| fault.victim == Victim::Database || loses_answers(fault, mail.worker);
-    kills
-        .filter(|(_, kill)| {
-            let (first, last) = if kill.from < mail.at { (kill.from, mail.at) } else { (mail.at, kill.from) };
-            last - first <= SLACK || covered(facts, first, last, hinders)
-        })
-        .map(|(n, _)| n)
-        .next()
+/// The worker was killed before a mark could be written, or so soon that its last bytes were still on their way.
+fn died_before_mark(facts: &Facts, mail: &Acceptance, quick: f64) -> Option<usize> {
+    let mut kills = facts.faults.iter().enumerate().filter(|(_, fault)| is_killed(fault, mail.worker));
+    let found = kills.find(|(_, kill)| {
+        let (first, last) = if kill.from < mail.at { (kill.from, mail.at) } else { (mail.at, kill.from) };
+        covered(facts, first, last, mail.worker, quick)
+    });
+    found.map(|(n, _)| n)
 }
 
-/// Whether hindrances lie over all of these seconds, but for [`SLACK`] at a time.
-fn covered(facts: &Facts, from: f64, until: f64, which: impl Fn(&Happened) -> bool) -> bool {
+/// Whether no mark could be written in all of these seconds, but for `quick` at a time.
+fn covered(facts: &Facts, from: f64, until: f64, worker: usize, quick: f64) -> bool {
     let mut at = from;
-    while until - at > SLACK {
-        let reach = facts.faults.iter().filter(|f| which(f) && f.from <= at + SLACK && f.until > at).map(|f| f.until);
-        match reach.fold(f64::MIN, f64::max) {
+    while until - at > quick {
+        let hindrances = facts.faults.iter().filter(|fault| hinders_marks(fault, worker) && fault.from <= at + quick);
+        let ends = hindrances.map(|f| f.until + if f.victim == Victim::Database { MARK_RETRY } else { 0.0 });
+        match ends.fold(f64::MIN, f64::max) {
             further if further > at => at = further,
             _ => return false,
         }
     }
     true
+}
+
+fn hinders_marks(fault: &Happened, worker: usize) -> bool {
+    fault.victim == Victim::Database || loses_answers(fault, worker)
 }
 
 fn is_killed(fault: &Happened, worker: usize) -> bool {
@@ -286,5 +307,21 @@ mod tests {
         let faults = vec![fault(Victim::Worker(0), Kind::Kill, 10.5, 11.0)];
         let died = Facts { mails: vec![mail(10.0)], faults, marks: marks(12.0), ..Facts::default() };
         assert_eq!(assign(&died, &died.marks), [None]);
+    }
+
+    #[test]
+    fn how_soon_before_its_death_a_worker_may_have_failed_to_mark_follows_the_marks_of_the_run() {
+        let other = Acceptance { id: TaskId::from_message_id("two"), ..mail(2.0) };
+        let after = |mark: f64, death: f64| {
+            let faults = vec![fault(Victim::Worker(0), Kind::Kill, 10.0 + death, 15.0)];
+            let marks = vec![Note { id: other.id, worker: 0, at: 2.0 + mark }];
+            let facts = Facts { mails: vec![mail(10.0), other.clone()], faults, marks, ..Facts::default() };
+            windows(&facts)[0].is_some()
+        };
+        for (mark, death, open) in
+            [(0.01, 0.2, true), (0.01, 0.5, false), (0.6, 0.5, true), (5.0, 0.9, true), (5.0, 1.1, false)]
+        {
+            assert_eq!(after(mark, death), open, "marks take {mark} s, died after {death} s");
+        }
     }
 }
