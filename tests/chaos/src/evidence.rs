@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use contract::{TaskId, header, queue};
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 use system::System;
 use testkit::{Command, Mail, Stage as At};
@@ -127,17 +128,28 @@ fn heard(stage: &Stage) -> Vec<Note> {
     let of_worker = |(worker, service): (usize, &testkit::Service)| {
         let lines = service.log_lines();
         let note = |line: &String| {
-            let line: serde_json::Value = serde_json::from_str(line).ok()?;
-            let is_it = line["message"] == HEARD;
-            let at = is_it.then(|| OffsetDateTime::parse(line["timestamp"].as_str()?, &Rfc3339).ok()).flatten()?;
-            let id = TaskId::from_message_id(line["task"].as_str()?);
-            #[allow(clippy::cast_precision_loss, reason = "microseconds are enough")]
-            let seconds = at.unix_timestamp_nanos() as f64 / 1e9;
-            Some(Note { id, worker, at: stage.clock.of_unix(seconds) })
+            let line: Value = serde_json::from_str(line).ok()?;
+            let id = (line["message"] == HEARD).then(|| line["task"].as_str()).flatten()?;
+            Some(Note { id: TaskId::from_message_id(id), worker, at: logged_at(stage.clock, &line)? })
         };
         lines.iter().filter_map(note).collect::<Vec<_>>()
     };
     stage.workers.iter().enumerate().flat_map(of_worker).collect()
+}
+
+fn logged_at(clock: Clock, line: &Value) -> Option<f64> {
+    let at = OffsetDateTime::parse(line["timestamp"].as_str()?, &Rfc3339).ok()?;
+    #[allow(clippy::cast_precision_loss, reason = "microseconds are enough")]
+    let seconds = at.unix_timestamp_nanos() as f64 / 1e9;
+    Some(clock.of_unix(seconds))
+}
+
+/// A worker's line about this task, but for [`HEARD`], which is among the facts.
+fn said_about(clock: Clock, worker: usize, id: TaskId, line: &str) -> Option<(f64, String)> {
+    let line: Value = line.contains(&id.to_string()).then(|| serde_json::from_str(line).ok()).flatten()?;
+    let message = line["message"].as_str().filter(|message| *message != HEARD)?;
+    let more = line["error"].as_str().or(line["queue"].as_str()).unwrap_or_default();
+    Some((logged_at(clock, &line)?, format!("email-worker {worker}: {message} {more}")))
 }
 
 async fn dead_letters(system: &System) -> Vec<Dead> {
@@ -170,6 +182,9 @@ pub(crate) async fn story(stage: &Stage, facts: &Facts, id: TaskId) -> Vec<Strin
     }
     for note in facts.heard.iter().filter(|note| note.id == id) {
         lines.push((note.at, format!("email-worker {}: heard the 250", note.worker)));
+    }
+    for (worker, service) in stage.workers.iter().enumerate() {
+        lines.extend(service.log_lines().iter().filter_map(|line| said_about(stage.clock, worker, id, line)));
     }
     lines.sort_by(|a, b| a.0.total_cmp(&b.0));
     let row: Option<String> = sqlx::query_scalar("SELECT row_to_json(ledger)::text FROM ledger WHERE id = $1")

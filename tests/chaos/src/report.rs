@@ -73,13 +73,36 @@ fn counts(facts: &Facts, answers: &Answers, verdict: &Verdict) -> Vec<(String, u
         ("tried again".to_owned(), answers.tried_again, "requests"),
         ("users".to_owned(), facts.users.len(), "rows"),
         ("tasks of a foreign producer".to_owned(), facts.published.len(), "tasks"),
-        ("mailed".to_owned(), facts.mails_by_task().len(), "tasks"),
         ("mails".to_owned(), facts.mails.len(), "mails"),
     ];
     let dead = verdict.dead.iter().map(|(reason, count)| (format!("dead letters: {reason}"), *count, "tasks"));
     let repeated = verdict.repeated.iter().map(|(window, count)| (format!("repeated: {window}"), *count, "mails"));
     counts.extend(dead.chain(repeated));
+    let ends = &verdict.ends;
+    let more = [
+        ("dead letters twice", ends.letters_twice, "letters"),
+        ("published, never confirmed", ends.unconfirmed, "tasks"),
+    ];
+    counts.extend(
+        more.into_iter().filter(|(_, count, _)| *count > 0).map(|(name, count, unit)| (name.to_owned(), count, unit)),
+    );
     counts
+}
+
+/// Tasks = mails + dead letters + what is still on its way.
+fn sum(facts: &Facts, verdict: &Verdict) -> String {
+    let ends = &verdict.ends;
+    let left: u64 = facts.left.iter().map(|(_, count)| count).sum();
+    let tasks = facts.tasks().count() - ends.unconfirmed;
+    let both = match ends.both {
+        0 => String::new(),
+        both => format!(" + {both} mailed, the answer lost, and then refused"),
+    };
+    let missing = ends.neither;
+    format!(
+        "{tasks} tasks = {} mailed + {} dead letters{both} + {missing} neither; {left} on the way",
+        ends.mailed, ends.put_aside
+    )
 }
 
 /// The figures of one seed; what must be none has a goal.
@@ -114,6 +137,7 @@ pub(crate) async fn summary(stage: &Stage, facts: &Facts, answers: &Answers, ver
     for (name, count, _) in &all {
         text += &format!("  {name:<width$}  {count:>7}\n");
     }
+    text += &format!("  {}\n", sum(facts, verdict));
     if verdict.faults.is_empty() {
         text += "  ok: every task is accounted for\n";
         println!("{text}");

@@ -26,6 +26,7 @@ pub(crate) struct Outcome {
 
 pub(crate) async fn run(seed: u64, time: Duration) -> Outcome {
     let began = Instant::now();
+    println!("seed {seed}           starting PostgreSQL, RabbitMQ, the mail server and two of each service ..");
     let stage = Arc::new(Stage::set_up(seed, &load::refused(seed, time)).await);
     let set_up = began.elapsed();
     println!("seed {seed}     0.0 s  everything runs, after {:.1} s", set_up.as_secs_f64());

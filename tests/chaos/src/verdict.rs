@@ -75,6 +75,22 @@ pub(crate) struct Verdict {
     pub(crate) dead: BTreeMap<String, usize>,
     /// Repetitions by the window that explains them.
     pub(crate) repeated: BTreeMap<&'static str, usize>,
+    /// Where each task came to its end.
+    pub(crate) ends: Ends,
+}
+
+/// All tasks are one of these: the sum that has to be right.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) mailed: usize,
+    pub(crate) put_aside: usize,
+    /// The answer to the first mail was lost, and the next was refused for good.
+    pub(crate) both: usize,
+    pub(crate) neither: usize,
+    /// Published without a confirm, and never seen: nobody promised anything.
+    pub(crate) unconfirmed: usize,
+    /// Dead letters beyond one for a task: a move is published before the task is acknowledged.
+    pub(crate) letters_twice: usize,
 }
 
 impl Verdict {
@@ -131,6 +147,14 @@ fn tasks(facts: &Facts, verdict: &mut Verdict) {
     for task in facts.tasks() {
         let of_task = mails.get(&task.id).map(Vec::as_slice).unwrap_or_default();
         let put_aside = usize::from(dead.contains(&task.id));
+        let ends = &mut verdict.ends;
+        *match (of_task.is_empty(), put_aside) {
+            (false, 0) => &mut ends.mailed,
+            (false, _) => &mut ends.both,
+            (true, 0) if task.promised => &mut ends.neither,
+            (true, 0) => &mut ends.unconfirmed,
+            (true, _) => &mut ends.put_aside,
+        } += 1;
         if of_task.is_empty() && put_aside == 0 && task.promised {
             verdict.find(Rule::NotLost, &task.email, Some(task.id));
         }
@@ -175,6 +199,8 @@ fn dead_letters(facts: &Facts, verdict: &mut Verdict) {
     let emails: HashMap<TaskId, &str> = facts.tasks().map(|task| (task.id, task.email.as_str())).collect();
     let is_kill = |victim: Victim, kind: Kind| matches!(victim, Victim::Worker(_)) && kind == Kind::Kill;
     let kills = facts.faults.iter().filter(|fault| is_kill(fault.victim, fault.kind)).count();
+    let letters: HashSet<TaskId> = facts.dead.iter().filter_map(|letter| letter.id).collect();
+    verdict.ends.letters_twice = facts.dead.iter().filter(|letter| letter.id.is_some()).count() - letters.len();
     for Dead { id, reason } in &facts.dead {
         let email = id.and_then(|id| emails.get(&id).copied());
         let name = email.unwrap_or("a task that nobody sent");
@@ -240,6 +266,7 @@ mod tests {
         assert_eq!(verdict.faults, [], "all is well");
         assert_eq!(verdict.dead, BTreeMap::from([("recipient-refused".to_owned(), 1)]));
         assert_eq!(verdict.repeated, BTreeMap::new());
+        assert_eq!(verdict.ends, Ends { mailed: 3, put_aside: 1, ..Ends::default() });
     }
 
     #[test]
