@@ -57,14 +57,19 @@ async fn execute(pool: &PgPool, statement: &str) {
 }
 
 /// Everything, once it is quiet.
-pub(crate) async fn collect(stage: &Stage, answers: &Answers, published: Vec<Task>, left: Vec<(String, u64)>) -> Facts {
+pub(crate) async fn collect(
+    stage: &Stage,
+    answers: &Answers,
+    published: Vec<Task>,
+    left: Vec<(String, u64)>,
+    mut odd: Vec<String>,
+) -> Facts {
     let system = &stage.system;
     let committed: Vec<(Uuid, String)> =
         sqlx::query_as("SELECT id, email FROM chaos_tasks ORDER BY id").fetch_all(system.users_pool()).await.unwrap();
     let committed = committed.into_iter().map(|(id, email)| Task { id: id.into(), email, promised: true }).collect();
     let commands = system.smtp.commands();
     let refused = commands.iter().filter(|command| command.answer.starts_with('5') && command.stage != At::Mail);
-    let mut odd = stage.odd();
     odd.extend(answers.odd.iter().cloned());
     Facts {
         faults: stage.happened(),
