@@ -15,22 +15,44 @@ const LOAD: OpenLoop = OpenLoop { rate: 200.0, length: Duration::from_secs(20) }
 const AWAY: Duration = Duration::from_secs(5);
 /// Nothing more is coming after so long without a mail.
 const QUIET: Duration = Duration::from_secs(10);
+/// How often a supervisor looks whether a process has ended.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// What the broker's death did to one side.
+struct Damage {
+    /// Users who are stored, or were told so, and have no mail.
+    lost: usize,
+    users: usize,
+    /// Processes that a supervisor had to start again.
+    restarts: usize,
+}
 
 pub(super) async fn run(report: &mut Report, servers: &Servers, ours: &Ours<'_>, peer: &Peer, scale: Scale) {
     let load = scale.load(LOAD);
-    let lost = losses(servers, ours, load, |_| {}).await;
-    report.promise("peer: registrations without a mail, broker killed, ours", lost);
-    // As Kubernetes would, whose probes found it out: ours mends itself and is left alone.
-    let lost = losses(servers, peer, load, Service::restart).await;
-    report.add("peer: the same, the plain one", lost as f64, &format!("of {}", load.count()), Goal::None);
+    // Ours mends itself and is left alone.
+    let us = damage(servers, ours, load, |_| {}).await;
+    // The plain API goes on without its broker and never ends by itself: a probe has to find that out, and Kubernetes to start
+    // it again, which it does here as soon as the broker is back.
+    let them = damage(servers, peer, load, Service::restart).await;
+    report.note(&format!(
+        "users, processes that ended and were started again: ours {}, {}; the plain one {}, {}",
+        us.users, us.restarts, them.users, them.restarts
+    ));
+    report.promise("peer: users without a mail, broker killed, ours", us.lost);
+    report.add(
+        "peer: users without a mail, broker killed, the plain one",
+        them.lost as f64,
+        &format!("of {}", them.users),
+        Goal::None,
+    );
 }
 
-async fn losses(
+async fn damage(
     servers: &Servers,
     side: &impl Side,
     load: OpenLoop,
     when_the_broker_is_back: impl Fn(&Service),
-) -> usize {
+) -> Damage {
     let (api, worker) = (side.api().await, side.worker());
     let client = Registrations::at(&api.base_url());
     client.accept_all("before-the-kill", 10, 1).await;
@@ -45,7 +67,6 @@ async fn losses(
         tokio::time::sleep(AWAY).await;
         servers.rabbit.restart().await;
         when_the_broker_is_back(&api);
-        when_the_broker_is_back(&worker);
     };
     let flood = load.run(|n| {
         let client = client.clone();
@@ -54,12 +75,42 @@ async fn losses(
             (client.register(&name).await, format!("{name}@example.com"))
         }
     });
-    let (answers, ()) = tokio::join!(flood, faults);
-    servers.smtp.quiet(QUIET, Duration::from_secs(120)).await;
+    let rest = async {
+        let (answers, ()) = tokio::join!(flood, faults);
+        servers.smtp.quiet(QUIET, Duration::from_secs(120)).await;
+        answers
+    };
+    let mut restarts = 0;
+    let answers = tokio::select! {
+        answers = rest => answers,
+        () = supervise([&api, &worker], &mut restarts) => unreachable!("it ends with the load"),
+    };
+
     let mailed: HashSet<String> = servers.smtp.arrivals().into_iter().map(|arrival| arrival.to).collect();
-    let registered = answers.into_iter().map(|timed| timed.outcome).filter(|(answer, _)| *answer == Answer::Created);
-    let lost = registered.filter(|(_, email)| !mailed.contains(email)).count();
+    let told = answers.into_iter().map(|timed| timed.outcome).filter(|(answer, _)| *answer == Answer::Created);
+    let mut users: HashSet<String> = told.map(|(_, email)| email).collect();
+    users.extend(stored(side).await);
+    let lost = users.difference(&mailed).count();
     api.kill();
     worker.kill();
-    lost
+    Damage { lost, users: users.len(), restarts }
+}
+
+/// Starts again whatever ended by itself, for as long as it is asked to.
+async fn supervise(services: [&Service; 2], restarts: &mut usize) {
+    loop {
+        tokio::time::sleep(WATCH).await;
+        for service in services.iter().filter(|service| service.status().is_some()) {
+            service.restart();
+            *restarts += 1;
+        }
+    }
+}
+
+/// Also those whose 201 was lost on its way.
+async fn stored(side: &impl Side) -> Vec<String> {
+    sqlx::query_scalar("SELECT email FROM users WHERE username LIKE 'lossy-%'")
+        .fetch_all(side.users().pool())
+        .await
+        .unwrap()
 }

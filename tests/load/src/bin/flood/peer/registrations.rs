@@ -44,7 +44,10 @@ pub(super) async fn run(report: &mut Report, ours: &Ours<'_>, peer: &Peer, scale
     report.add("peer: registrations a second, the plain one", median(rates.1), "201/s", Goal::None);
     report.add("peer: CPU of 1,000 registrations, ours", median(cpu.0), "s", Goal::None);
     report.add("peer: CPU of 1,000 registrations, the plain one", median(cpu.1), "s", Goal::None);
-    (process::peak(our_api.pid()), process::peak(their_api.pid()))
+    let memory = (process::peak(our_api.pid()), process::peak(their_api.pid()));
+    report.add("peer: memory of the API, ours", memory.0, "MiB", Goal::None);
+    report.add("peer: memory of the API, the plain one", memory.1, "MiB", Goal::None);
+    memory
 }
 
 async fn round(api: &Service, n: usize, scale: Scale) -> Round {

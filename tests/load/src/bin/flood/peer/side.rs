@@ -16,6 +16,8 @@ pub(super) trait Side {
     fn worker(&self) -> Service;
     /// Where its tasks are.
     fn vhost(&self) -> &Vhost;
+    /// Where its users are, in a table of that name.
+    fn users(&self) -> &Database;
 }
 
 /// Sluice.
@@ -44,6 +46,10 @@ impl Side for Ours<'_> {
 
     fn vhost(&self) -> &Vhost {
         &self.vhost
+    }
+
+    fn users(&self) -> &Database {
+        &self.servers.users
     }
 }
 
@@ -89,5 +95,9 @@ impl Side for Peer {
 
     fn vhost(&self) -> &Vhost {
         &self.vhost
+    }
+
+    fn users(&self) -> &Database {
+        &self.users
     }
 }
