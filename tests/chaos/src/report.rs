@@ -138,21 +138,21 @@ pub(crate) async fn summary(stage: &Stage, facts: &Facts, answers: &Answers, ver
         text += &format!("  {name:<width$}  {count:>7}\n");
     }
     text += &format!("  {}\n", sum(facts, verdict));
-    if verdict.faults.is_empty() {
+    if verdict.findings.is_empty() {
         text += "  ok: every task is accounted for\n";
         println!("{text}");
         return;
     }
     let mut shown: BTreeMap<Rule, usize> = BTreeMap::new();
     let mut told: Vec<TaskId> = Vec::new();
-    for fault in &verdict.faults {
-        let count = shown.entry(fault.rule).or_default();
+    for finding in &verdict.findings {
+        let count = shown.entry(finding.rule).or_default();
         *count += 1;
         if *count > SHOWN {
             continue;
         }
-        text += &format!("\n  {}: {}\n", fault.rule.name(), fault.what);
-        if let Some(id) = fault.task.filter(|id| !told.contains(id)) {
+        text += &format!("\n  {}: {}\n", finding.rule.name(), finding.what);
+        if let Some(id) = finding.task.filter(|id| !told.contains(id)) {
             told.push(id);
             text += &format!("    task {id}\n");
             for line in story(stage, facts, id).await {

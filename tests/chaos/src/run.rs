@@ -54,7 +54,7 @@ pub(crate) async fn run(seed: u64, time: Duration) -> Outcome {
     let verdict = verdict::judge(&facts);
     report::write_logs(&stage, &facts);
     report::summary(&stage, &facts, &answers, &verdict).await;
-    Outcome { passed: verdict.faults.is_empty(), rows: report::rows(seed, &facts, &answers, &verdict) }
+    Outcome { passed: verdict.findings.is_empty(), rows: report::rows(seed, &facts, &answers, &verdict) }
 }
 
 /// Waits until nothing is on its way, or the time is up. The broker's own counts may be old, and are missing for a while after

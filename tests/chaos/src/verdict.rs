@@ -16,7 +16,7 @@ const LONE_RUNS: usize = 3;
 
 /// Something that does not add up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct Finding {
     pub(crate) rule: Rule,
     /// What is wrong, with an address or a name.
     pub(crate) what: String,
@@ -70,7 +70,7 @@ impl Rule {
 /// What came of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) findings: Vec<Finding>,
     /// Dead letters by reason.
     pub(crate) dead: BTreeMap<String, usize>,
     /// Repetitions by the window that explains them.
@@ -95,11 +95,11 @@ pub(crate) struct Ends {
 
 impl Verdict {
     pub(crate) fn count(&self, rule: Rule) -> usize {
-        self.faults.iter().filter(|fault| fault.rule == rule).count()
+        self.findings.iter().filter(|finding| finding.rule == rule).count()
     }
 
     fn find(&mut self, rule: Rule, what: impl Into<String>, task: Option<TaskId>) {
-        self.faults.push(Fault { rule, what: what.into(), task });
+        self.findings.push(Finding { rule, what: what.into(), task });
     }
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn judge(facts: &Facts) -> Verdict {
     for odd in &facts.odd {
         verdict.find(Rule::NothingOdd, odd, None);
     }
-    verdict.faults.sort_by_key(|fault| fault.rule);
+    verdict.findings.sort_by_key(|finding| finding.rule);
     verdict
 }
 
@@ -257,13 +257,13 @@ mod tests {
     }
 
     fn broken(facts: &Facts) -> Vec<Rule> {
-        judge(facts).faults.into_iter().map(|fault| fault.rule).collect()
+        judge(facts).findings.into_iter().map(|finding| finding.rule).collect()
     }
 
     #[test]
     fn a_run_in_which_everything_adds_up_passes() {
         let verdict = judge(&good());
-        assert_eq!(verdict.faults, [], "all is well");
+        assert_eq!(verdict.findings, [], "all is well");
         assert_eq!(verdict.dead, BTreeMap::from([("recipient-refused".to_owned(), 1)]));
         assert_eq!(verdict.repeated, BTreeMap::new());
         assert_eq!(verdict.ends, Ends { mailed: 3, put_aside: 1, ..Ends::default() });
@@ -313,7 +313,7 @@ mod tests {
         let mut facts = good();
         facts.mails.push(Acceptance { unsaid: true, ..mail(1, 0.5) });
         let verdict = judge(&facts);
-        assert_eq!(verdict.faults, []);
+        assert_eq!(verdict.findings, []);
         assert_eq!(verdict.repeated, BTreeMap::from([("answer lost after the dot", 1)]));
         facts.mails.push(mail(1, 6.0));
         assert_eq!(broken(&facts), [Rule::RepeatedInWindow], "one window, two repetitions");
