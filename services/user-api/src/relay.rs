@@ -27,6 +27,9 @@ use metrics::Metrics;
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// What a claim may idle beyond the time that the broker has to confirm: a slow commit must not lose it.
 const SLACK: Duration = Duration::from_secs(5);
+/// Under load, batches begin no sooner after each other: more tasks share the statements and the commit of one. A task that comes
+/// alone does not wait.
+const GATHER: Duration = Duration::from_millis(10);
 /// How long the last batches of a replica that ends may take: the others relay what it leaves, and an outbox that they all
 /// fill may never be empty.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -78,6 +81,9 @@ impl Relay {
                     backoff.reset();
                     if relayed < usize::from(self.settings.relay_batch) {
                         self.rest(&stop).await;
+                        if relayed > 1 {
+                            let _ = stop.run_until_cancelled(tokio::time::sleep(GATHER)).await;
+                        }
                     }
                 }
                 Err(error) => {
