@@ -10,6 +10,7 @@
     reason = "a tool for developers"
 )]
 
+mod capacity;
 mod dam;
 mod growth;
 mod overload;
@@ -45,6 +46,8 @@ enum Subject {
     Growth,
     /// The same work done by a plain service in Go, side by side (needs Go)
     Peer,
+    /// What a registration and a mail cost each part, and whether what follows from that is so
+    Capacity,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
                 Subject::Dam => dam::run(&mut report, scale).await,
                 Subject::Overload => overload::run(&mut report, scale).await,
                 Subject::Growth => growth::run(&mut report, scale).await,
+                Subject::Capacity => capacity::run(&mut report, scale).await,
                 Subject::Peer => peer::run(&mut report, scale).await,
             }
         }
