@@ -147,8 +147,10 @@ impl Subscription {
             return Some(Ok(delivery));
         }
         let Some((consumer, _)) = &mut self.consumer else { return std::future::pending().await };
-        let delivery = consumer.next().await?;
-        Some(delivery.map(Delivery::from_lapin).map_err(AmqpError::broker(format!("consume {}", self.queue))))
+        match consumer.next().await? {
+            Ok(delivery) => Some(Ok(Delivery::from_lapin(delivery))),
+            Err(error) => Some(Err(AmqpError::broker(format!("consume {}", self.queue))(error))),
+        }
     }
 
     /// Gives everything back that was delivered on this channel and is not settled.

@@ -26,7 +26,11 @@ impl Transfer {
         let foreign = text.bytes().filter(|b| !b.is_ascii()).count();
         if foreign * 6 > text.len() {
             Self::Base64
-        } else if foreign > 0 || text.split("\r\n").any(|line| !travels_well(line.as_bytes())) {
+        } else if foreign > 0
+            || !text
+                .split_inclusive('\n')
+                .all(|line| travels_well(line.strip_suffix("\r\n").unwrap_or(line).as_bytes()))
+        {
             Self::QuotedPrintable
         } else {
             Self::SevenBit

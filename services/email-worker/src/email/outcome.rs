@@ -90,7 +90,7 @@ fn enhanced_code(text: &str) -> Option<(u8, u16, u16)> {
 
 /// `text` on one line, at most `max` characters, with addresses and `private` words blotted out.
 pub(super) fn redact(text: &str, private: &[&str], max: usize) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(text.len());
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
         if !out.is_empty() {
             out.push(' ');
@@ -100,10 +100,10 @@ pub(super) fn redact(text: &str, private: &[&str], max: usize) -> String {
             || private.iter().any(|p| !p.is_empty() && (p.eq_ignore_ascii_case(word) || p.eq_ignore_ascii_case(bare)));
         out.push_str(if secret { "<..>" } else { word });
     }
-    match out.char_indices().nth(max) {
-        Some((end, _)) => out[..end].to_owned(),
-        None => out,
+    if let Some((end, _)) = out.char_indices().nth(max) {
+        out.truncate(end);
     }
+    out
 }
 
 /// Why a conversation ended without an answer.

@@ -74,6 +74,9 @@ impl Offers {
     }
 }
 
+/// What comes before the content, and the class of the answer that lets it go on.
+const INTRODUCTION: [(Stage, u16); 3] = [(Stage::Mail, 2), (Stage::Rcpt, 2), (Stage::Data, 3)];
+
 /// One mail, about to be spoken of with a server that can take it.
 pub(super) struct Conversation<'a> {
     mail: &'a Rendered,
@@ -115,7 +118,8 @@ impl<'a> Conversation<'a> {
 
     /// `MAIL`, `RCPT`, `DATA`, one after the other.
     async fn introduce(&self, connection: &mut AsyncSmtpConnection, stage: &mut Stage) -> Result<(), Failure> {
-        for (at, class, line) in self.lines() {
+        let text = self.lines();
+        for ((at, class), line) in INTRODUCTION.into_iter().zip(text.split_inclusive("\r\n")) {
             *stage = at;
             expect(class, &connection.command(line).await.map_err(|error| self.read(&error))?)?;
         }
@@ -125,15 +129,13 @@ impl<'a> Conversation<'a> {
     /// The same in one breath: two waits a mail instead of four. All answers are read whatever the first ones are, or
     /// the next mail would get them.
     async fn introduce_at_once(&self, connection: &mut AsyncSmtpConnection, stage: &mut Stage) -> Result<(), Failure> {
-        let lines = self.lines();
-        let all: String = lines.iter().map(|(_, _, line)| line.as_str()).collect();
         let mut refusal: Option<Reply> = None;
-        for (at, class, _) in lines {
+        for (at, class) in INTRODUCTION {
             if refusal.is_none() {
                 *stage = at;
             }
             let answer = match at {
-                Stage::Mail => connection.command(&all).await,
+                Stage::Mail => connection.command(self.lines()).await,
                 _ => connection.read_response().await,
             };
             match (answer.map_err(|error| self.read(&error)), &refusal) {
@@ -157,13 +159,10 @@ impl<'a> Conversation<'a> {
         refusal.map_or(Ok(()), |reply| Err(Failure::Refused(reply)))
     }
 
-    fn lines(&self) -> [(Stage, u16, String); 3] {
+    /// What is said in [`INTRODUCTION`], a line each.
+    fn lines(&self) -> String {
         let (sender, recipient) = (self.envelope.sender(), self.envelope.recipient());
-        [
-            (Stage::Mail, 2, format!("MAIL FROM:<{sender}>{}\r\n", self.parameters)),
-            (Stage::Rcpt, 2, format!("RCPT TO:<{recipient}>\r\n")),
-            (Stage::Data, 3, "DATA\r\n".to_owned()),
-        ]
+        format!("MAIL FROM:<{sender}>{}\r\nRCPT TO:<{recipient}>\r\nDATA\r\n", self.parameters)
     }
 
     fn private(&self) -> [&'a str; 2] {
