@@ -180,6 +180,9 @@ pub(crate) fn short(text: &str) -> ShortString {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

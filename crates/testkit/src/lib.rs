@@ -4,6 +4,7 @@
 //!   (or of one `with-servers` run) share; [`Postgres`] and [`Rabbit`] start a server of one's own, to be killed, paused, restarted.
 //! - [`SmtpServer`] is a mail server with moods: any answer at any stage, drops, hangs, delays, greylisting, TLS, login.
 //! - [`OtlpReceiver`] reads traces, metrics and logs; [`TcpProxy`] cuts and slows networks; [`Service`] runs our own services as processes.
+//! - [`fuzz`] throws a corpus and its mutations at a parser.
 //! - [`eventually`] waits for an outcome instead of sleeping.
 //!
 //! Everything listens on 127.0.0.1, on ports below the ephemeral range (a client that dials a dead server from that range can
@@ -18,6 +19,7 @@
 mod background;
 mod dir;
 mod eventually;
+pub mod fuzz;
 mod janitor;
 mod otlp;
 mod port;

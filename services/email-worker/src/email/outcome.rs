@@ -57,7 +57,7 @@ pub struct Reply {
 impl Reply {
     const MAX_TEXT: usize = 200;
 
-    /// Reads the text that came with `code`. `private` is what must not be repeated: any word equal to one of these, and
+    /// Reads the text that came with `code`. `private` is what must not be repeated: any word that names one of these, and
     /// any word with an `@`, is blotted out.
     pub fn new(code: u16, text: &str, private: &[&str]) -> Self {
         Self { code, enhanced: enhanced_code(text), text: redact(text, private, Self::MAX_TEXT) }
@@ -95,15 +95,23 @@ pub(super) fn redact(text: &str, private: &[&str], max: usize) -> String {
         if !out.is_empty() {
             out.push(' ');
         }
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        let secret = word.contains('@')
-            || private.iter().any(|p| !p.is_empty() && (p.eq_ignore_ascii_case(word) || p.eq_ignore_ascii_case(bare)));
+        let secret = word.contains('@') || private.iter().any(|private| names(word, private));
         out.push_str(if secret { "<..>" } else { word });
     }
     if let Some((end, _)) = out.char_indices().nth(max) {
         out.truncate(end);
     }
     out
+}
+
+/// Whether `private` stands in the word by itself, not as a piece of something longer: `user=bob;full` names `bob`, `bobcat` does not.
+fn names(word: &str, private: &str) -> bool {
+    let (word, private) = (word.to_lowercase(), private.to_lowercase());
+    let longer = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    !private.is_empty()
+        && word.match_indices(&private).any(|(at, _)| {
+            !longer(word[..at].chars().next_back()) && !longer(word[at + private.len()..].chars().next())
+        })
 }
 
 /// Why a conversation ended without an answer.
@@ -225,6 +233,8 @@ mod tests {
             "user bob.smith unknown",
             "mailbox 'bob.smith' is full",
             "to=bob.smith@example.com\r\nX: bob.smith",
+            "mailbox=bob.smith;full",
+            "Bob.Smith's mailbox is full",
         ] {
             let reply = Reply::new(550, text, &["bob.smith"]);
             assert!(!reply.text.to_lowercase().contains("smith"), "{}", reply.text);

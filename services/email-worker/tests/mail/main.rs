@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod files;
+mod fuzz;
 mod international;
 mod rendering;
 mod sessions;

@@ -4,6 +4,8 @@
 //! the answer to the next after a timeout. Here one sending slot owns one connection, and a connection that left any
 //! question unanswered is never used again.
 
+#[cfg(test)]
+mod fuzz;
 mod greet;
 mod talk;
 mod wire;
@@ -109,14 +111,18 @@ impl Smtp {
             Err(_) => Err(Failure::Broken(Broken::Timeout(limit))),
         };
         match opened {
-            Ok((connection, offers)) => Ok(SmtpSession {
-                connection: Some(connection),
-                offers,
-                fresh: true,
-                idle_since: Instant::now(),
-                send_timeout: self.options.send_timeout,
-            }),
+            Ok((connection, offers)) => Ok(self.session(connection, offers)),
             Err(failure) => Err(failure.at(Stage::Connect, true)),
+        }
+    }
+
+    fn session(&self, connection: AsyncSmtpConnection, offers: Offers) -> SmtpSession {
+        SmtpSession {
+            connection: Some(connection),
+            offers,
+            fresh: true,
+            idle_since: Instant::now(),
+            send_timeout: self.options.send_timeout,
         }
     }
 }

@@ -73,14 +73,22 @@ impl Smtp {
     pub(super) async fn greet(&self) -> Result<(AsyncSmtpConnection, Offers), Failure> {
         let mut tcp = self.connect().await?;
         let peer = tcp.peer_addr().map_err(|_| Failure::Broken(Broken::Dropped))?;
-        let mut connection = match (self.options.tls, &self.tls) {
-            (Tls::None, _) | (_, None) => self.ehlo(Wire::new(tcp, peer, b"")).await?,
-            (Tls::Implicit, Some(tls)) => self.ehlo(Wire::new(tls.secure(tcp).await?, peer, b"")).await?,
+        match (self.options.tls, &self.tls) {
+            (Tls::None, _) | (_, None) => self.converse(Wire::new(tcp, peer, b"")).await,
+            (Tls::Implicit, Some(tls)) => self.converse(Wire::new(tls.secure(tcp).await?, peer, b"")).await,
             (Tls::Starttls, Some(tls)) => {
                 self.starttls(&mut tcp).await?;
-                self.ehlo(Wire::new(tls.secure(tcp).await?, peer, GREETED)).await?
+                self.converse(Wire::new(tls.secure(tcp).await?, peer, GREETED)).await
             }
-        };
+        }
+    }
+
+    /// Greeting, EHLO, AUTH, over a connection that is as secure as it will be.
+    pub(super) async fn converse<S>(&self, wire: Wire<S>) -> Result<(AsyncSmtpConnection, Offers), Failure>
+    where
+        Wire<S>: lettre::transport::smtp::client::AsyncTokioStream + 'static,
+    {
+        let mut connection = self.ehlo(wire).await?;
         if let Some(credentials) = &self.credentials {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
             if connection.server_info().get_auth_mechanism(&mechanisms).is_none() {

@@ -17,6 +17,9 @@ const CODE: usize = 3;
 /// Bytes of a line that are read; the rest is skipped. RFC 5321 allows 512.
 const LONGEST: usize = 900;
 
+/// Bytes that may be heard in answer to one thing said. Without an end to them only the clock would end the reading.
+const MOST: usize = 16 * 1024;
+
 /// A connection, plain or secured, from which the library reads answers in the one form it understands.
 ///
 /// It takes an answer without a text for the end of the connection, though RFC 5321 (section 4.2) allows it: a mail that
@@ -26,12 +29,13 @@ pub(super) struct Wire<S> {
     stream: S,
     peer: SocketAddr,
     answers: Answers,
+    heard: usize,
 }
 
 impl<S> Wire<S> {
     /// `greeting` is read before anything that comes from `stream`.
     pub(super) fn new(stream: S, peer: SocketAddr, greeting: &[u8]) -> Self {
-        Self { stream, peer, answers: Answers { ready: greeting.to_vec(), taken: 0, column: 0 } }
+        Self { stream, peer, answers: Answers { ready: greeting.to_vec(), taken: 0, column: 0 }, heard: 0 }
     }
 }
 
@@ -99,6 +103,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                 return Poll::Ready(Ok(()));
             }
             self.answers.push(heard.filled());
+            let length = heard.filled().len();
+            self.heard += length;
+            if self.heard > MOST {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "it answers without end")));
+            }
         }
         self.answers.take(buf);
         Poll::Ready(Ok(()))
@@ -107,6 +116,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.heard = 0;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 

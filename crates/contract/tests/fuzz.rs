@@ -1,0 +1,105 @@
+//! Whatever lies in the queue: it is a task that reads back as it was written, or it is refused by a known name.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
+use contract::{EmailAddress, MAX_BODY, TaskId, WelcomeEmail};
+use testkit::fuzz::Target;
+
+const REASONS: [&str; 6] = ["too-large", "not-json", "no-email", "bad-email", "no-username", "bad-username"];
+
+#[test]
+fn fuzz_tasks() {
+    let words: [&[u8]; 12] = [
+        br#""email":"#,
+        br#""username":"#,
+        br#""locale":"#,
+        br#""ada@example.com""#,
+        br#""email":"ada@example.com","username":"ada","#,
+        b"null",
+        b"{\"a\":",
+        b"[[[[",
+        b"\\u0000",
+        b"\\r\\nBcc: eve@example.com",
+        "@b\u{fc}cher.example".as_bytes(),
+        b"xn--",
+    ];
+    Target { name: "task", words: &words, runs: 12_000, longest: MAX_BODY + 64 }.fuzz(|body| {
+        let task = match WelcomeEmail::decode(None, body) {
+            Ok(task) => task,
+            Err(why) => {
+                assert!(REASONS.contains(&why.reason()), "{why:?} has no known name");
+                assert_eq!(body.len() > MAX_BODY, why.reason() == "too-large", "{why}");
+                return;
+            }
+        };
+        let username = task.username.as_str();
+        assert!((1..=256).contains(&username.chars().count()) && !username.contains(char::is_control), "{username:?}");
+        let encoded = task.encode();
+        assert_eq!(WelcomeEmail::decode(None, &encoded).as_ref(), Ok(&task), "it does not read back as it was written");
+        let shown = format!("{task:?}");
+        assert!(!shown.contains(task.email.as_str()), "the address shows in {shown}");
+        // Another reader, which refuses numbers and depths that nobody here looks at.
+        if let Ok(read) = serde_json::from_slice::<serde_json::Value>(body) {
+            assert_eq!(read["email"], task.email.as_str());
+            assert_eq!(read["username"], username);
+            assert!(task.locale.is_none() || read["locale"] == *task.locale.as_deref().unwrap());
+        }
+        address(&task.email);
+    });
+}
+
+#[test]
+fn fuzz_addresses() {
+    let words: [&[u8]; 10] = [
+        b"@",
+        b".",
+        b"example.com",
+        b"xn--bcher-kva",
+        "b\u{fc}cher".as_bytes(),
+        "\u{df}".as_bytes(),
+        "\u{130}".as_bytes(),
+        "\u{3002}".as_bytes(),
+        "\u{ff20}".as_bytes(),
+        b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    ];
+    Target { name: "address", words: &words, runs: 12_000, longest: 600 }.fuzz(|input| match String::from_utf8_lossy(
+        input,
+    )
+    .parse::<EmailAddress>()
+    {
+        Ok(email) => address(&email),
+        Err(why) => assert!(!why.to_string().contains(&*String::from_utf8_lossy(input)) || input.len() < 4, "{why}"),
+    });
+}
+
+/// What everything behind the contract builds on.
+fn address(email: &EmailAddress) {
+    let (local, domain) = (email.local_part(), email.ascii_domain());
+    let sent = format!("{local}@{domain}");
+    assert!(sent.len() <= 254 && local.len() <= 64, "{} bytes", sent.len());
+    assert!(domain.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b)), "{domain}");
+    let breaks = |c: char| c.is_control() || c.is_whitespace() || "<>()[]\\,:;\"@".contains(c);
+    assert!(!local.contains(breaks), "{local:?} ends a path, a line or a list");
+    // The form that is sent is an address too, and the same person's.
+    let again: EmailAddress = sent.parse().unwrap_or_else(|why| panic!("{sent:?} {why}"));
+    assert_eq!(again.folded(), email.folded());
+    assert_eq!((again.local_part(), again.ascii_domain()), (local, domain));
+    if let Ok(folded) = email.folded().parse::<EmailAddress>() {
+        assert_eq!(folded.folded(), email.folded(), "folding twice is not folding once");
+    }
+}
+
+#[test]
+fn fuzz_message_ids() {
+    let words: [&[u8]; 4] =
+        [b"0195f0c4-7d4b-7c3a-9a51-3f2b6f1c9e00", b"urn:uuid:", b"{", b"ffffffff-ffff-7fff-bfff-ffffffffffff"];
+    Target { name: "message-id", words: &words, runs: 12_000, longest: 300 }.fuzz(|input| {
+        let text = String::from_utf8_lossy(input);
+        let id = TaskId::from_message_id(&text);
+        let shown = id.to_string();
+        assert!(shown.len() == 36 && shown.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-'), "{shown}");
+        assert_eq!(TaskId::from_message_id(&shown), id, "an id of ours is its own message id");
+        assert!(shown.eq_ignore_ascii_case(&text) || id.as_uuid().get_version_num() == 8, "{text:?} became {shown}");
+        assert_ne!(id, TaskId::from_content(input), "a message id is not a content");
+        let _ = id.created_at();
+    });
+}

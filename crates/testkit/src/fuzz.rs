@@ -1,0 +1,170 @@
+//! Fuzzing on the stable compiler: a property is run on every file of a committed corpus, and on mutations of them.
+//!
+//! An input is bytes, always, so that whatever fails is a file: it is made small, kept below `target/fuzz`, and one `cp` puts it into
+//! `tests/fuzz/corpus/<target>/`, where it runs first for ever. `docs/decisions/0014-fuzzing.md` says why it is done so.
+
+mod mutate;
+mod quiet;
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+
+use mutate::Mutator;
+
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus");
+/// Attempts at making a failing input smaller.
+const SHRINKING: u32 = 2_000;
+
+/// A parser under test.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Its corpus: a directory in `tests/fuzz/corpus`.
+    pub name: &'a str,
+    /// What its inputs are made of: put in whole.
+    pub words: &'a [&'a [u8]],
+    /// Mutations, where no time is given (`FUZZ_TIME=60s`).
+    pub runs: u32,
+    /// Inputs are at most so long, in bytes.
+    pub longest: usize,
+}
+
+impl Target<'_> {
+    /// Runs `property`, which panics when it does not hold. `FUZZ_SEED` repeats a run.
+    ///
+    /// # Panics
+    /// When it does not hold for an input, with the path of the file that holds it.
+    #[allow(
+        clippy::print_stderr,
+        reason = "shown with the output of a failed test, and to whoever asks with --nocapture"
+    )]
+    pub fn fuzz(&self, property: impl Fn(&[u8])) {
+        let corpus = read(&Path::new(CORPUS).join(self.name));
+        assert!(!corpus.is_empty(), "no corpus in {CORPUS}/{}", self.name);
+        for (path, input) in &corpus {
+            if let Err(why) = quiet::catch(|| property(input)) {
+                panic!("{}: {}\n{why}", self.name, path.display());
+            }
+        }
+        let seed = variable("FUZZ_SEED").map_or_else(rand::random, |text| text.parse().expect("FUZZ_SEED is a number"));
+        let time = variable("FUZZ_TIME").map(|text| duration(&text));
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let inputs: Vec<Vec<u8>> = corpus.into_iter().map(|(_, input)| input).collect();
+        let mutator = Mutator { inputs: &inputs, words: self.words, longest: self.longest };
+        let started = Instant::now();
+        let mut runs = 0_u64;
+        while time.map_or(runs < self.runs.into(), |time| started.elapsed() < time) {
+            let input = mutator.next(&mut rng);
+            if let Err(why) = quiet::catch(|| property(&input)) {
+                let (input, why) = shrink(input, why, &property);
+                let path = keep(self.name, &input);
+                panic!(
+                    "{}, FUZZ_SEED={seed}, run {runs}, {} bytes in {}\n{why}\nKeep it, with a name that says what it is: \
+                     cp {} tests/fuzz/corpus/{}/",
+                    self.name,
+                    input.len(),
+                    path.display(),
+                    path.display(),
+                    self.name
+                );
+            }
+            runs += 1;
+        }
+        eprintln!("fuzz {:<14} {:>3} files, {runs:>9} mutations in {:.1?}", self.name, inputs.len(), started.elapsed());
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// `60s`, `10m` or a bare number of seconds.
+fn duration(text: &str) -> Duration {
+    let (number, factor) = match text.strip_suffix('m') {
+        Some(minutes) => (minutes, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let number: u64 = number.parse().unwrap_or_else(|_| panic!("FUZZ_TIME={text} is no time such as 60s or 10m"));
+    Duration::from_secs(number * factor)
+}
+
+/// The files of one target by name, hidden ones left out.
+fn read(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("a directory entry").path()).collect();
+    paths.retain(|path| {
+        path.is_file() && !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    });
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), fs::read(&path).expect("a file of the corpus"))).collect()
+}
+
+/// Takes pieces out, large ones first, as long as it still fails.
+fn shrink(mut input: Vec<u8>, mut why: String, property: &impl Fn(&[u8])) -> (Vec<u8>, String) {
+    let mut attempts = 0;
+    let mut piece = input.len().div_ceil(2).max(1);
+    loop {
+        let mut smaller = false;
+        let mut at = 0;
+        while at < input.len() && attempts < SHRINKING {
+            attempts += 1;
+            let mut tried = input.clone();
+            tried.drain(at..(at + piece).min(input.len()));
+            match quiet::catch(|| property(&tried)) {
+                Err(still) => (input, why, smaller) = (tried, still, true),
+                Ok(()) => at += piece,
+            }
+        }
+        if attempts >= SHRINKING || (piece == 1 && !smaller) {
+            return (input, why);
+        }
+        piece = piece.div_ceil(2).max(1);
+    }
+}
+
+/// Writes the input below the build directory: the test program lies in `target/debug/deps`.
+fn keep(name: &str, input: &[u8]) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    input.hash(&mut hasher);
+    let me = std::env::current_exe().expect("the path of this program");
+    let directory = me.ancestors().nth(3).expect("a build directory").join("fuzz").join(name);
+    fs::create_dir_all(&directory).expect("a directory for failing inputs");
+    let path = directory.join(format!("{:016x}", hasher.finish()));
+    fs::write(&path, input).expect("writing the failing input");
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: Target<'_> = Target { name: "task", words: &[b"needle"], runs: 5_000, longest: 4_096 };
+
+    #[test]
+    fn a_property_that_does_not_hold_is_found_made_small_and_kept() {
+        let found =
+            quiet::catch(|| TARGET.fuzz(|input| assert!(!input.windows(6).any(|w| w == b"needle"), "found it")));
+        let why = found.expect_err("a word of the target gets into an input");
+        assert!(why.contains("found it") && why.contains(" 6 bytes in "), "{why}");
+        let path = why.split(" bytes in ").nth(1).and_then(|rest| rest.lines().next()).expect("a path");
+        assert_eq!(fs::read(path).expect("the kept input"), b"needle");
+        fs::remove_file(path).expect("what the test left");
+    }
+
+    #[test]
+    fn inputs_keep_to_the_longest() {
+        TARGET.fuzz(|input| assert!(input.len() <= TARGET.longest, "{} bytes", input.len()));
+    }
+
+    #[test]
+    fn times_are_read() {
+        for (text, seconds) in [("60s", 60), ("10m", 600), ("5", 5)] {
+            assert_eq!(duration(text).as_secs(), seconds);
+        }
+    }
+}
