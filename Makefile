@@ -2,14 +2,15 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint unit deny bench flood chaos e2e render
+.PHONY: help setup run test lint unit deny bench flood chaos e2e render fuzz schemathesis
 MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SERVICES := -p user-api -p email-worker
+FUZZED := -p contract -p amqp -p user-api -p email-worker
 
 help: ## Lists the commands
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Shows one registration becoming one mail, with real parts; Ctrl-C ends it
 	@scripts/setup servers inbox
@@ -62,5 +63,15 @@ chaos: ## Breaks everything by a seeded schedule under steady load, then looks f
 	@cargo build --locked $(SERVICES) -p chaos
 	@SEED="$(SEED)" SEEDS="$(SEEDS)" TIME="$(TIME)" exec "$(TARGET)/debug/chaos"
 
+# TIME=10s is spent on each parser, SEED=n repeats a run. The same targets run in `make test`, for a fraction of a second each.
+fuzz: ## Throws mutated bytes at every parser that strangers reach (TIME=60s for each; what fails is kept in target/fuzz)
+	@FUZZ_TIME="$(or $(TIME),60s)" FUZZ_SEED="$(SEED)" cargo test --locked $(FUZZED) fuzz -- --nocapture --test-threads=2
+
+# SEED=n repeats a run, EXAMPLES=n makes a longer one.
+schemathesis: ## Holds user-api to its OpenAPI document: every check of schemathesis
+	@scripts/setup servers schemathesis
+	@cargo build --locked -p user-api -p schemathesis
+	@. scripts/tools && SEED="$(SEED)" EXAMPLES="$(EXAMPLES)" exec "$(TARGET)/debug/schemathesis"
+
 setup: ## Installs what the commands above need and this machine lacks
-	@scripts/setup servers clients inbox lint charts deny
+	@scripts/setup servers clients inbox lint charts deny schemathesis

@@ -26,10 +26,16 @@ pub(crate) struct RegistrationBody {
     #[schema(example = "ada@example.com", format = "idn-email", max_length = 254)]
     email: String,
     /// Anything but NUL and the well-known worst.
-    #[schema(example = "correct horse battery staple", min_length = 8, max_length = 128, format = "password")]
+    #[schema(
+        example = "correct horse battery staple",
+        min_length = 8,
+        max_length = 128,
+        format = "password",
+        pattern = r"^[^\u0000]*$"
+    )]
     password: String,
     /// The language of the mail, as a language tag: there is `en` and `zh`; any other is written to in English.
-    #[schema(example = "en", max_length = 35)]
+    #[schema(example = "en", max_length = 35, pattern = "^[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*$")]
     locale: Option<String>,
 }
 
@@ -164,6 +170,9 @@ impl<'a> Fields<'a> {
 }
 
 struct Twice;
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {

@@ -57,10 +57,10 @@ impl From<User> for UserBody {
     operation_id = "register",
     request_body = RegistrationBody,
     params(
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r#"^(?!""$)[!-~]+$"#,
             description = "Visible ASCII, such as a UUID. Kept for registrations that succeed, for 24 hours."),
-        ("X-Request-Id" = Option<String>, Header, max_length = 64, pattern = "^[A-Za-z0-9._-]+$",
-            description = "Your id for this request; one is made if there is none."),
+        ("X-Request-Id" = Option<String>, Header, description = "Your id for this request: 1 to 64 letters, digits, `.`, `_` \
+            and `-`. One is made if there is none, or another than that."),
     ),
     responses(
         (status = 201, description = "Registered, now or by an earlier request with the same Idempotency-Key.",
