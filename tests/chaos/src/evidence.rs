@@ -81,7 +81,8 @@ pub(crate) async fn collect(
         heard: heard(stage),
         marks: marks(stage.clock, system.ledger_pool()).await,
         dead: dead_letters(system).await,
-        refused: refused.filter_map(|command| command.recipient.clone()).collect(),
+        // In the order of their arrival: the last one stays.
+        refused: refused.filter_map(|command| Some((command.recipient.clone()?, stage.clock.of(command.at)))).collect(),
         left,
         odd,
     }

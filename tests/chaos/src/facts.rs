@@ -72,8 +72,8 @@ pub(crate) struct Facts {
     pub(crate) heard: Vec<Note>,
     pub(crate) marks: Vec<Note>,
     pub(crate) dead: Vec<Dead>,
-    /// Recipients that the mail server refused for good at least once.
-    pub(crate) refused: HashSet<String>,
+    /// Recipients that the mail server refused for good, and when it last did.
+    pub(crate) refused: HashMap<String, f64>,
     /// What still lies in which queue, or in the outbox.
     pub(crate) left: Vec<(String, u64)>,
     /// Answers of the API that no client should get, and services that ended by themselves.

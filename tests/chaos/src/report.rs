@@ -96,7 +96,7 @@ fn sum(facts: &Facts, verdict: &Verdict) -> String {
     let tasks = facts.tasks().count() - ends.unconfirmed;
     let both = match ends.both {
         0 => String::new(),
-        both => format!(" + {both} mailed, the answer lost, and then refused"),
+        both => format!(" + {both} with both"),
     };
     let missing = ends.neither;
     format!(

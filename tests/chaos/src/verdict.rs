@@ -84,7 +84,8 @@ pub(crate) struct Verdict {
 pub(crate) struct Ends {
     pub(crate) mailed: usize,
     pub(crate) put_aside: usize,
-    /// The answer to the first mail was lost, and the next was refused for good.
+    /// The answer to a mail was lost and the next try refused for good, or the task was there twice, the first copy was refused
+    /// and the second taken.
     pub(crate) both: usize,
     pub(crate) neither: usize,
     /// Published without a confirm, and never seen: nobody promised anything.
@@ -139,7 +140,7 @@ fn users(facts: &Facts, verdict: &mut Verdict) {
     }
 }
 
-/// Of the mails of a task at most one, and of mails and dead letters together at most one, is outside of the windows.
+/// Of the mails of a task at most one is outside of the windows, and none where a dead letter came after it.
 fn tasks(facts: &Facts, verdict: &mut Verdict) {
     let (windows, mails) = (windows(facts), facts.mails_by_task());
     let dead: HashSet<TaskId> = facts.dead.iter().filter_map(|letter| letter.id).collect();
@@ -159,7 +160,10 @@ fn tasks(facts: &Facts, verdict: &mut Verdict) {
             verdict.find(Rule::NotLost, &task.email, Some(task.id));
         }
         let explained: Vec<Window> = of_task.iter().filter_map(|n| windows[*n]).collect();
-        let ends = of_task.len() + put_aside;
+        // The task was there twice, and the copies are judged one after the other: refused, then taken. Not the other way round.
+        let last = of_task.last().map_or(0.0, |n| facts.mails[*n].at);
+        let second_copy = facts.refused.get(&task.email).is_some_and(|refused| *refused < last);
+        let ends = of_task.len() + if second_copy { 0 } else { put_aside };
         if ends > explained.len() + 1 {
             let text = format!(
                 "{}: {} mails and {put_aside} dead letters, {} of them explained",
@@ -204,7 +208,7 @@ fn dead_letters(facts: &Facts, verdict: &mut Verdict) {
     for Dead { id, reason } in &facts.dead {
         let email = id.and_then(|id| emails.get(&id).copied());
         let name = email.unwrap_or("a task that nobody sent");
-        let refused = email.is_some_and(|email| facts.refused.contains(email));
+        let refused = email.is_some_and(|email| facts.refused.contains_key(email));
         let good = match reason.as_deref() {
             _ if email.is_none() => false,
             Some("recipient-refused" | "content-refused") => refused,
@@ -250,7 +254,7 @@ mod tests {
             marks: mails.iter().map(note).collect(),
             mails,
             dead: vec![Dead { id: Some(id(3)), reason: Some("recipient-refused".to_owned()) }],
-            refused: [email(3)].into(),
+            refused: [(email(3), 3.0)].into(),
             left: vec![("email_queue".to_owned(), 0)],
             ..Facts::default()
         }
@@ -282,7 +286,12 @@ mod tests {
             ("a mail of nobody", |f| f.mails.push(mail(9, 5.0)), &[Rule::NoStranger]),
             ("a mail to somebody else", |f| f.mails[0].email = email(2), &[Rule::NoStranger]),
             ("a mail twice", |f| f.mails.push(mail(1, 5.0)), &[Rule::RepeatedInWindow]),
-            ("a mail, and a dead letter", |f| f.mails.push(mail(3, 5.0)), &[Rule::RepeatedInWindow]),
+            ("a mail, then a dead letter", |f| f.mails.push(mail(3, 2.0)), &[Rule::RepeatedInWindow]),
+            (
+                "a dead letter, then two mails",
+                |f| f.mails.extend([mail(3, 5.0), mail(3, 6.0)]),
+                &[Rule::RepeatedInWindow],
+            ),
             ("a dead letter without a reason", |f| f.dead[0].reason = None, &[Rule::DeadHasReason]),
             ("refused by nobody", |f| f.refused.clear(), &[Rule::DeadHasReason]),
             ("given up", |f| f.dead[0].reason = Some("gave-up".to_owned()), &[Rule::DeadHasReason]),
@@ -306,6 +315,15 @@ mod tests {
         assert_eq!(broken(&facts), [], "nobody promised it");
         facts.mails.extend([mail(4, 4.0), mail(4, 5.0)]);
         assert_eq!(broken(&facts), [Rule::RepeatedInWindow]);
+    }
+
+    #[test]
+    fn the_second_copy_of_a_task_may_be_taken_after_the_first_was_refused() {
+        let mut facts = good();
+        facts.mails.push(mail(3, 5.0));
+        let verdict = judge(&facts);
+        assert_eq!(verdict.findings, []);
+        assert_eq!(verdict.ends.both, 1);
     }
 
     #[test]
