@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint unit deny bench flood chaos e2e render fuzz schemathesis
+.PHONY: help setup run test lint unit deny bench flood instructions chaos fuzz schemathesis e2e render
 MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -72,6 +72,12 @@ schemathesis: ## Holds user-api to its OpenAPI document: every check of schemath
 	@scripts/setup servers schemathesis
 	@cargo build --locked -p user-api -p schemathesis
 	@. scripts/tools && SEED="$(SEED)" EXAMPLES="$(EXAMPLES)" exec "$(TARGET)/debug/schemathesis"
+
+instructions: ## Counts the instructions of a mail and of a registration, by callgrind, in the release builds
+	@scripts/setup servers
+	@cargo build --locked --release $(SERVICES)
+	@cargo build --locked -p costs --bin costs -p testkit --bin with-servers
+	@exec "$(TARGET)/debug/with-servers" "$(TARGET)/debug/costs" instructions --services "$(TARGET)/release"
 
 setup: ## Installs what the commands above need and this machine lacks
 	@scripts/setup servers clients inbox lint charts deny schemathesis

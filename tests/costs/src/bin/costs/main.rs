@@ -8,6 +8,7 @@
 )]
 
 mod instructions;
+mod path;
 mod valgrind;
 
 use clap::Parser;
@@ -17,11 +18,19 @@ use clap::Parser;
 enum Costs {
     /// Counts instructions by callgrind
     Instructions(instructions::Arguments),
+    /// Sends mails one after the other: what the test of instructions runs under callgrind
+    Path(path::Arguments),
 }
 
-#[tokio::main]
-async fn main() {
+fn main() {
     match Costs::parse() {
-        Costs::Instructions(arguments) => instructions::run(arguments).await,
+        Costs::Instructions(arguments) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            runtime.unwrap().block_on(instructions::run(arguments));
+        }
+        Costs::Path(arguments) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(path::run(arguments));
+        }
     }
 }
