@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use platform::telemetry::context::Carrier;
-use sqlx::{FromRow, PgPool, Postgres, Row as _, Transaction};
+use sqlx::pool::PoolConnection;
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -40,8 +41,12 @@ impl FromRow<'_, sqlx::postgres::PgRow> for Task {
 }
 
 /// Rows that are locked by this relay until [`Claim::finish`]. Dropped, they are free again.
+///
+/// Its connection goes back into the pool only after the end of the transaction. Cut short at any point it is closed instead:
+/// a `BEGIN` that nobody waited for may be done later by a server that stood still, and whoever used the connection next would
+/// be told of a commit that never comes. (sqlx's own transaction rolls back only what it knows to have begun.)
 #[derive(Debug)]
-pub struct Claim(Transaction<'static, Postgres>);
+pub struct Claim(Option<PoolConnection<Postgres>>);
 
 /// Claims the oldest `limit` tasks that no other relay holds. `idle` is how long the claim survives without a word from
 /// us: a replica that froze must not hold its rows for ever.
@@ -50,38 +55,58 @@ pub struct Claim(Transaction<'static, Postgres>);
 /// The database is away, or refuses.
 pub async fn claim(pool: &PgPool, limit: u16, idle: Duration) -> sqlx::Result<(Claim, Vec<Task>)> {
     bounded(async {
-        let mut transaction = pool.begin().await?;
-        sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', $1, true)")
-            .bind(format!("{}ms", idle.as_millis()))
-            .execute(&mut *transaction)
-            .await?;
-        let tasks = sqlx::query_as(
-            "SELECT id, task_type, body, traceparent, tracestate, created_at FROM outbox
-             ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED",
-        )
-        .bind(i64::from(limit))
-        .fetch_all(&mut *transaction)
-        .await?;
-        Ok((Claim(transaction), tasks))
+        let mut claim = Claim(Some(pool.acquire().await?));
+        let tasks = claim.begin(limit, idle).await?;
+        Ok((claim, tasks))
     })
     .await
 }
 
 impl Claim {
+    async fn begin(&mut self, limit: u16, idle: Duration) -> sqlx::Result<Vec<Task>> {
+        let connection = self.connection()?;
+        sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
+        sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', $1, true)")
+            .bind(format!("{}ms", idle.as_millis()))
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query_as(
+            "SELECT id, task_type, body, traceparent, tracestate, created_at FROM outbox
+             ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await
+    }
+
     /// Deletes what was published and confirmed, and frees the rest.
     ///
     /// # Errors
     /// The database is away, or took the claim back: the tasks will be published again, with the same ids.
-    pub async fn finish(self, published: &[Uuid]) -> sqlx::Result<()> {
-        let Self(mut transaction) = self;
+    pub async fn finish(mut self, published: &[Uuid]) -> sqlx::Result<()> {
         bounded(async {
+            let connection = self.connection()?;
             if !published.is_empty() {
                 let delete = sqlx::query("DELETE FROM outbox WHERE id = ANY ($1)");
-                delete.bind(published).execute(&mut *transaction).await?;
+                delete.bind(published).execute(&mut *connection).await?;
             }
-            transaction.commit().await
+            sqlx::raw_sql("COMMIT").execute(connection).await?;
+            Ok(())
         })
-        .await
+        .await?;
+        drop(self.0.take());
+        Ok(())
+    }
+
+    fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
+        self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Without a word to a server that may hang; it rolls back when it sees the connection closed.
+        drop(self.0.take().map(PoolConnection::detach));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use testkit::{Postgres, eventually};
-use user_api::db::MIGRATOR;
+use user_api::db::{MIGRATOR, outbox};
 
 use crate::support::{TestApp, somebody};
 
@@ -114,4 +114,23 @@ async fn after_a_kill_under_load_every_201_is_a_user_with_a_task() {
     assert_eq!(users, tasks);
     assert!(created <= users, "{created} were told that they are registered, {users} are");
     assert!(created > 0 && created < 120, "{created} of 120: the fault hit nothing or everything");
+}
+
+#[tokio::test]
+async fn a_claim_that_is_given_up_leaves_no_transaction_open_for_the_next_user_of_its_connection() {
+    let server = Postgres::start().await;
+    let database = server.database().await;
+    platform::postgres::migrate(database.pool(), &MIGRATOR).await.unwrap();
+    let pool = platform::postgres::pool(&database.url().parse().unwrap(), 1, "test").unwrap();
+    sqlx::query("SELECT 1").execute(&pool).await.unwrap();
+    eventually("the connection is back in the pool", SOON, async || (pool.num_idle() == 1).then_some(())).await;
+    // Its BEGIN waits in the socket, and is done once the server goes on.
+    server.pause();
+    let claimed = outbox::claim(&pool, 10, Duration::from_secs(5)).await;
+    assert!(claimed.is_err(), "a server that stands still answers nothing");
+    server.resume();
+    let insert = "INSERT INTO outbox (id, task_type, body) VALUES ('0195f0c4-7d4b-7c3a-9a51-3f2b6f1c9e00', 'test', '')";
+    sqlx::query(insert).execute(&pool).await.unwrap();
+    let seen: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(database.pool()).await.unwrap();
+    assert_eq!(seen, 1, "what was answered is committed, not part of a transaction that nobody ends");
 }
