@@ -50,6 +50,20 @@ async fn a_registration_made_of_the_examples_is_taken() {
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
+#[test]
+fn a_header_can_be_left_out_and_is_never_null() {
+    let document: Value = serde_json::from_str(openapi::COMMITTED).unwrap();
+    let parameters = document["paths"]["/v1/users"]["post"]["parameters"].as_array().unwrap();
+    assert_eq!(parameters.len(), 2);
+    for parameter in parameters {
+        assert_eq!(
+            (&parameter["required"], &parameter["schema"]["type"]),
+            (&false.into(), &"string".into()),
+            "{parameter}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_document_is_served_as_committed() {
     let app = TestApp::start(&[]).await;
