@@ -33,6 +33,8 @@ fn fuzz_tasks() {
         };
         let username = task.username.as_str();
         assert!((1..=256).contains(&username.chars().count()) && !username.contains(char::is_control), "{username:?}");
+        let tag = |tag: &str| tag.len() <= 35 && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        assert!(task.locale.as_deref().is_none_or(tag), "{:?} is no language tag", task.locale);
         let encoded = task.encode();
         assert_eq!(WelcomeEmail::decode(None, &encoded).as_ref(), Ok(&task), "it does not read back as it was written");
         let shown = format!("{task:?}");

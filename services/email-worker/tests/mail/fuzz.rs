@@ -65,6 +65,8 @@ fn check(task: &WelcomeEmail, id: TaskId, now: OffsetDateTime, mail: &[u8]) {
     let from = message.from().unwrap().first().unwrap();
     assert_eq!((from.name(), from.address()), (Some("Sluice"), Some("no-reply@example.com")));
     assert!(message.subject().unwrap().contains("Sluice"), "{context}");
+    let plain = |c: char| c.is_alphanumeric() || "_- ,\u{ff0c}".contains(c);
+    assert!(message.subject().unwrap().chars().all(plain), "{context}: {:?}", message.subject());
 
     assert_eq!(message.content_type().unwrap().ctype(), "multipart");
     assert_eq!((message.text_body_count(), message.html_body_count()), (1, 1), "{context}");
