@@ -29,7 +29,9 @@ fn fuzz_properties() {
         // What is no frame ends the connection, not in our hands.
         let Ok((_, parsed)) = parse_properties(input) else { return };
         let read = Properties::from_lapin(&parsed);
-        assert_eq!(Properties::from_lapin(&read.to_lapin()), read, "a copy differs from what came");
+        // In words, since a number that is none does not equal itself.
+        let copied = Properties::from_lapin(&read.to_lapin());
+        assert_eq!(format!("{copied:?}"), format!("{read:?}"), "a copy differs from what came");
         for (name, value) in read.headers.0.inner() {
             header(&read.headers, name.as_str(), value);
         }
