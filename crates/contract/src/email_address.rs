@@ -90,7 +90,8 @@ impl FromStr for EmailAddress {
 }
 
 /// RFC 5321 Dot-string with RFC 6531's characters beyond ASCII, less those that no keyboard means: controls, blanks, and
-/// invisible marks that turn text around.
+/// invisible marks that turn text around. Nor what looks like an encoded word (RFC 2047): there are servers and readers that
+/// decode it, though they must not here, and then the mail is somebody else's.
 fn is_dot_atom(local: &str) -> bool {
     let atom = |c: char| match c {
         'a'..='z' | 'A'..='Z' | '0'..='9' => true,
@@ -98,7 +99,8 @@ fn is_dot_atom(local: &str) -> bool {
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => false,
         _ => !c.is_control() && !c.is_whitespace(),
     };
-    local.split('.').all(|part| !part.is_empty() && part.chars().all(atom))
+    let encoded_word = local.split_once("=?").is_some_and(|(_, rest)| rest.contains("?="));
+    !encoded_word && local.split('.').all(|part| !part.is_empty() && part.chars().all(atom))
 }
 
 /// The domain in A-labels, if it is a host name (RFC 1123): letters, digits and hyphens, labels of 1 to 63.
@@ -163,6 +165,7 @@ mod tests {
             (".ada@example.com", LocalPart),
             ("ada.@example.com", LocalPart),
             ("ada\0@example.com", LocalPart),
+            ("=?utf-8?q?eve=40evil.example=3e?=@example.com", LocalPart),
             ("ad\u{202e}a@example.com", LocalPart),
             ("ada@[127.0.0.1]", Domain),
             ("ada@127.0.0.1", Domain),

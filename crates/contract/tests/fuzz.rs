@@ -6,6 +6,14 @@ use testkit::fuzz::Target;
 
 const REASONS: [&str; 6] = ["too-large", "not-json", "no-email", "bad-email", "no-username", "bad-username"];
 
+/// All that is ever said of an address that was refused: nothing of the address.
+const WHYS: [&str; 4] = [
+    "must be at most 254 bytes long, of which at most 64 before the @",
+    "must have the form name@domain",
+    "has characters before the @ that an address can't have here",
+    "has no valid domain after the @",
+];
+
 #[test]
 fn fuzz_tasks() {
     let words: [&[u8]; 12] = [
@@ -69,7 +77,7 @@ fn fuzz_addresses() {
     .parse::<EmailAddress>()
     {
         Ok(email) => address(&email),
-        Err(why) => assert!(!why.to_string().contains(&*String::from_utf8_lossy(input)) || input.len() < 4, "{why}"),
+        Err(why) => assert!(WHYS.contains(&why.to_string().as_str()), "{why}"),
     });
 }
 
@@ -81,6 +89,8 @@ fn address(email: &EmailAddress) {
     assert!(domain.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b)), "{domain}");
     let breaks = |c: char| c.is_control() || c.is_whitespace() || "<>()[]\\,:;\"@".contains(c);
     assert!(!local.contains(breaks), "{local:?} ends a path, a line or a list");
+    let encoded = local.find("=?").is_some_and(|at| local[at + 2..].contains("?="));
+    assert!(!encoded, "{local:?} is another address to those who decode it");
     // The form that is sent is an address too, and the same person's.
     let again: EmailAddress = sent.parse().unwrap_or_else(|why| panic!("{sent:?} {why}"));
     assert_eq!(again.folded(), email.folded());

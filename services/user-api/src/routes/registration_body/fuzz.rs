@@ -57,7 +57,8 @@ fn taken(body: &[u8], registration: &Registration, schema: &Value) {
         (sent["username"].as_str().unwrap(), sent["email"].as_str().unwrap(), sent["password"].as_str().unwrap())
     );
     assert_eq!(locale.as_ref().map(|tag| tag.as_str()), sent["locale"].as_str());
-    let shown = format!("{registration:?}");
+    // A language is nobody's secret, and may be spelled like a name.
+    let shown = format!("{registration:?}").replace(&format!("{locale:?}"), "");
     for private in [username.as_str(), email.as_str(), password.expose()] {
         assert!(
             !shown.contains(private) || "Registration Password Username Email <redacted>".contains(private),
