@@ -51,8 +51,8 @@ bench: ## Measures speed and size; a table, and target/bench/results.json
 	@cargo build --locked --release $(SERVICES) -p load
 	@exec "$(TARGET)/release/bench"
 
-# ONLY chooses some of it: make flood ONLY=dam
-flood: ## Shows what Sluice claims, as figures and pictures: the dam, overload, growth (in target/flood)
+# ONLY chooses some of it: make flood ONLY=dam. The peer needs Go, and is left out without it.
+flood: ## Shows what Sluice claims, as figures and pictures: the dam, overload, growth, a plain peer (in target/flood)
 	@scripts/setup servers
 	@cargo build --locked --release $(SERVICES) -p load
 	@exec "$(TARGET)/release/flood" $(ONLY)
