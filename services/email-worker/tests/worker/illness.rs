@@ -187,7 +187,8 @@ async fn twenty_refusals_in_a_row_open_the_circuit_and_then_one_mail_at_a_time_t
     worker.circuit_opens("everyone-refused").await;
     // Judged as it was until then; from here on the server's word counts no more than for an attempt.
     assert_eq!(world.smtp.mail_from_times().len(), 20, "mails until the circuit opened");
-    assert_eq!(world.waiting(queue::DEAD).await, 20);
+    let all_dead = async || (world.waiting(queue::DEAD).await == 20).then_some(());
+    eventually("the twentieth is put aside, which follows the circuit", PATIENCE, all_dead).await;
     eventually("one more mail tries it", PATIENCE, async || (world.smtp.mail_from_times().len() == 21).then_some(()))
         .await;
     worker.circuit_opens("everyone-refused").await;
