@@ -5,6 +5,7 @@
 //! Nothing in here can hold up a registration. The order of its steps is checked in `tests/models/src/relay.rs`.
 
 mod backlog;
+mod bookmark;
 mod metrics;
 mod publish;
 
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::RelayArgs;
 use crate::db::outbox;
+use bookmark::Bookmark;
 use metrics::Metrics;
 
 /// Waits between attempts while the broker or the database is away.
@@ -75,8 +77,9 @@ impl Relay {
     async fn relay(&self, stop: CancellationToken) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut line = None;
+        let mut bookmark = self.bookmark();
         while !stop.is_cancelled() {
-            match self.turn(&mut line, &stop).await {
+            match self.turn(&mut line, &mut bookmark, &stop).await {
                 Ok(relayed) => {
                     backoff.reset();
                     if relayed < usize::from(self.settings.relay_batch) {
@@ -89,6 +92,8 @@ impl Relay {
                 Err(error) => {
                     tracing::warn!(%error, "tasks wait in the outbox: trying again");
                     self.health.down(error.to_string());
+                    // Some of what was claimed is still there.
+                    bookmark = self.bookmark();
                     if matches!(error, RelayError::Topology(_) | RelayError::NotKept { .. }) {
                         // The queue is made sure of with the next connection.
                         line = None;
@@ -99,11 +104,18 @@ impl Relay {
         }
         if line.is_some() {
             let end = Instant::now() + DRAIN;
-            while self.turn(&mut line, &stop).await.is_ok_and(|relayed| relayed > 0) && Instant::now() < end {}
+            bookmark = self.bookmark();
+            while self.turn(&mut line, &mut bookmark, &stop).await.is_ok_and(|relayed| relayed > 0)
+                && Instant::now() < end
+            {}
         }
         if let Some(line) = line {
             line.close().await;
         }
+    }
+
+    fn bookmark(&self) -> Bookmark {
+        Bookmark::new(self.settings.relay_poll_interval)
     }
 
     /// Waits for a commit of this replica, or long enough for another one to have died and left something behind.
@@ -116,7 +128,12 @@ impl Relay {
     }
 
     /// Relays one batch; returns how many tasks. Nothing is claimed unless it can be published.
-    async fn turn(&self, line: &mut Option<Line>, stop: &CancellationToken) -> Result<usize, RelayError> {
+    async fn turn(
+        &self,
+        line: &mut Option<Line>,
+        bookmark: &mut Bookmark,
+        stop: &CancellationToken,
+    ) -> Result<usize, RelayError> {
         let line = match line.take() {
             Some(open) if open.state() == LineState::Ready => line.insert(open),
             Some(blocked) if blocked.state() == LineState::Blocked => {
@@ -131,11 +148,12 @@ impl Relay {
         self.health.up();
 
         let idle = self.settings.confirm_timeout + SLACK;
-        let (claim, tasks) = outbox::claim(&self.pool, self.settings.relay_batch, idle).await?;
-        if tasks.is_empty() {
+        let behind = bookmark.open(Instant::now());
+        let (claim, tasks) = outbox::claim(&self.pool, behind, self.settings.relay_batch, idle).await?;
+        let Some(last) = tasks.last().map(|task| task.id) else {
             claim.finish(&[]).await?;
             return Ok(0);
-        }
+        };
         let outcomes = publish::publish(line, &self.broker, &self.metrics, &tasks).await?;
         let confirmed = tasks.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Confirmed);
         let confirmed: Vec<_> = confirmed.map(|(task, _)| task.id).collect();
@@ -145,6 +163,7 @@ impl Relay {
             let of = tasks.len();
             return Err(RelayError::NotKept { nacked, returned: of - confirmed.len() - nacked, of });
         }
+        bookmark.move_to(last);
         Ok(confirmed.len())
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use platform::telemetry::context::Carrier;
 use sqlx::pool::PoolConnection;
-use sqlx::{FromRow, PgConnection, PgPool, Postgres, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -48,32 +48,31 @@ impl FromRow<'_, sqlx::postgres::PgRow> for Task {
 #[derive(Debug)]
 pub struct Claim(Option<PoolConnection<Postgres>>);
 
-/// Claims the oldest `limit` tasks that no other relay holds. `idle` is how long the claim survives without a word from
+/// Claims the oldest `limit` tasks behind the id `behind` that no other relay holds. `idle` is how long the claim survives without a word from
 /// us: a replica that froze must not hold its rows for ever.
 ///
 /// # Errors
 /// The database is away, or refuses.
-pub async fn claim(pool: &PgPool, limit: u16, idle: Duration) -> sqlx::Result<(Claim, Vec<Task>)> {
+pub async fn claim(pool: &PgPool, behind: Uuid, limit: u16, idle: Duration) -> sqlx::Result<(Claim, Vec<Task>)> {
     bounded(async {
         let mut claim = Claim(Some(pool.acquire().await?));
-        let tasks = claim.begin(limit, idle).await?;
+        let tasks = claim.begin(behind, limit, idle).await?;
         Ok((claim, tasks))
     })
     .await
 }
 
 impl Claim {
-    async fn begin(&mut self, limit: u16, idle: Duration) -> sqlx::Result<Vec<Task>> {
+    async fn begin(&mut self, behind: Uuid, limit: u16, idle: Duration) -> sqlx::Result<Vec<Task>> {
         let connection = self.connection()?;
-        sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
-        sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', $1, true)")
-            .bind(format!("{}ms", idle.as_millis()))
-            .execute(&mut *connection)
-            .await?;
+        let begin = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {}", idle.as_millis());
+        // Safe: a number of ours is all that varies.
+        sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
         sqlx::query_as(
             "SELECT id, task_type, body, traceparent, tracestate, created_at FROM outbox
-             ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED",
+             WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
         )
+        .bind(behind)
         .bind(i64::from(limit))
         .fetch_all(connection)
         .await

@@ -73,6 +73,25 @@ async fn what_a_dead_replica_left_behind_is_published_within_the_poll_interval()
 }
 
 #[tokio::test]
+async fn a_backlog_with_older_ids_than_what_was_relayed_is_found_and_then_relayed_at_full_speed() {
+    let vhost = testkit::vhost().await;
+    let vars = [("AMQP_URL", vhost.amqp_url()), ("RELAY_BATCH", "20"), ("RELAY_POLL_INTERVAL", "1s")];
+    let app = TestApp::start(&vars).await;
+    queue_exists(&vhost).await;
+    // So long that the relay has left the beginning of the outbox behind.
+    for n in 0..8 {
+        assert_eq!(app.register(&somebody(&format!("young-{n}"))).await.status, 201);
+        outbox_is_empty(&app).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    // One batch a second would take more than a minute.
+    left_behind(&app, 1_500).await;
+    sqlx::query("UPDATE outbox SET id = ('00000000' || substr(id::text, 9))::uuid").execute(app.pool()).await.unwrap();
+    outbox_is_empty(&app).await;
+    waiting(&vhost.client().await, 1_508).await;
+}
+
+#[tokio::test]
 async fn what_waits_in_the_outbox_is_counted_and_its_age_is_told() {
     let app = TestApp::start(&[]).await;
     let look = async || user_api::db::outbox::backlog(app.pool()).await.unwrap();
