@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ServeConfig;
-use crate::db::{self, Availability};
+use crate::db::{self, Availability, Lanes};
 use crate::hashing::Hasher;
 use crate::middleware::rate_limit::RateLimit;
 use crate::registration::Registrar;
@@ -79,8 +79,9 @@ impl App {
         let hasher = Hasher::new(hash.concurrency(), hash.hash_max_wait, hash.hash_cost, metrics.clone());
         let availability = Availability::new();
         let limit = RateLimit::new(config.http.rate_limit, config.http.rate_limit_window, config.http.trusted_proxies);
+        let lanes = Lanes::new(pool.clone());
         let registrar = Registrar {
-            pool: pool.clone(),
+            lanes: lanes.clone(),
             availability: availability.clone(),
             hasher: hasher.clone(),
             committed: Arc::clone(&committed),
@@ -103,7 +104,13 @@ impl App {
                 }
             };
             tokio::join!(
-                db::watch(pool.clone(), availability, health.component("database", Need::Required), stop.clone()),
+                db::watch(
+                    pool.clone(),
+                    lanes.clone(),
+                    availability,
+                    health.component("database", Need::Required),
+                    stop.clone()
+                ),
                 relay.run(stop.clone()),
                 purge::run(pool.clone(), stop.clone()),
                 hasher.give_memory_back(stop.clone()),
@@ -135,6 +142,7 @@ impl App {
         };
         let (drained, ()) = tokio::join!(drained, admin.run(report.clone()));
         if drained.is_ok() {
+            lanes.give_all_back();
             // Connections say goodbye; one that hangs is left to the server.
             let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
         }

@@ -1,6 +1,7 @@
 //! The database: every SQL statement of the service.
 
 mod idempotency;
+mod lanes;
 pub mod outbox;
 mod users;
 mod watch;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 
 pub use idempotency::{Claimed, find_key, forget_expired_key, purge_expired_keys};
+pub use lanes::{Lane, Lanes};
 pub use users::{Conflict, Insert, Inserted, NewUser, Taken, insert_user, what_is_taken};
 pub use watch::{Availability, watch};
 

@@ -4,7 +4,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{DbError, bounded};
+use super::{DbError, Lanes, bounded};
 use crate::domain::IdempotencyKey;
 
 /// What a key stands for.
@@ -30,23 +30,33 @@ pub struct Claimed {
 ///
 /// # Errors
 /// [`DbError`]
-pub async fn find_key(pool: &PgPool, key: &IdempotencyKey) -> Result<Option<Claimed>, DbError> {
+pub async fn find_key(lanes: &Lanes, key: &IdempotencyKey) -> Result<Option<Claimed>, DbError> {
     let found = sqlx::query_as(
         "SELECT k.created_at < now() - interval '24 hours' AS expired,
                 u.id, u.username, u.email, u.locale, u.password_hash, u.created_at
          FROM idempotency_keys k JOIN users u ON u.id = k.user_id
          WHERE k.key = $1",
     );
-    Ok(bounded(found.bind(key.as_str()).fetch_optional(pool)).await?)
+    let asking = async {
+        let mut lane = lanes.lane().await?;
+        let found = found.bind(key.as_str()).fetch_optional(&mut *lane).await;
+        lane.settle(found)
+    };
+    Ok(bounded(asking).await?)
 }
 
 /// Removes a key that has expired, and leaves one that has not.
 ///
 /// # Errors
 /// [`DbError`]
-pub async fn forget_expired_key(pool: &PgPool, key: &IdempotencyKey) -> Result<(), DbError> {
+pub async fn forget_expired_key(lanes: &Lanes, key: &IdempotencyKey) -> Result<(), DbError> {
     let sql = "DELETE FROM idempotency_keys WHERE key = $1 AND created_at < now() - interval '24 hours'";
-    bounded(sqlx::query(sql).bind(key.as_str()).execute(pool)).await?;
+    let forgetting = async {
+        let mut lane = lanes.lane().await?;
+        let forgotten = sqlx::query(sql).bind(key.as_str()).execute(&mut *lane).await;
+        lane.settle(forgotten)
+    };
+    bounded(forgetting).await?;
     Ok(())
 }
 

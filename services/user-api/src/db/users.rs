@@ -1,11 +1,10 @@
 //! Users, and the one statement that registers one.
 
 use platform::telemetry::context::Carrier;
-use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{DbError, bounded};
+use super::{DbError, Lanes, bounded};
 use crate::domain::{Email, IdempotencyKey, LocaleTag, Username};
 
 /// A user to be inserted.
@@ -77,8 +76,8 @@ impl Conflict {
 ///
 /// # Errors
 /// [`DbError`]; after `Unavailable` it may have been committed all the same.
-pub async fn insert_user(pool: &PgPool, insert: &Insert<'_>) -> Result<Inserted, DbError> {
-    let inserting = sqlx::query_scalar::<_, OffsetDateTime>(
+pub async fn insert_user(lanes: &Lanes, insert: &Insert<'_>) -> Result<Inserted, DbError> {
+    let statement = sqlx::query_scalar::<_, OffsetDateTime>(
         "WITH new_user AS (
              INSERT INTO users (id, username, email, email_folded, password_hash, locale)
              VALUES ($1, $2, $3, $4, $5, $6)
@@ -103,8 +102,12 @@ pub async fn insert_user(pool: &PgPool, insert: &Insert<'_>) -> Result<Inserted,
     .bind(insert.task_body)
     .bind(insert.trace.traceparent.as_deref())
     .bind(insert.trace.tracestate.as_deref())
-    .bind(insert.key.map(IdempotencyKey::as_str))
-    .fetch_one(pool);
+    .bind(insert.key.map(IdempotencyKey::as_str));
+    let inserting = async {
+        let mut lane = lanes.lane().await?;
+        let inserted = statement.fetch_one(&mut *lane).await;
+        lane.settle(inserted)
+    };
     match bounded(inserting).await {
         Ok(created_at) => Ok(Inserted::Committed(created_at)),
         Err(error) => {
@@ -130,10 +133,15 @@ pub struct Taken {
 ///
 /// # Errors
 /// [`DbError`]
-pub async fn what_is_taken(pool: &PgPool, username: &Username, email: &Email) -> Result<Taken, DbError> {
+pub async fn what_is_taken(lanes: &Lanes, username: &Username, email: &Email) -> Result<Taken, DbError> {
     let taken = sqlx::query_as(
         r#"SELECT EXISTS (SELECT FROM users WHERE lower(username COLLATE "C") = lower($1 COLLATE "C")) AS username,
                   EXISTS (SELECT FROM users WHERE email_folded COLLATE "C" = $2) AS email"#,
     );
-    Ok(bounded(taken.bind(username.as_str()).bind(email.folded()).fetch_one(pool)).await?)
+    let asking = async {
+        let mut lane = lanes.lane().await?;
+        let taken = taken.bind(username.as_str()).bind(email.folded()).fetch_one(&mut *lane).await;
+        lane.settle(taken)
+    };
+    Ok(bounded(asking).await?)
 }

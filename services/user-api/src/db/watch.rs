@@ -9,6 +9,8 @@ use sqlx::{Connection as _, PgPool};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::Lanes;
+
 /// How often it is asked: while it is there, and while it is not.
 const WHILE_UP: Duration = Duration::from_secs(2);
 const WHILE_DOWN: Duration = Duration::from_millis(250);
@@ -50,7 +52,13 @@ impl Default for Availability {
 }
 
 /// Asks the database until the token is cancelled, and tells `availability` and `health` what it found.
-pub async fn watch(pool: PgPool, availability: Availability, health: Component, token: CancellationToken) {
+pub async fn watch(
+    pool: PgPool,
+    lanes: Lanes,
+    availability: Availability,
+    health: Component,
+    token: CancellationToken,
+) {
     let watch = async {
         loop {
             let pause = match probe(&pool).await {
@@ -59,6 +67,7 @@ pub async fn watch(pool: PgPool, availability: Availability, health: Component, 
                         tracing::info!("the database is back");
                     }
                     health.up();
+                    lanes.give_idle_back();
                     WHILE_UP
                 }
                 Err(reason) => {
@@ -66,6 +75,7 @@ pub async fn watch(pool: PgPool, availability: Availability, health: Component, 
                         tracing::warn!(reason, "the database is not available");
                     }
                     health.down(reason);
+                    lanes.give_all_back();
                     discard_broken(&pool).await;
                     WHILE_DOWN
                 }
