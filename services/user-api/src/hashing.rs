@@ -6,11 +6,12 @@
 mod admission;
 mod argon;
 mod memory;
+mod turns;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub use admission::Overloaded;
@@ -20,6 +21,7 @@ use crate::domain::Password;
 use crate::telemetry::Metrics;
 use admission::Admission;
 use memory::Memory;
+use turns::Turns;
 
 /// Memory is given back after so long without a hash.
 const IDLE: Duration = Duration::from_secs(2);
@@ -33,7 +35,7 @@ pub struct Hasher {
 #[derive(Debug)]
 struct Shared {
     admission: Arc<Admission>,
-    slots: Arc<Semaphore>,
+    turns: Arc<Turns>,
     memory: Arc<Memory>,
     max_wait: Duration,
     cost: HashCost,
@@ -54,10 +56,11 @@ pub enum HashError {
 impl Hasher {
     /// At most `concurrency` hashes at once, and nobody waits longer than `max_wait` for a turn.
     pub fn new(concurrency: usize, max_wait: Duration, cost: HashCost, metrics: Metrics) -> Self {
+        let memory = Arc::new(Memory::new(IDLE));
         let shared = Shared {
             admission: Arc::new(Admission::new(concurrency, max_wait)),
-            slots: Arc::new(Semaphore::new(concurrency)),
-            memory: Arc::new(Memory::new(IDLE)),
+            turns: Arc::new(Turns::new(concurrency, Arc::clone(&memory))),
+            memory,
             max_wait,
             cost,
             metrics,
@@ -101,23 +104,25 @@ impl Hasher {
     ) -> Result<T, HashError> {
         let shared = &self.shared;
         let place = shared.admission.enter()?;
-        let asked = Instant::now();
-        let slot = tokio::time::timeout(shared.max_wait, Arc::clone(&shared.slots).acquire_owned()).await;
-        shared.metrics.hashing_wait(asked.elapsed());
-        let Ok(slot) = slot else { return Err(place.overloaded().into()) };
-        let slot = slot.map_err(|_| HashError::Failed("the queue is closed".to_owned()))?;
-        let (memory, started) = (Arc::clone(&shared.memory), Instant::now());
-        // A caller that goes away does not stop the work: place and slot stay taken until it is done.
-        let hashing = tokio::task::spawn_blocking(move || {
-            let mut blocks = memory.take();
-            let done = work(&mut blocks);
-            memory.put(blocks);
-            // From the slot on: a busy machine is slow to start a thread, too.
+        let (done, mut hashed) = oneshot::channel();
+        let (asked, metrics) = (Instant::now(), shared.metrics.clone());
+        let ticket = shared.turns.join(move |memory| {
+            metrics.hashing_wait(asked.elapsed());
+            let started = Instant::now();
+            let hash = work(memory);
             place.took(started.elapsed());
-            drop((place, slot));
-            done
+            drop(place);
+            let _ = done.send(hash);
         });
-        hashing.await.map_err(|error| HashError::Failed(error.to_string()))?.map_err(HashError::Failed)
+        let hash = match tokio::time::timeout(shared.max_wait, &mut hashed).await {
+            Ok(hash) => hash,
+            Err(_) if ticket.give_up() => {
+                shared.metrics.hashing_wait(shared.max_wait);
+                return Err(shared.admission.overloaded_now().into());
+            }
+            Err(_) => hashed.await,
+        };
+        hash.map_err(|_| HashError::Failed("it panicked".to_owned()))?.map_err(HashError::Failed)
     }
 }
 

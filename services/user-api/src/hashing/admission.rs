@@ -56,6 +56,11 @@ impl Admission {
         if self.wait(inside) > self.max_wait * 3 / 4 { Err(self.overloaded(inside)) } else { Ok(()) }
     }
 
+    /// The answer for one who waited in vain.
+    pub(super) fn overloaded_now(&self) -> Overloaded {
+        self.overloaded(self.inside.load(Relaxed))
+    }
+
     fn wait(&self, inside: usize) -> Duration {
         predicted_wait(inside, self.slots, Duration::from_nanos(self.mean.load(Relaxed)))
     }
@@ -78,11 +83,6 @@ impl Place {
         // Two at once may lose one sample: it is a mean.
         let mean = self.admission.mean.load(Relaxed);
         self.admission.mean.store(mean - mean / 8 + sample / 8, Relaxed);
-    }
-
-    /// The answer for one who waited in vain.
-    pub(super) fn overloaded(&self) -> Overloaded {
-        self.admission.overloaded(self.admission.inside.load(Relaxed))
     }
 }
 

@@ -1,0 +1,184 @@
+//! Who hashes next.
+//!
+//! Whoever has finished a hash takes the next one from the queue itself. Were it handed back to the async threads first, a core would
+//! be idle, or busy with something else, between two hashes, and most of all when there are many.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use argon2::Block;
+
+use super::memory::Memory;
+
+type Work = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
+
+/// A hash that waits. Whoever takes the work out first has it: a thread, or the caller who waits no longer.
+#[derive(Clone)]
+struct Waiting(Arc<Mutex<Option<Work>>>);
+
+impl Waiting {
+    fn take(&self) -> Option<Work> {
+        lock(&self.0).take()
+    }
+}
+
+/// The caller's place in the queue. Dropped before the turn has come, it gives it up.
+pub(super) struct Ticket(Waiting);
+
+impl Ticket {
+    /// Gives up. Too late (false) when it has begun.
+    pub(super) fn give_up(&self) -> bool {
+        self.0.take().is_some()
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+/// The queue, and how many threads are at it.
+#[derive(Debug)]
+pub(super) struct Turns {
+    slots: usize,
+    memory: Arc<Memory>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    working: usize,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("waiting", &self.waiting.len()).field("working", &self.working).finish()
+    }
+}
+
+impl Turns {
+    /// At most `slots` threads at once.
+    pub(super) fn new(slots: usize, memory: Arc<Memory>) -> Self {
+        Self { slots, memory, state: Mutex::default() }
+    }
+
+    /// Joins the queue. A thread is started unless as many as may be are at work, one of which will come to it.
+    pub(super) fn join(self: &Arc<Self>, work: impl FnOnce(&mut Vec<Block>) + Send + 'static) -> Ticket {
+        let waiting = Waiting(Arc::new(Mutex::new(Some(Box::new(work)))));
+        let mut state = lock(&self.state);
+        state.waiting.push_back(waiting.clone());
+        if state.working < self.slots {
+            state.working += 1;
+            drop(state);
+            let turns = Arc::clone(self);
+            // It ends when nothing waits, and the runtime waits for it: its callers are told by themselves.
+            tokio::task::spawn_blocking(move || turns.work());
+        }
+        Ticket(waiting)
+    }
+
+    fn work(&self) {
+        let mut memory = self.memory.take();
+        while let Some(waiting) = self.next() {
+            if let Some(work) = waiting.take() {
+                // The caller hears of a panic by the end of its channel; those who wait behind it are not to suffer.
+                let _ = catch_unwind(AssertUnwindSafe(|| work(&mut memory)));
+            }
+        }
+        self.memory.put(memory);
+    }
+
+    /// The next in the queue; `None` ends the thread's work, which is no longer counted.
+    fn next(&self) -> Option<Waiting> {
+        let mut state = lock(&self.state);
+        let next = state.waiting.pop_front();
+        if next.is_none() {
+            state.working -= 1;
+        }
+        next
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::time::Duration;
+
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+
+    fn turns(slots: usize) -> Arc<Turns> {
+        Arc::new(Turns::new(slots, Arc::new(Memory::new(Duration::from_secs(3600)))))
+    }
+
+    #[tokio::test]
+    async fn all_are_done_in_order_by_no_more_threads_than_slots() {
+        let (turns, (done, mut order)) = (turns(2), mpsc::unbounded_channel());
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let mut tickets = Vec::new();
+        for n in 0..50 {
+            let (done, now, most) = (done.clone(), Arc::clone(&now), Arc::clone(&most));
+            tickets.push(turns.join(move |_| {
+                most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+                std::thread::sleep(Duration::from_millis(1));
+                now.fetch_sub(1, SeqCst);
+                done.send(n).unwrap();
+            }));
+        }
+        let mut seen = Vec::new();
+        for _ in 0..50 {
+            seen.push(order.recv().await.unwrap());
+        }
+        assert_eq!(most.load(SeqCst), 2);
+        // Two at once may overtake each other by one.
+        assert!(seen.iter().enumerate().all(|(at, n)| at.abs_diff(*n) <= 1), "{seen:?}");
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_or_goes_away_is_passed_over_unless_the_turn_has_come() {
+        let turns = turns(1);
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let (begun, beginning) = oneshot::channel();
+        let first = turns.join(move |_| {
+            begun.send(()).unwrap();
+            gate.recv().unwrap();
+        });
+        let (lost, given_up) = oneshot::channel::<()>();
+        let second = turns.join(move |_| lost.send(()).unwrap());
+        let (left, gone) = oneshot::channel::<()>();
+        let third = turns.join(move |_| left.send(()).unwrap());
+        let (done, last) = oneshot::channel();
+        let _last = turns.join(move |_| done.send(()).unwrap());
+        beginning.await.unwrap();
+        assert!(!first.give_up());
+        assert!(second.give_up());
+        drop(third);
+        assert!(given_up.await.is_err() && gone.await.is_err(), "its work was done all the same");
+        go.send(()).unwrap();
+        last.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_holds_up_nobody() {
+        let turns = turns(1);
+        let (lost, told) = oneshot::channel::<()>();
+        let _first = turns.join(move |_| {
+            let _lost = lost;
+            std::panic::resume_unwind(Box::new("broken"));
+        });
+        let (done, next) = oneshot::channel();
+        let _next = turns.join(move |_| done.send(()).unwrap());
+        assert!(told.await.is_err());
+        next.await.unwrap();
+    }
+}
