@@ -121,7 +121,7 @@ pub struct FlowArgs {
     #[arg(long, env = "SENDING_SLOTS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub sending_slots: u16,
     /// The most tasks one worker holds; the prefetch follows the speed up to this
-    #[arg(long, env = "PREFETCH_MAX", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=10000))]
+    #[arg(long, env = "PREFETCH_MAX", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=10000))]
     pub prefetch_max: u16,
     /// How long a failed mail waits before each further attempt; the last wait is repeated
     #[arg(long, env = "MAIL_RETRY_LADDER", default_value = "5s,30s,2m,10m,1h")]

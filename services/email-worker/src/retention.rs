@@ -1,6 +1,7 @@
 //! Forgets what the ledger has kept long enough.
 //!
-//! Small batches with a pause between them: a purge holds a few locks for a few milliseconds, on rows that nobody asks for.
+//! Small batches with a pause between them: a purge holds a few locks for a millisecond or two, on rows that nobody asks for, and
+//! is never so long at work that a mail waits for it.
 
 use std::time::Duration;
 
@@ -34,8 +35,8 @@ impl RetentionOptions {
     pub fn new(keep: Duration) -> Self {
         Self {
             keep,
-            batch: 1_000,
-            pause: Duration::from_millis(200),
+            batch: 200,
+            pause: Duration::from_millis(30),
             every: (keep / 20).clamp(Duration::from_secs(1), Duration::from_secs(300)),
             answer_within: Duration::from_secs(5),
         }

@@ -35,7 +35,7 @@ pub(super) async fn run(report: &mut Report, servers: &Servers, scale: Scale) {
         let alone = p99(servers, &vhosts[0], load).await;
         let among = p99(servers, &vhosts[1], load).await;
         let before = deleted(full).await;
-        // Keeps so little that it always has something to purge: a thousand rows, five times a second.
+        // Keeps so little that it always has something to purge: some thousand rows a second.
         let purger = servers.worker_of(full, &vhosts[2], &[("LEDGER_RETENTION", "20s")]);
         eventually("the purge begins", Duration::from_secs(30), async || (deleted(full).await > before).then_some(()))
             .await;
