@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 
 use contract::TaskId;
-use serde::Serialize;
+use system::results::{self, Figure};
 
 use crate::evidence::story;
 use crate::facts::Facts;
@@ -15,25 +14,12 @@ use crate::verdict::{Rule, Verdict};
 
 /// So many of each rule are told in full.
 const SHOWN: usize = 5;
-
-/// A figure of `results.json`.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Row {
-    name: String,
-    value: f64,
-    unit: &'static str,
-    goal: Option<&'static str>,
-    ok: Option<bool>,
-}
-
-fn folder() -> PathBuf {
-    PathBuf::from(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into())).join("chaos")
-}
+/// The goal of what must not be.
+const NONE: &str = "= 0";
 
 /// The services' logs, the broker's and the database's last words, and the faults as they happened.
 pub(crate) fn write_logs(stage: &Stage, facts: &Facts) {
-    let folder = folder().join(stage.seed.to_string());
-    fs::create_dir_all(&folder).unwrap();
+    let folder = results::folder(&format!("chaos/{}", stage.seed));
     for (name, services) in [("user-api", &stage.apis), ("email-worker", &stage.workers)] {
         for (n, service) in services.iter().enumerate() {
             fs::write(folder.join(format!("{name}-{n}.log")), service.log_lines().join("\n")).unwrap();
@@ -50,18 +36,17 @@ pub(crate) fn write_logs(stage: &Stage, facts: &Facts) {
 }
 
 /// `target/chaos/results.json`: all seeds of the run.
-pub(crate) fn write_results(rows: &[Row], failed: &[u64]) {
+pub(crate) fn write_results(rows: &[Figure], failed: &[u64]) {
     #[allow(clippy::cast_precision_loss, reason = "a few seeds")]
-    let seeds = Row {
+    let seeds = Figure {
         name: "seeds that failed".to_owned(),
         value: failed.len() as f64,
-        unit: "seeds",
-        goal: Some("= 0"),
+        unit: "seeds".to_owned(),
+        goal: Some(NONE.to_owned()),
         ok: Some(failed.is_empty()),
     };
-    let rows: Vec<&Row> = rows.iter().chain([&seeds]).collect();
-    fs::create_dir_all(folder()).unwrap();
-    fs::write(folder().join("results.json"), serde_json::to_vec_pretty(&rows).unwrap()).unwrap();
+    let rows: Vec<&Figure> = rows.iter().chain([&seeds]).collect();
+    results::write("chaos", &rows);
 }
 
 fn counts(facts: &Facts, answers: &Answers, verdict: &Verdict) -> Vec<(String, usize, &'static str)> {
@@ -107,20 +92,20 @@ fn sum(facts: &Facts, verdict: &Verdict) -> String {
 
 /// The figures of one seed; what must be none has a goal.
 #[allow(clippy::cast_precision_loss, reason = "counts of a run")]
-pub(crate) fn rows(seed: u64, facts: &Facts, answers: &Answers, verdict: &Verdict) -> Vec<Row> {
+pub(crate) fn rows(seed: u64, facts: &Facts, answers: &Answers, verdict: &Verdict) -> Vec<Figure> {
     let name = |what: &str| format!("seed {seed}: {what}");
-    let figures = counts(facts, answers, verdict).into_iter().map(|(what, count, unit)| Row {
+    let figures = counts(facts, answers, verdict).into_iter().map(|(what, count, unit)| Figure {
         name: name(&what),
         value: count as f64,
-        unit,
+        unit: unit.to_owned(),
         goal: None,
         ok: None,
     });
-    let rules = Rule::ALL.into_iter().map(|rule| (rule, verdict.count(rule))).map(|(rule, count)| Row {
+    let rules = Rule::ALL.into_iter().map(|rule| (rule, verdict.count(rule))).map(|(rule, count)| Figure {
         name: name(rule.name()),
         value: count as f64,
-        unit: "cases",
-        goal: Some("= 0"),
+        unit: "cases".to_owned(),
+        goal: Some(NONE.to_owned()),
         ok: Some(count == 0),
     });
     figures.chain(rules).collect()
@@ -160,6 +145,6 @@ pub(crate) async fn summary(stage: &Stage, facts: &Facts, answers: &Answers, ver
             }
         }
     }
-    text += &format!("\n  FAILED: logs are in {}\n", folder().join(seed.to_string()).display());
+    text += &format!("\n  FAILED: logs are in {}\n", results::folder(&format!("chaos/{seed}")).display());
     println!("{text}");
 }

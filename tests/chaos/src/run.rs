@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use contract::queue;
 use futures_util::future::join_all;
+use system::results::Figure;
 
-use crate::report::{self, Row};
+use crate::report;
 use crate::schedule::{Fault, Victim, schedule};
 use crate::stage::Stage;
 use crate::{evidence, load, verdict};
@@ -23,7 +24,7 @@ const SURELY_EMPTY: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) passed: bool,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<Figure>,
 }
 
 pub(crate) async fn run(seed: u64, time: Duration) -> Outcome {

@@ -1,9 +1,9 @@
 //! The servers around one service, and the units of its work.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use amqp::{Broker, ConfirmChannel, Headers, Outcome, Outgoing, Properties};
-use contract::{TYPE_WELCOME, TaskId, WelcomeEmail, header, queue};
+use amqp::{Broker, ConfirmChannel, Outcome, Outgoing};
+use contract::TaskId;
 use futures_util::stream::{StreamExt as _, iter};
 use testkit::{Database, SmtpOptions, SmtpServer, Vhost, database, eventually, vhost};
 
@@ -66,25 +66,10 @@ impl Mails {
     }
 }
 
-/// Task `n`, as user-api's relay publishes it.
+/// Names of one length, so that every mail is of one size.
 fn task(n: usize) -> Outgoing {
-    // Names of one length, so that every mail is of one size.
     let name = format!("user-{n:06}");
-    let mail = WelcomeEmail { email: format!("{name}@example.com").parse().unwrap(), username: name, locale: None };
-    let mut headers = Headers::default();
-    headers.set_str(header::TRACEPARENT, &format!("00-{:032x}-{:016x}-01", n + 1, n + 1));
-    Outgoing {
-        queue: queue::EMAIL.to_owned(),
-        body: mail.encode(),
-        properties: Properties {
-            message_id: Some(TaskId::new().to_string()),
-            kind: Some(TYPE_WELCOME.to_owned()),
-            timestamp: Some(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()),
-            app_id: Some("user-api".to_owned()),
-            content_type: Some("application/json".to_owned()),
-            headers,
-        },
-    }
+    system::task(TaskId::new(), &format!("{name}@example.com"), &name)
 }
 
 /// What user-api needs around it, and users to register.

@@ -1,9 +1,10 @@
 //! Pictures: lines over time, as SVG.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use system::results;
 
 /// One picture: panels, one above the other, with the same x axis.
 #[derive(Debug)]
@@ -62,8 +63,7 @@ const COLOURS: [RGBColor; 4] =
 impl Picture {
     /// Writes it to `target/<of>/<name>.svg`, and tells where that is.
     pub fn write(&self, of: &str, name: &str) -> PathBuf {
-        let path = Path::new("target").join(of).join(format!("{name}.svg"));
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let path = results::folder(of).join(format!("{name}.svg"));
         std::fs::write(&path, self.svg()).unwrap();
         path
     }

@@ -1,8 +1,6 @@
 //! The table on screen and the file beside it.
 
-use std::path::Path;
-
-use serde::Serialize;
+use system::results::{self, Figure};
 
 /// What a figure should be.
 #[derive(Debug, Clone, Copy)]
@@ -15,15 +13,10 @@ pub enum Goal {
     None,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Row {
-    name: String,
-    value: f64,
-    unit: String,
-    goal: Option<String>,
-    ok: Option<bool>,
+    figure: Figure,
     /// Whether it is a promise of the product, and not a goal for its speed.
-    #[serde(skip)]
     promise: bool,
 }
 
@@ -57,7 +50,8 @@ impl Report {
             Goal::AtLeast(limit) => (Some(format!(">= {limit}")), Some(value >= limit)),
             Goal::None => (None, None),
         };
-        self.rows.push(Row { name: name.into(), value, unit: unit.to_owned(), goal: text, ok, promise: false });
+        let figure = Figure { name: name.into(), value, unit: unit.to_owned(), goal: text, ok };
+        self.rows.push(Row { figure, promise: false });
     }
 
     /// Adds a count of broken promises, which has to be 0.
@@ -70,30 +64,29 @@ impl Report {
 
     /// Whether no promise was broken.
     pub fn kept_promises(&self) -> bool {
-        self.rows.iter().all(|row| !row.promise || row.ok == Some(true))
+        self.rows.iter().all(|row| !row.promise || row.figure.ok == Some(true))
     }
 
     /// Prints the table and writes `target/<name>/results.json`. Tells whether every goal is met.
     pub fn finish(&self) -> bool {
-        let width = self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
+        let figures: Vec<&Figure> = self.rows.iter().map(|row| &row.figure).collect();
+        let width = figures.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
         println!("\n{:<width$}  {:>12}  {:<10}  {:<10}  ok", "figure", "value", "unit", "goal");
-        for row in &self.rows {
+        for row in &figures {
             let ok = row.ok.map_or("", |ok| if ok { "yes" } else { "NO" });
             let goal = row.goal.as_deref().unwrap_or("");
             println!("{:<width$}  {:>12.3}  {:<10}  {goal:<10}  {ok}", row.name, row.value, row.unit);
         }
-        let short = self.rows.iter().filter(|row| row.ok == Some(false)).count();
+        let short = figures.iter().filter(|row| row.ok == Some(false)).count();
         println!(
             "\n{}",
             if short == 0 {
                 "every goal is met".to_owned()
             } else {
-                format!("{short} of {} figures fall short of their goals", self.rows.len())
+                format!("{short} of {} figures fall short of their goals", figures.len())
             }
         );
-        let path = Path::new("target").join(self.name).join("results.json");
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, serde_json::to_vec_pretty(&self.rows).unwrap()).unwrap();
+        let path = results::write(self.name, &figures);
         println!("written to {}", path.display());
         short == 0
     }

@@ -1,9 +1,9 @@
 //! The servers that both services are measured with: real ones, private, on this machine.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use amqp::{Broker, ConfirmChannel, Headers, Outcome, Outgoing, Properties};
-use contract::{TYPE_WELCOME, TaskId, WelcomeEmail, header, queue};
+use amqp::{Broker, ConfirmChannel, Outcome, Outgoing};
+use contract::TaskId;
 use sqlx::PgPool;
 use testkit::{Database, Postgres, Rabbit, Service, SmtpOptions, SmtpServer, Vhost};
 
@@ -145,21 +145,7 @@ pub fn recipient(n: usize) -> String {
     format!("user-{n}@example.com")
 }
 
-/// Task `n` of a load, with everything that a registration gives it.
+/// Task `n` of a load.
 pub(crate) fn task(n: usize) -> Outgoing {
-    let mail = WelcomeEmail { email: recipient(n).parse().unwrap(), username: format!("user-{n}"), locale: None };
-    let mut headers = Headers::default();
-    headers.set_str(header::TRACEPARENT, &format!("00-{:032x}-{:016x}-01", n + 1, n + 1));
-    Outgoing {
-        queue: queue::EMAIL.to_owned(),
-        body: mail.encode(),
-        properties: Properties {
-            message_id: Some(TaskId::new().to_string()),
-            kind: Some(TYPE_WELCOME.to_owned()),
-            timestamp: Some(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()),
-            app_id: Some("user-api".to_owned()),
-            content_type: Some("application/json".to_owned()),
-            headers,
-        },
-    }
+    system::task(TaskId::new(), &recipient(n), &format!("user-{n}"))
 }

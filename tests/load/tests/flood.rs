@@ -9,8 +9,12 @@ use std::process::Command;
 fn a_small_flood_loses_no_mail_and_leaves_figures_and_a_picture() {
     let here = Path::new(env!("CARGO_TARGET_TMPDIR")).join("flood");
     std::fs::create_dir_all(&here).unwrap();
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_flood")).args(["--quick", "dam"]).current_dir(&here).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_flood"))
+        .args(["--quick", "dam"])
+        .current_dir(&here)
+        .env_remove("CARGO_TARGET_DIR")
+        .output()
+        .unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "flood: {}\n{out}\n{err}", output.status);
 

@@ -3,19 +3,22 @@
 
 mod load;
 mod pulse;
+pub mod results;
+mod task;
 mod ways;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use amqp::{Broker, ConfirmChannel, Outcome, Outgoing, Properties};
-use contract::{TaskId, WelcomeEmail, queue};
+use amqp::{Broker, ConfirmChannel, Outcome, Outgoing};
+use contract::{TaskId, queue};
 use sqlx::PgPool;
 use testkit::{Database, OtlpReceiver, Postgres, Rabbit, Service, SmtpOptions, SmtpServer, eventually};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use load::{Answer, Load};
 pub use pulse::Pulse;
+pub use task::task;
 pub use ways::windows;
 
 /// Sending slots of each worker in these tests, unless a test says otherwise.
@@ -212,20 +215,6 @@ pub fn mail_id(mail: &testkit::Mail) -> TaskId {
     let id = mail.message_id();
     let id = id.split('@').next().unwrap();
     TaskId::from_message_id(id)
-}
-
-/// A task as user-api's relay publishes it.
-pub fn task(id: TaskId, email: &str, username: &str) -> Outgoing {
-    let mail = WelcomeEmail { email: email.parse().unwrap(), username: username.to_owned(), locale: None };
-    Outgoing {
-        queue: queue::EMAIL.to_owned(),
-        body: mail.encode(),
-        properties: Properties {
-            message_id: Some(id.to_string()),
-            kind: Some(contract::TYPE_WELCOME.to_owned()),
-            ..Properties::default()
-        },
-    }
 }
 
 /// Those that occur more than once.

@@ -1,0 +1,29 @@
+//! A task as the broker gets it from user-api.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use amqp::{Headers, Outgoing, Properties};
+use contract::{TYPE_WELCOME, TaskId, WelcomeEmail, header, queue};
+
+/// The task of somebody's registration, with everything that the relay gives it. Its trace is told by its id.
+///
+/// # Panics
+/// When that is no address.
+pub fn task(id: TaskId, email: &str, username: &str) -> Outgoing {
+    let mail = WelcomeEmail { email: email.parse().unwrap(), username: username.to_owned(), locale: None };
+    let (trace, span) = (id.as_uuid().as_u128(), id.as_uuid().as_u64_pair().1);
+    let mut headers = Headers::default();
+    headers.set_str(header::TRACEPARENT, &format!("00-{trace:032x}-{span:016x}-01"));
+    Outgoing {
+        queue: queue::EMAIL.to_owned(),
+        body: mail.encode(),
+        properties: Properties {
+            message_id: Some(id.to_string()),
+            kind: Some(TYPE_WELCOME.to_owned()),
+            timestamp: Some(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()),
+            app_id: Some("user-api".to_owned()),
+            content_type: Some("application/json".to_owned()),
+            headers,
+        },
+    }
+}
