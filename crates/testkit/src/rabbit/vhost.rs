@@ -62,7 +62,8 @@ impl Vhost {
         self.management.queues(&self.name).await
     }
 
-    /// Deletes a queue and what is in it.
+    /// Deletes a queue and what is in it. Its declaration has to have been answered: on RabbitMQ 3.10, a queue that is deleted while it is
+    /// being declared cannot be declared any more (`cluster_not_formed`).
     pub async fn delete_queue(&self, queue: &str) {
         self.management.delete_queue(&self.name, queue).await;
     }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testkit::lapin::types::{AMQPValue, FieldTable};
-use testkit::{Client, TcpProxy, Vhost, eventually};
+use testkit::{Client, TcpProxy, eventually};
 
 use crate::support::{TestApp, somebody};
 
 const QUEUE: &str = "email_queue";
 const SOON: Duration = Duration::from_secs(20);
 
-async fn queue_exists(vhost: &Vhost) {
-    eventually("the relay declares the queue", SOON, async || vhost.queue_info(QUEUE).await).await;
+/// It has its answer to the declaration, too.
+async fn relay_is_up(app: &TestApp) {
+    eventually("the relay is up", SOON, async || (broker(app).await["status"] == "up").then_some(())).await;
 }
 
 async fn waiting(client: &Client, count: u32) {
@@ -66,7 +67,7 @@ async fn a_registration_is_published_with_everything_that_the_contract_promises(
 async fn what_a_dead_replica_left_behind_is_published_within_the_poll_interval() {
     let vhost = testkit::vhost().await;
     let app = TestApp::start(&[("AMQP_URL", vhost.amqp_url()), ("RELAY_POLL_INTERVAL", "500ms")]).await;
-    queue_exists(&vhost).await;
+    relay_is_up(&app).await;
     left_behind(&app, 3).await;
     outbox_is_empty(&app).await;
     waiting(&vhost.client().await, 3).await;
@@ -77,7 +78,7 @@ async fn a_backlog_with_older_ids_than_what_was_relayed_is_found_and_then_relaye
     let vhost = testkit::vhost().await;
     let vars = [("AMQP_URL", vhost.amqp_url()), ("RELAY_BATCH", "20"), ("RELAY_POLL_INTERVAL", "1s")];
     let app = TestApp::start(&vars).await;
-    queue_exists(&vhost).await;
+    relay_is_up(&app).await;
     // So long that the relay has left the beginning of the outbox behind.
     for n in 0..8 {
         assert_eq!(app.register(&somebody(&format!("young-{n}"))).await.status, 201);
@@ -110,7 +111,7 @@ async fn two_relays_on_one_outbox_publish_each_task_once() {
     let vars = [("AMQP_URL", vhost.amqp_url()), ("RELAY_BATCH", "20"), ("RELAY_POLL_INTERVAL", "100ms")];
     let app = TestApp::start(&vars).await;
     let _other = TestApp::over(&app.database_url(), &vars).await;
-    queue_exists(&vhost).await;
+    relay_is_up(&app).await;
     left_behind(&app, 2_000).await;
     outbox_is_empty(&app).await;
 
@@ -130,7 +131,7 @@ async fn registrations_are_answered_while_the_broker_is_away_and_published_once_
     let proxy = TcpProxy::start(upstream).await;
     let url = vhost.amqp_url().replace(&upstream.to_string(), &proxy.addr().to_string());
     let app = TestApp::start(&[("AMQP_URL", &url), ("CONFIRM_TIMEOUT", "1s")]).await;
-    queue_exists(&vhost).await;
+    relay_is_up(&app).await;
 
     proxy.cut();
     for n in 0..5 {
@@ -155,11 +156,11 @@ async fn registrations_are_answered_while_the_broker_is_away_and_published_once_
 async fn a_task_for_which_there_is_no_queue_stays_in_the_outbox_until_there_is_one() {
     let vhost = testkit::vhost().await;
     let app = TestApp::start(&[("AMQP_URL", vhost.amqp_url()), ("RELAY_POLL_INTERVAL", "60s")]).await;
-    queue_exists(&vhost).await;
+    relay_is_up(&app).await;
     vhost.delete_queue(QUEUE).await;
     assert_eq!(app.register(&somebody("returned")).await.status, 201);
     // It comes back unroutable, and the relay makes sure of the queue before it tries again.
-    queue_exists(&vhost).await;
+    eventually("the relay declares the queue", SOON, async || vhost.queue_info(QUEUE).await).await;
     outbox_is_empty(&app).await;
     waiting(&vhost.client().await, 1).await;
 }
@@ -187,7 +188,7 @@ async fn nothing_is_relayed_into_a_queue_with_other_arguments() {
 async fn the_relay_recovers_from_a_connection_that_the_broker_closes() {
     let vhost = testkit::vhost().await;
     let app = TestApp::start(&[("AMQP_URL", vhost.amqp_url())]).await;
-    queue_exists(&vhost).await;
+    relay_is_up(&app).await;
     eventually("the broker closes the relay's connection", SOON, async || {
         (vhost.close_connections("user-api").await > 0).then_some(())
     })
@@ -201,7 +202,7 @@ async fn the_relay_recovers_from_a_connection_that_the_broker_closes() {
 async fn tasks_wait_while_the_broker_blocks_publishers() {
     let rabbit = testkit::Rabbit::start().await;
     let app = TestApp::start(&[("AMQP_URL", rabbit.amqp_url()), ("CONFIRM_TIMEOUT", "1s")]).await;
-    queue_exists(&rabbit).await;
+    relay_is_up(&app).await;
     rabbit.memory_alarm(true).await;
     assert_eq!(app.register(&somebody("blocked")).await.status, 201);
     eventually("the relay says why it rests", SOON, async || broker(&app).await["reason"].as_str().map(drop)).await;
@@ -221,8 +222,7 @@ async fn tasks_wait_while_the_broker_blocks_publishers() {
 async fn what_the_last_requests_committed_is_relayed_before_the_replica_ends() {
     let vhost = testkit::vhost().await;
     let mut app = TestApp::start(&[("AMQP_URL", vhost.amqp_url()), ("RELAY_POLL_INTERVAL", "60s")]).await;
-    queue_exists(&vhost).await;
-    eventually("the relay is up", SOON, async || (broker(&app).await["status"] == "up").then_some(())).await;
+    relay_is_up(&app).await;
     left_behind(&app, 3).await;
     app.stop().await.unwrap().unwrap();
     assert_eq!(app.count("outbox").await, 0, "nothing waits for another replica");
@@ -233,8 +233,7 @@ async fn a_replica_that_ends_leaves_a_long_backlog_to_the_others() {
     let vhost = testkit::vhost().await;
     let vars = [("AMQP_URL", vhost.amqp_url()), ("RELAY_POLL_INTERVAL", "60s"), ("RELAY_BATCH", "1")];
     let mut app = TestApp::start(&vars).await;
-    queue_exists(&vhost).await;
-    eventually("the relay is up", SOON, async || (broker(&app).await["status"] == "up").then_some(())).await;
+    relay_is_up(&app).await;
     left_behind(&app, 50_000).await;
     app.stop().await.unwrap().expect("the drain ends within the grace period");
     assert!(app.count("outbox").await > 0, "it did not wait for the last task");
