@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use contract::TaskId;
 use system::results::{self, Figure};
@@ -17,9 +18,14 @@ const SHOWN: usize = 5;
 /// The goal of what must not be.
 const NONE: &str = "= 0";
 
+/// Where the logs of a seed go.
+fn logs(seed: u64) -> PathBuf {
+    results::folder(&format!("chaos/{seed}"))
+}
+
 /// The services' logs, the broker's and the database's last words, and the faults as they happened.
 pub(crate) fn write_logs(stage: &Stage, facts: &Facts) {
-    let folder = results::folder(&format!("chaos/{}", stage.seed));
+    let folder = logs(stage.seed);
     for (name, services) in [("user-api", &stage.apis), ("email-worker", &stage.workers)] {
         for (n, service) in services.iter().enumerate() {
             fs::write(folder.join(format!("{name}-{n}.log")), service.log_lines().join("\n")).unwrap();
@@ -145,6 +151,6 @@ pub(crate) async fn summary(stage: &Stage, facts: &Facts, answers: &Answers, ver
             }
         }
     }
-    text += &format!("\n  FAILED: logs are in {}\n", results::folder(&format!("chaos/{seed}")).display());
+    text += &format!("\n  FAILED: logs are in {}\n", logs(seed).display());
     println!("{text}");
 }

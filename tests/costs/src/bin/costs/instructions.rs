@@ -34,8 +34,7 @@ pub(crate) async fn run(arguments: Arguments) {
 }
 
 fn out(name: &str) -> PathBuf {
-    std::fs::create_dir_all("target/costs").unwrap();
-    format!("target/costs/{name}.callgrind").into()
+    system::results::folder("costs").join(format!("{name}.callgrind"))
 }
 
 async fn mails(services: &Path, count: usize) -> f64 {
