@@ -41,7 +41,8 @@ pub(crate) enum Kind {
     Latency,
     /// Connections stand, and nothing comes through.
     Blackhole,
-    DiskFull,
+    /// The broker believes its disk to be full.
+    DiskAlarm,
     MemoryAlarm,
     /// Mood: every recipient 4yz.
     RefusesForNow,
@@ -81,7 +82,7 @@ fn pace(victim: Victim) -> Range {
 fn kinds(victim: Victim) -> &'static [Kind] {
     use Kind as K;
     match victim {
-        Victim::Broker => &[K::Kill, K::Freeze, K::Resets, K::Latency, K::Blackhole, K::DiskFull, K::MemoryAlarm],
+        Victim::Broker => &[K::Kill, K::Freeze, K::Resets, K::Latency, K::Blackhole, K::DiskAlarm, K::MemoryAlarm],
         Victim::Database => &[K::Kill, K::Freeze, K::Resets, K::Latency, K::Blackhole],
         Victim::Api(_) => &[K::Kill, K::Freeze],
         // Killed more often than frozen: the windows are about that.
@@ -158,7 +159,7 @@ fn of_victim(victim: Victim, mut dice: Dice, time: Duration) -> Vec<Fault> {
 fn recovery(fault: &Fault) -> Duration {
     match (fault.victim, fault.kind) {
         (Victim::Broker, Kind::Kill) => Duration::from_secs(8),
-        (Victim::Broker, Kind::DiskFull | Kind::MemoryAlarm) => Duration::from_secs(3),
+        (Victim::Broker, Kind::DiskAlarm | Kind::MemoryAlarm) => Duration::from_secs(3),
         (Victim::Database, Kind::Kill) => Duration::from_secs(2),
         _ => Duration::ZERO,
     }
@@ -195,7 +196,7 @@ impl fmt::Display for Kind {
             Self::Resets => f.write_str("connections reset"),
             Self::Latency => f.write_str("200 ms away"),
             Self::Blackhole => f.write_str("behind a blackhole"),
-            Self::DiskFull => f.write_str("disk full"),
+            Self::DiskAlarm => f.write_str("disk alarm"),
             Self::MemoryAlarm => f.write_str("memory alarm"),
             Self::RefusesForNow => f.write_str("refuses everyone for now"),
             Self::RefusesSome => f.write_str("refuses some for good"),

@@ -257,7 +257,7 @@ impl Stage {
                 sleep(fault.length).await;
                 rabbit.resume();
             }
-            Kind::DiskFull => {
+            Kind::DiskAlarm => {
                 rabbit.ctl(&["set_disk_free_limit", NO_DISK_HAS]).await;
                 sleep(fault.length).await;
                 rabbit.ctl(&["set_disk_free_limit", DISK_LIMIT]).await;
