@@ -50,7 +50,8 @@ fn main() -> ExitCode {
 fn all(options: &Options) -> bool {
     let began = Instant::now();
     let seeds: Vec<String> = options.seeds.iter().map(u64::to_string).collect();
-    println!("chaos: {} of faults for seed {}", humantime::format_duration(options.time), seeds.join(", "));
+    let word = if seeds.len() == 1 { "seed" } else { "seeds" };
+    println!("chaos: {} of faults for {word} {}", options::text(options.time), seeds.join(", "));
     let (waiting, outcomes) = (Mutex::new(options.seeds.iter()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE.min(options.seeds.len()) {
@@ -80,7 +81,7 @@ fn all(options: &Options) -> bool {
         began.elapsed().as_secs_f64()
     );
     for seed in &failed {
-        println!("failed; again: make chaos SEED={seed} TIME={}s", options.time.as_secs());
+        println!("failed; again: make chaos SEED={seed} TIME={}", options::text(options.time));
     }
     failed.is_empty()
 }

@@ -7,6 +7,9 @@ use anyhow::{Context as _, bail};
 /// Ten minutes by hand.
 const TIME: Duration = Duration::from_secs(600);
 
+/// In less, next to nothing breaks, and all is well without anything being shown.
+const SHORTEST: Duration = Duration::from_secs(10);
+
 /// Which seeds, for how long each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -24,6 +27,9 @@ impl Options {
                 humantime::parse_duration(&text).with_context(|| format!("TIME={text}: not a time such as 60s"))?
             }
         };
+        if time < SHORTEST {
+            bail!("TIME={}: too short to break anything, at least {}", text(time), text(SHORTEST));
+        }
         let seeds = match (var("SEED"), var("SEEDS")) {
             (None, None) => vec![chance],
             (Some(text), None) => vec![number("SEED", &text)?],
@@ -32,6 +38,11 @@ impl Options {
         };
         Ok(Self { seeds, time })
     }
+}
+
+/// As it can be given as `TIME` again.
+pub(crate) fn text(time: Duration) -> String {
+    humantime::format_duration(time).to_string().replace(' ', "")
 }
 
 fn number(name: &str, text: &str) -> anyhow::Result<u64> {
@@ -70,8 +81,16 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_is_printed_can_be_given_again() {
+        for time in ["60s", "10m", "90s", "1500s", "12500ms"] {
+            let time = humantime::parse_duration(time).unwrap();
+            assert_eq!(read(&[("TIME", &text(time))]).unwrap().time, time);
+        }
+    }
+
+    #[test]
     fn nonsense_is_named() {
-        for (name, text) in [("SEED", "x"), ("SEEDS", "3..1"), ("SEEDS", "a..b"), ("TIME", "60")] {
+        for (name, text) in [("SEED", "x"), ("SEEDS", "3..1"), ("SEEDS", "a..b"), ("TIME", "60"), ("TIME", "9s")] {
             let error = read(&[(name, text)]).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }
