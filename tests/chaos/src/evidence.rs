@@ -73,6 +73,7 @@ pub(crate) async fn collect(
     odd.extend(answers.odd.iter().cloned());
     Facts {
         faults: stage.happened(),
+        asked: answers.asked.clone(),
         users: system.users().await,
         created: answers.created.iter().cloned().collect(),
         committed,

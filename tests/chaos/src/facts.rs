@@ -59,6 +59,8 @@ pub(crate) struct Dead {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Facts {
     pub(crate) faults: Vec<Happened>,
+    /// Addresses that clients registered, each again and again until the answer was 201.
+    pub(crate) asked: Vec<String>,
     /// Addresses in `users`.
     pub(crate) users: HashSet<String>,
     /// Addresses whose registration was answered 201.

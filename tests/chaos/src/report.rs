@@ -56,14 +56,15 @@ pub(crate) fn write_results(rows: &[Figure], failed: &[u64]) {
 }
 
 fn counts(facts: &Facts, answers: &Answers, verdict: &Verdict) -> Vec<(String, usize, &'static str)> {
+    let confirmed = facts.published.iter().filter(|task| task.promised).count();
     let mut counts = vec![
         ("faults".to_owned(), facts.faults.len(), "faults"),
-        ("registrations".to_owned(), answers.registrations, "registrations"),
+        ("registrations".to_owned(), facts.asked.len(), "registrations"),
         ("answered 201".to_owned(), facts.created.len(), "registrations"),
-        ("without an answer to the end".to_owned(), answers.unknown, "registrations"),
         ("tried again".to_owned(), answers.tried_again, "requests"),
         ("users".to_owned(), facts.users.len(), "rows"),
         ("tasks of a foreign producer".to_owned(), facts.published.len(), "tasks"),
+        ("confirmed".to_owned(), confirmed, "tasks"),
         ("mails".to_owned(), facts.mails.len(), "mails"),
     ];
     let dead = verdict.dead.iter().map(|(reason, count)| (format!("dead letters: {reason}"), *count, "tasks"));
