@@ -24,7 +24,9 @@ const HEARD: &str = "mail sent";
 pub(crate) async fn prepare(system: &System) {
     let users = system.users_pool();
     for statement in [
-        "CREATE TABLE chaos_tasks (id uuid PRIMARY KEY, email text NOT NULL)",
+        "CREATE TABLE chaos_tasks (
+             id uuid PRIMARY KEY, email text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp()
+         )",
         "CREATE FUNCTION chaos_task() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              INSERT INTO chaos_tasks VALUES (NEW.id, convert_from(NEW.body, 'UTF8')::jsonb ->> 'email');
              RETURN NULL;
@@ -65,9 +67,7 @@ pub(crate) async fn collect(
     mut odd: Vec<String>,
 ) -> Facts {
     let system = &stage.system;
-    let committed: Vec<(Uuid, String)> =
-        sqlx::query_as("SELECT id, email FROM chaos_tasks ORDER BY id").fetch_all(system.users_pool()).await.unwrap();
-    let committed = committed.into_iter().map(|(id, email)| Task { id: id.into(), email, promised: true }).collect();
+    let committed = committed(stage.clock, system.users_pool()).await;
     let commands = system.smtp.commands();
     let refused = commands.iter().filter(|command| command.answer.starts_with('5') && command.stage != At::Mail);
     odd.extend(answers.odd.iter().cloned());
@@ -115,6 +115,17 @@ fn acceptances(clock: Clock, mails: &[Mail], commands: &[Command]) -> Vec<Accept
         }
     };
     mails.iter().map(of_mail).collect()
+}
+
+async fn committed(clock: Clock, pool: &PgPool) -> Vec<Task> {
+    let rows: Vec<(Uuid, String, f64)> =
+        sqlx::query_as("SELECT id, email, extract(epoch FROM at)::float8 FROM chaos_tasks ORDER BY id")
+            .fetch_all(pool)
+            .await
+            .unwrap();
+    let task =
+        |(id, email, at): (Uuid, String, f64)| Task { id: id.into(), email, since: clock.of_unix(at), promised: true };
+    rows.into_iter().map(task).collect()
 }
 
 async fn marks(clock: Clock, pool: &PgPool) -> Vec<Note> {

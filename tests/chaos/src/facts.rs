@@ -17,10 +17,12 @@ pub(crate) struct Happened {
 }
 
 /// Something that has to become a mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Task {
     pub(crate) id: TaskId,
     pub(crate) email: String,
+    /// No copy of it is older.
+    pub(crate) since: f64,
     /// Committed with its user, or published and confirmed. Else nobody promised anything.
     pub(crate) promised: bool,
 }

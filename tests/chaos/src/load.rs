@@ -135,6 +135,7 @@ pub(crate) async fn publish(stage: Arc<Stage>, time: Duration) -> Vec<Task> {
         let (seed, email) = (stage.seed, foreign_address(stage.seed, n));
         let name = format!("foreign-{seed}-{n}");
         let message = bare(&name, &email);
+        let since = stage.clock.now();
         let mut confirmed = false;
         while !confirmed && Instant::now() < start + time + PATIENCE {
             match confirm(&broker, &mut open, &message).await {
@@ -142,7 +143,7 @@ pub(crate) async fn publish(stage: Arc<Stage>, time: Duration) -> Vec<Task> {
                 _ => sleep(Duration::from_millis(300)).await,
             }
         }
-        tasks.push(Task { id: TaskId::from_message_id(&name), email, promised: confirmed });
+        tasks.push(Task { id: TaskId::from_message_id(&name), email, since, promised: confirmed });
     }
     tasks
 }

@@ -9,6 +9,7 @@
     reason = "a tool for developers"
 )]
 
+mod copies;
 mod dice;
 mod evidence;
 mod facts;

@@ -12,6 +12,8 @@ use crate::facts::Happened;
 use crate::schedule::{At, Fault, INSTANCES, Kind, Victim};
 use crate::windows::SEND_TIMEOUT;
 
+/// Of the services' connections to the broker, in seconds.
+pub(crate) const HEARTBEAT: u8 = 4;
 /// Each way.
 const LATENCY: Duration = Duration::from_millis(200);
 /// Between two cuts of one fault.
@@ -87,7 +89,7 @@ impl Stage {
         system.smtp.set_mood(base.clone());
 
         let amqp = system.rabbit.amqp_url().replace(&at_broker.to_string(), &broker.addr().to_string());
-        let amqp = format!("{amqp}?heartbeat=4");
+        let amqp = format!("{amqp}?heartbeat={HEARTBEAT}");
         let behind =
             |url: String| url.replace(&local(system.postgres.port()).to_string(), &database.addr().to_string());
         let users = behind(system.database_url("user-api"));

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use contract::TaskId;
 
-use crate::facts::{Dead, Facts};
+use crate::copies::may_be_copied;
+use crate::facts::{Dead, Facts, Task};
 use crate::schedule::{Kind, Victim};
 use crate::windows::{Window, windows};
 
@@ -13,6 +14,13 @@ pub(crate) const REPEATED_A_CRASH: usize = system::SLOTS + 100;
 
 /// Crashes with a task alone in flight after which it is put aside.
 const LONE_RUNS: usize = 3;
+
+/// From the refusal to the acknowledgement of the task, with the dead letter published between them, in seconds.
+const PUT_ASIDE_WITHIN: f64 = 1.0;
+
+/// So many tasks of a run may have a second copy that shows, if more than half of those put aside: a fault at the very moment of
+/// a move makes one, and most moves are at no such moment.
+const COPIES: usize = 10;
 
 /// Something that does not add up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,13 +43,14 @@ pub(crate) enum Rule {
     NoStranger,
     RepeatedInWindow,
     CrashIsBounded,
+    CopiesAreFew,
     DeadHasReason,
     NothingLeft,
     NothingOdd,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::AnsweredInTheEnd,
         Self::ConfirmedInTheEnd,
         Self::CreatedIsUser,
@@ -50,6 +59,7 @@ impl Rule {
         Self::NoStranger,
         Self::RepeatedInWindow,
         Self::CrashIsBounded,
+        Self::CopiesAreFew,
         Self::DeadHasReason,
         Self::NothingLeft,
         Self::NothingOdd,
@@ -66,6 +76,7 @@ impl Rule {
             Self::NoStranger => "mail that no task stands for",
             Self::RepeatedInWindow => "repeated outside of every window",
             Self::CrashIsBounded => "a crash repeated more than slots + 100",
+            Self::CopiesAreFew => "more second copies than faults explain",
             Self::DeadHasReason => "dead letter without a good reason",
             Self::NothingLeft => "left on the way",
             Self::NothingOdd => "odd",
@@ -81,6 +92,8 @@ pub(crate) struct Verdict {
     pub(crate) dead: BTreeMap<String, usize>,
     /// Repetitions by the window that explains them.
     pub(crate) repeated: BTreeMap<&'static str, usize>,
+    /// Tasks whose second copy was seen: refused, then taken or refused again.
+    pub(crate) copied: usize,
     /// Where each task came to its end.
     pub(crate) ends: Ends,
 }
@@ -184,9 +197,12 @@ fn tasks(facts: &Facts, verdict: &mut Verdict) {
             verdict.find(Rule::NotLost, &task.email, Some(task.id));
         }
         let explained: Vec<Window> = of_task.iter().filter_map(|n| windows[*n]).collect();
-        // The task was there twice, and the copies are judged one after the other: refused, then taken. Not the other way round.
+        // The task was there twice, and the copies are judged one after the other: refused, then taken. Not the other way round,
+        // and not where nothing broke that makes a second copy.
         let last = of_task.last().map_or(0.0, |n| facts.mails[*n].at);
-        let second_copy = facts.refused.get(&task.email).is_some_and(|refused| *refused < last);
+        let refused_first = facts.refused.get(&task.email).is_some_and(|refused| *refused < last);
+        let second_copy = put_aside > 0 && refused_first && may_be_copied(facts, task.since, last);
+        verdict.copied += usize::from(second_copy);
         let ends = of_task.len() + if second_copy { 0 } else { put_aside };
         if ends > explained.len() + 1 {
             let text = format!(
@@ -224,13 +240,30 @@ fn crashes(facts: &Facts, verdict: &mut Verdict) {
 }
 
 fn dead_letters(facts: &Facts, verdict: &mut Verdict) {
-    let emails: HashMap<TaskId, &str> = facts.tasks().map(|task| (task.id, task.email.as_str())).collect();
+    let tasks: HashMap<TaskId, &Task> = facts.tasks().map(|task| (task.id, task)).collect();
     let is_kill = |victim: Victim, kind: Kind| matches!(victim, Victim::Worker(_)) && kind == Kind::Kill;
     let kills = facts.faults.iter().filter(|fault| is_kill(fault.victim, fault.kind)).count();
-    let letters: HashSet<TaskId> = facts.dead.iter().filter_map(|letter| letter.id).collect();
-    verdict.ends.letters_twice = facts.dead.iter().filter(|letter| letter.id.is_some()).count() - letters.len();
+    let mut letters: BTreeMap<TaskId, usize> = BTreeMap::new();
+    for id in facts.dead.iter().filter_map(|letter| letter.id) {
+        *letters.entry(id).or_default() += 1;
+    }
+    let put_aside = letters.len();
+    for (id, count) in letters.into_iter().filter(|(_, count)| *count > 1) {
+        verdict.ends.letters_twice += count - 1;
+        verdict.copied += 1;
+        let Some(task) = tasks.get(&id) else { continue };
+        let last = facts.refused.get(&task.email).map_or(f64::INFINITY, |refused| refused + PUT_ASIDE_WITHIN);
+        if !may_be_copied(facts, task.since, last) {
+            let text = format!("{}: {count} dead letters, and nothing broke that makes a second copy", task.email);
+            verdict.find(Rule::RepeatedInWindow, text, Some(id));
+        }
+    }
+    if verdict.copied > COPIES.max(put_aside / 2) {
+        let text = format!("{} of the {put_aside} tasks that were put aside were there twice", verdict.copied);
+        verdict.find(Rule::CopiesAreFew, text, None);
+    }
     for Dead { id, reason } in &facts.dead {
-        let email = id.and_then(|id| emails.get(&id).copied());
+        let email = id.and_then(|id| tasks.get(&id)).map(|task| task.email.as_str());
         let name = email.unwrap_or("a task that nobody sent");
         let refused = email.is_some_and(|email| facts.refused.contains_key(email));
         let good = match reason.as_deref() {

@@ -1,7 +1,7 @@
 use std::mem::take;
 
 use super::*;
-use crate::facts::{Acceptance, Happened, Note, Task};
+use crate::facts::{Acceptance, Happened, Note};
 
 fn id(n: u32) -> TaskId {
     TaskId::from_message_id(&n.to_string())
@@ -16,7 +16,7 @@ fn mail(n: u32, at: f64) -> Acceptance {
 }
 
 fn task(n: u32) -> Task {
-    Task { id: id(n), email: email(n), promised: true }
+    Task { id: id(n), email: email(n), since: 0.5, promised: true }
 }
 
 fn fault(victim: Victim, kind: Kind, from: f64, until: f64) -> Happened {
@@ -93,7 +93,24 @@ fn whatever_does_not_add_up_is_found() {
         ("a mail to somebody else", |f| f.mails[0].email = email(2), &[Rule::NoStranger]),
         ("a mail twice", |f| f.mails.push(mail(1, 5.0)), &[Rule::RepeatedInWindow]),
         ("a mail, then a dead letter", |f| f.mails.push(mail(3, 2.0)), &[Rule::RepeatedInWindow]),
-        ("a dead letter, then two mails", |f| f.mails.extend([mail(3, 5.0), mail(3, 6.0)]), &[Rule::RepeatedInWindow]),
+        (
+            "a dead letter, then two mails",
+            |f| {
+                f.faults.push(fault(Victim::Api(0), Kind::Kill, 0.6, 2.0));
+                f.mails.extend([mail(3, 5.0), mail(3, 6.0)]);
+            },
+            &[Rule::RepeatedInWindow],
+        ),
+        ("a dead letter, then a mail, and no fault", |f| f.mails.push(mail(3, 5.0)), &[Rule::RepeatedInWindow]),
+        (
+            "a dead letter, then a mail, and a fault that copies nothing",
+            |f| {
+                f.faults.push(fault(Victim::Broker, Kind::Latency, 1.0, 5.0));
+                f.mails.push(mail(3, 5.0));
+            },
+            &[Rule::RepeatedInWindow],
+        ),
+        ("a dead letter twice, and no fault", |f| f.dead.push(f.dead[0].clone()), &[Rule::RepeatedInWindow]),
         ("a dead letter without a reason", |f| f.dead[0].reason = None, &[Rule::DeadHasReason]),
         ("refused by nobody", |f| f.refused.clear(), &[Rule::DeadHasReason]),
         ("given up", |f| f.dead[0].reason = Some("gave-up".to_owned()), &[Rule::DeadHasReason]),
@@ -122,10 +139,37 @@ fn a_task_that_was_not_confirmed_is_not_lost_and_may_not_be_mailed_twice() {
 #[test]
 fn the_second_copy_of_a_task_may_be_taken_after_the_first_was_refused() {
     let mut facts = good();
+    facts.faults.push(fault(Victim::Api(0), Kind::Kill, 0.6, 2.0));
     facts.mails.push(mail(3, 5.0));
     let verdict = judge(&facts);
     assert_eq!(verdict.findings, []);
     assert_eq!(verdict.ends.both, 1);
+}
+
+#[test]
+fn a_task_that_was_there_twice_may_be_refused_twice() {
+    let mut facts = good();
+    facts.faults.push(fault(Victim::Worker(0), Kind::Kill, 3.1, 4.0));
+    facts.dead.push(facts.dead[0].clone());
+    let verdict = judge(&facts);
+    assert_eq!(verdict.findings, []);
+    assert_eq!(verdict.ends.letters_twice, 1);
+}
+
+#[test]
+fn faults_explain_a_second_copy_now_and_then_and_not_of_every_task() {
+    let copied = |n: u32| {
+        let mut facts = Facts { faults: vec![fault(Victim::Worker(0), Kind::Kill, 3.1, 4.0)], ..good() };
+        for n in 5..5 + n {
+            facts.published.push(task(n));
+            facts.refused.insert(email(n), 3.0);
+            let letter = Dead { id: Some(id(n)), reason: Some("recipient-refused".to_owned()) };
+            facts.dead.extend([letter.clone(), letter]);
+        }
+        broken(&facts)
+    };
+    assert_eq!(copied(10), []);
+    assert_eq!(copied(11), [Rule::CopiesAreFew]);
 }
 
 #[test]
