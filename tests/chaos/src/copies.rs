@@ -45,7 +45,7 @@ mod tests {
             ("only latency", Broker, Latency, 19.0, 31.0, false),
         ];
         for (name, victim, kind, from, until, may) in table {
-            let faults = vec![Happened { victim, kind, from, until }];
+            let faults = vec![Happened { victim, kind, planned: from, from, until }];
             let facts = Facts { faults, ..Facts::default() };
             assert_eq!(may_be_copied(&facts, 20.0, 30.0), may, "{name}");
         }

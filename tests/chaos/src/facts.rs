@@ -12,9 +12,21 @@ use crate::schedule::{Kind, Victim};
 pub(crate) struct Happened {
     pub(crate) victim: Victim,
     pub(crate) kind: Kind,
+    /// When the schedule has it begin.
+    pub(crate) planned: f64,
     pub(crate) from: f64,
     pub(crate) until: f64,
 }
+
+impl Happened {
+    /// Whether the one before it, of the same victim, took so long to heal that this one is not where the schedule has it.
+    pub(crate) fn is_late(&self) -> bool {
+        self.from - self.planned > LATE
+    }
+}
+
+/// A fault that begins so much later than planned is told of.
+const LATE: f64 = 1.0;
 
 /// Something that has to become a mail.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,7 +8,7 @@ use contract::TaskId;
 use system::results::{self, Figure};
 
 use crate::evidence::story;
-use crate::facts::Facts;
+use crate::facts::{Facts, Happened};
 use crate::load::Answers;
 use crate::stage::Stage;
 use crate::verdict::{Rule, Verdict};
@@ -31,14 +31,15 @@ pub(crate) fn write_logs(stage: &Stage, facts: &Facts) {
             fs::write(folder.join(format!("{name}-{n}.log")), service.log_lines().join("\n")).unwrap();
         }
     }
-    let faults: String = facts
-        .faults
-        .iter()
-        .map(|f| format!("{:>8.3} to {:>8.3} s  {:<14}  {}\n", f.from, f.until, f.victim, f.kind))
-        .collect();
-    fs::write(folder.join("faults.txt"), faults).unwrap();
+    fs::write(folder.join("faults.txt"), facts.faults.iter().map(fault_line).collect::<String>()).unwrap();
     fs::write(folder.join("rabbitmq.log"), stage.system.rabbit.log()).unwrap();
     fs::write(folder.join("postgres.log"), stage.system.postgres.log()).unwrap();
+}
+
+fn fault_line(fault: &Happened) -> String {
+    let Happened { victim, kind, planned, from, until } = fault;
+    let late = if fault.is_late() { "  late" } else { "" };
+    format!("planned {planned:>8.3} s, was {from:>8.3} to {until:>8.3} s  {victim:<14}  {kind}{late}\n")
 }
 
 /// `target/chaos/results.json`: all seeds of the run.
@@ -59,6 +60,7 @@ fn counts(facts: &Facts, answers: &Answers, verdict: &Verdict) -> Vec<(String, u
     let confirmed = facts.published.iter().filter(|task| task.promised).count();
     let mut counts = vec![
         ("faults".to_owned(), facts.faults.len(), "faults"),
+        ("faults more than 1 s late".to_owned(), late(facts).count(), "faults"),
         ("registrations".to_owned(), facts.asked.len(), "registrations"),
         ("answered 201".to_owned(), facts.created.len(), "registrations"),
         ("tried again".to_owned(), answers.tried_again, "requests"),
@@ -79,6 +81,10 @@ fn counts(facts: &Facts, answers: &Answers, verdict: &Verdict) -> Vec<(String, u
         more.into_iter().filter(|(_, count, _)| *count > 0).map(|(name, count, unit)| (name.to_owned(), count, unit)),
     );
     counts
+}
+
+fn late(facts: &Facts) -> impl Iterator<Item = &Happened> {
+    facts.faults.iter().filter(|fault| fault.is_late())
 }
 
 /// Tasks = mails + dead letters + what is still on its way.
@@ -129,6 +135,9 @@ pub(crate) async fn summary(stage: &Stage, facts: &Facts, answers: &Answers, ver
     for (name, count, _) in &all {
         text += &format!("  {name:<width$}  {count:>7}\n");
     }
+    for Happened { victim, kind, planned, from, .. } in late(facts) {
+        text += &format!("  late: {victim} {kind} at {from:.1} s instead of {planned:.1} s\n");
+    }
     text += &format!("  {}\n", sum(facts, verdict));
     if verdict.findings.is_empty() {
         text += "  ok: every task is accounted for\n";
@@ -154,4 +163,20 @@ pub(crate) async fn summary(stage: &Stage, facts: &Facts, answers: &Answers, ver
     }
     text += &format!("\n  FAILED: logs are in {}\n", logs(seed).display());
     println!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::{Kind, Victim};
+
+    #[test]
+    fn a_fault_that_slipped_is_told_of() {
+        let fault = |from| Happened { victim: Victim::Broker, kind: Kind::Kill, planned: 10.0, from, until: 20.0 };
+        assert_eq!(
+            fault_line(&fault(10.002)),
+            "planned   10.000 s, was   10.002 to   20.000 s  broker          killed\n"
+        );
+        assert!(fault_line(&fault(11.5)).ends_with("  killed  late\n"));
+    }
 }

@@ -141,7 +141,7 @@ impl Stage {
         }
     }
 
-    /// Plays the faults of one victim, one after the other.
+    /// Plays the faults of one victim, one after the other: where one takes long to heal, the next comes later than planned.
     pub(crate) async fn play(&self, faults: &[Fault]) {
         for fault in faults {
             tokio::time::sleep_until((self.clock.instant() + fault.start).into()).await;
@@ -154,7 +154,8 @@ impl Stage {
                 fault.length.as_secs_f64()
             );
             let until = self.happen(fault).await;
-            lock(&self.happened).push(Happened { victim: fault.victim, kind: fault.kind, from, until });
+            let planned = fault.start.as_secs_f64();
+            lock(&self.happened).push(Happened { victim: fault.victim, kind: fault.kind, planned, from, until });
         }
     }
 

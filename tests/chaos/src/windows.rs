@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     fn fault(victim: Victim, kind: Kind, from: f64, until: f64) -> Happened {
-        Happened { victim, kind, from, until }
+        Happened { victim, kind, planned: from, from, until }
     }
 
     fn mail(at: f64) -> Acceptance {

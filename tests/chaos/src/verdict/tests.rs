@@ -20,7 +20,7 @@ fn task(n: u32) -> Task {
 }
 
 fn fault(victim: Victim, kind: Kind, from: f64, until: f64) -> Happened {
-    Happened { victim, kind, from, until }
+    Happened { victim, kind, planned: from, from, until }
 }
 
 /// Users 1, 2, 3: two mails, one dead letter. Task 4 was published, and mailed.
