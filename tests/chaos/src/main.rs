@@ -72,6 +72,11 @@ fn all(options: &Options) -> bool {
         .filter(|(_, outcome)| outcome.as_ref().is_none_or(|outcome| !outcome.passed))
         .map(|(seed, _)| *seed)
         .collect();
+    if outcomes.len() > 1 {
+        let closings: Vec<_> =
+            outcomes.iter().map(|(seed, outcome)| (*seed, outcome.as_ref().map(|outcome| outcome.closing))).collect();
+        println!("{}", report::closing(&closings));
+    }
     let rows: Vec<_> =
         outcomes.into_iter().filter_map(|(_, outcome)| outcome).flat_map(|outcome| outcome.rows).collect();
     report::write_results(&rows, &failed);

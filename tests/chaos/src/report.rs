@@ -9,7 +9,6 @@ use system::results::{self, Figure};
 
 use crate::evidence::story;
 use crate::facts::{Facts, Happened};
-use crate::load::Answers;
 use crate::stage::Stage;
 use crate::verdict::{Rule, Verdict};
 
@@ -17,6 +16,14 @@ use crate::verdict::{Rule, Verdict};
 const SHOWN: usize = 5;
 /// The goal of what must not be.
 const NONE: &str = "= 0";
+
+/// What is counted, how often, and its unit.
+pub(crate) type Count = (String, usize, &'static str);
+
+/// One line of what is going on, at this second of the seed.
+pub(crate) fn progress(seed: u64, at: f64, what: &str) {
+    println!("seed {seed:<2} {at:>7.1} s  {what}");
+}
 
 /// Where the logs of a seed go.
 fn logs(seed: u64) -> PathBuf {
@@ -56,14 +63,15 @@ pub(crate) fn write_results(rows: &[Figure], failed: &[u64]) {
     results::write("chaos", &rows);
 }
 
-fn counts(facts: &Facts, answers: &Answers, verdict: &Verdict) -> Vec<(String, usize, &'static str)> {
+/// What a seed came to, in figures.
+pub(crate) fn counts(facts: &Facts, tried_again: usize, verdict: &Verdict) -> Vec<Count> {
     let confirmed = facts.published.iter().filter(|task| task.promised).count();
     let mut counts = vec![
         ("faults".to_owned(), facts.faults.len(), "faults"),
         ("faults more than 1 s late".to_owned(), late(facts).count(), "faults"),
         ("registrations".to_owned(), facts.asked.len(), "registrations"),
         ("answered 201".to_owned(), facts.created.len(), "registrations"),
-        ("tried again".to_owned(), answers.tried_again, "requests"),
+        ("tried again".to_owned(), tried_again, "requests"),
         ("users".to_owned(), facts.users.len(), "rows"),
         ("tasks of a foreign producer".to_owned(), facts.published.len(), "tasks"),
         ("confirmed".to_owned(), confirmed, "tasks"),
@@ -73,13 +81,9 @@ fn counts(facts: &Facts, answers: &Answers, verdict: &Verdict) -> Vec<(String, u
     let repeated = verdict.repeated.iter().map(|(window, count)| (format!("repeated: {window}"), *count, "mails"));
     counts.extend(dead.chain(repeated));
     let ends = &verdict.ends;
-    let more = [
-        ("dead letters twice", ends.letters_twice, "letters"),
-        ("published, never confirmed", ends.unconfirmed, "tasks"),
-    ];
-    counts.extend(
-        more.into_iter().filter(|(_, count, _)| *count > 0).map(|(name, count, unit)| (name.to_owned(), count, unit)),
-    );
+    if ends.letters_twice > 0 {
+        counts.push(("dead letters twice".to_owned(), ends.letters_twice, "letters"));
+    }
     counts
 }
 
@@ -105,12 +109,12 @@ fn sum(facts: &Facts, verdict: &Verdict) -> String {
 
 /// The figures of one seed; what must be none has a goal.
 #[allow(clippy::cast_precision_loss, reason = "counts of a run")]
-pub(crate) fn rows(seed: u64, facts: &Facts, answers: &Answers, verdict: &Verdict) -> Vec<Figure> {
+pub(crate) fn rows(seed: u64, counts: &[Count], verdict: &Verdict) -> Vec<Figure> {
     let name = |what: &str| format!("seed {seed}: {what}");
-    let figures = counts(facts, answers, verdict).into_iter().map(|(what, count, unit)| Figure {
-        name: name(&what),
-        value: count as f64,
-        unit: unit.to_owned(),
+    let figures = counts.iter().map(|(what, count, unit)| Figure {
+        name: name(what),
+        value: *count as f64,
+        unit: (*unit).to_owned(),
         goal: None,
         ok: None,
     });
@@ -125,14 +129,14 @@ pub(crate) fn rows(seed: u64, facts: &Facts, answers: &Answers, verdict: &Verdic
 }
 
 /// The closing table; where something does not add up, what and why.
-pub(crate) async fn summary(stage: &Stage, facts: &Facts, answers: &Answers, verdict: &Verdict) {
+pub(crate) async fn summary(stage: &Stage, facts: &Facts, counts: &[Count], verdict: &Verdict) {
     let seed = stage.seed;
     let mut text = format!("\nseed {seed}\n");
-    let counts = counts(facts, answers, verdict);
-    let broken = Rule::ALL.into_iter().map(|rule| (rule.name().to_owned(), verdict.count(rule), ""));
-    let all: Vec<_> = counts.into_iter().chain(broken.filter(|(_, count, _)| *count > 0)).collect();
-    let width = all.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
-    for (name, count, _) in &all {
+    let broken = Rule::ALL.into_iter().map(|rule| (rule.name(), verdict.count(rule))).filter(|(_, count)| *count > 0);
+    let counted = counts.iter().map(|(name, count, _)| (name.as_str(), *count));
+    let all: Vec<_> = counted.chain(broken).collect();
+    let width = all.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, count) in &all {
         text += &format!("  {name:<width$}  {count:>7}\n");
     }
     for Happened { victim, kind, planned, from, .. } in late(facts) {
@@ -165,10 +169,74 @@ pub(crate) async fn summary(stage: &Stage, facts: &Facts, answers: &Answers, ver
     println!("{text}");
 }
 
+/// One line of the table that closes a run of several seeds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Closing {
+    faults: usize,
+    late: usize,
+    tasks: usize,
+    mails: usize,
+    put_aside: usize,
+    repeated: usize,
+    findings: usize,
+}
+
+impl Closing {
+    pub(crate) fn new(facts: &Facts, verdict: &Verdict) -> Self {
+        Self {
+            faults: facts.faults.len(),
+            late: late(facts).count(),
+            tasks: facts.tasks().count(),
+            mails: facts.mails.len(),
+            put_aside: facts.dead.len(),
+            repeated: verdict.repeated.values().sum(),
+            findings: verdict.findings.len(),
+        }
+    }
+}
+
+/// All seeds, one below the other; `None` where the run broke off.
+pub(crate) fn closing(seeds: &[(u64, Option<Closing>)]) -> String {
+    let mut rows = vec![["seed", "faults", "late", "tasks", "mails", "dead letters", "repeated"].map(str::to_owned)];
+    let mut ends = vec![String::new()];
+    for (seed, closing) in seeds {
+        let figures =
+            closing.map(|c| [c.faults, c.late, c.tasks, c.mails, c.put_aside, c.repeated].map(|n| n.to_string()));
+        let [faults, late, tasks, mails, put_aside, repeated] = figures.unwrap_or_default();
+        rows.push([seed.to_string(), faults, late, tasks, mails, put_aside, repeated]);
+        ends.push(match closing.map(|closing| closing.findings) {
+            None => "  broke off".to_owned(),
+            Some(0) => "  ok".to_owned(),
+            Some(findings) => format!("  FAILED: {findings} findings"),
+        });
+    }
+    let widths: Vec<usize> =
+        (0..rows[0].len()).map(|n| rows.iter().map(|row| row[n].len()).max().unwrap_or(0)).collect();
+    let line = |(row, end): (&[String; 7], &String)| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
+        format!("{}{end}\n", cells.join("  "))
+    };
+    rows.iter().zip(&ends).map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::schedule::{Kind, Victim};
+
+    #[test]
+    fn the_figures_of_several_seeds_line_up() {
+        let good = Closing { faults: 31, late: 0, tasks: 1_320, mails: 1_301, put_aside: 25, repeated: 6, findings: 0 };
+        let bad = Closing { faults: 8, late: 2, findings: 3, ..good };
+        let table = closing(&[(9, Some(good)), (10, Some(bad)), (11, None)]);
+        let expected = "\
+seed  faults  late  tasks  mails  dead letters  repeated
+   9      31     0   1320   1301            25         6  ok
+  10       8     2   1320   1301            25         6  FAILED: 3 findings
+  11                                                      broke off
+";
+        assert_eq!(table, expected);
+    }
 
     #[test]
     fn a_fault_that_slipped_is_told_of() {

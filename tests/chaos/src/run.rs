@@ -8,7 +8,7 @@ use contract::queue;
 use futures_util::future::join_all;
 use system::results::Figure;
 
-use crate::report;
+use crate::report::{self, Closing, progress};
 use crate::schedule::{Fault, Victim, schedule};
 use crate::stage::Stage;
 use crate::{evidence, load, verdict};
@@ -24,15 +24,16 @@ const SURELY_EMPTY: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) passed: bool,
+    pub(crate) closing: Closing,
     pub(crate) rows: Vec<Figure>,
 }
 
 pub(crate) async fn run(seed: u64, time: Duration) -> Outcome {
     let began = Instant::now();
-    println!("seed {seed}           starting PostgreSQL, RabbitMQ, the mail server and two of each service ..");
+    progress(seed, 0.0, "starting PostgreSQL, RabbitMQ, the mail server and two of each service ..");
     let stage = Arc::new(Stage::set_up(seed, &load::refused(seed, time)).await);
     let set_up = began.elapsed();
-    println!("seed {seed}     0.0 s  everything runs, after {:.1} s", set_up.as_secs_f64());
+    progress(seed, 0.0, &format!("everything runs, after {:.1} s", set_up.as_secs_f64()));
 
     let mut victims: BTreeMap<Victim, Vec<Fault>> = BTreeMap::new();
     for fault in schedule(seed, time) {
@@ -41,11 +42,15 @@ pub(crate) async fn run(seed: u64, time: Duration) -> Outcome {
     let registering = tokio::spawn(load::register(stage.clone(), time));
     let publishing = tokio::spawn(load::publish(stage.clone(), time));
     join_all(victims.values().map(|faults| stage.play(faults))).await;
-    println!("seed {seed}  {:>6.1} s  everything is healed", stage.clock.now());
+    progress(seed, stage.clock.now(), "everything is healed");
     let (answers, published) = (registering.await.unwrap(), publishing.await.unwrap());
     let confirmed = published.iter().filter(|task| task.promised).count();
-    drained(&stage, confirmed).await;
-    println!("seed {seed}  {:>6.1} s  what was on its way has arrived", stage.clock.now());
+    let arrived = drained(&stage, confirmed).await;
+    progress(
+        seed,
+        stage.clock.now(),
+        if arrived { "what was on its way has arrived" } else { "something is still on its way" },
+    );
 
     // Nothing moves any more while the facts are collected.
     let odd = stage.odd();
@@ -54,17 +59,20 @@ pub(crate) async fn run(seed: u64, time: Duration) -> Outcome {
     let facts = evidence::collect(&stage, &answers, published, left, odd).await;
     let verdict = verdict::judge(&facts);
     report::write_logs(&stage, &facts);
-    report::summary(&stage, &facts, &answers, &verdict).await;
-    Outcome { passed: verdict.findings.is_empty(), rows: report::rows(seed, &facts, &answers, &verdict) }
+    let counts = report::counts(&facts, answers.tried_again, &verdict);
+    report::summary(&stage, &facts, &counts, &verdict).await;
+    let closing = Closing::new(&facts, &verdict);
+    Outcome { passed: verdict.findings.is_empty(), closing, rows: report::rows(seed, &counts, &verdict) }
 }
 
-/// Waits until nothing is on its way, or the time is up. The broker's own counts may be old, and are missing for a while after
-/// its restart: they are believed when the ledger and the dead letters account for as many tasks as there are, or when they stay.
-async fn drained(stage: &Stage, confirmed: usize) {
+/// Waits until nothing is on its way, or the time is up; returns whether nothing is. The broker's own counts may be old, and are
+/// missing for a while after its restart: they are believed when the ledger and the dead letters account for as many tasks as
+/// there are, or when they stay.
+async fn drained(stage: &Stage, confirmed: usize) -> bool {
     let deadline = Instant::now() + DRAIN;
-    let mut empty_since: Option<Instant> = None;
+    let (mut empty_since, mut arrived): (Option<Instant>, bool) = (None, false);
     let client = stage.system.rabbit.client().await;
-    while Instant::now() < deadline {
+    while !arrived && Instant::now() < deadline {
         let queues = stage.system.rabbit.queues().await;
         let queued: u64 = queues.iter().filter(|info| info.name != queue::DEAD).map(|info| info.total).sum();
         if queued > 0 || stage.system.outbox().await > 0 {
@@ -73,13 +81,12 @@ async fn drained(stage: &Stage, confirmed: usize) {
             let empty_for = empty_since.get_or_insert_with(Instant::now).elapsed();
             let ended = stage.system.marked().await.len() + client.ready(queue::DEAD).await as usize;
             let all_ended = ended >= stage.system.users().await.len() + confirmed;
-            if empty_for > SURELY_EMPTY || (empty_for > EMPTY && all_ended) {
-                break;
-            }
+            arrived = empty_for > SURELY_EMPTY || (empty_for > EMPTY && all_ended);
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     client.close().await;
+    arrived
 }
 
 /// What lies where, exactly, once nobody takes anything any more.

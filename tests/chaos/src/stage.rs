@@ -9,6 +9,7 @@ use testkit::{Mood, Service, Stage as At_, TcpProxy};
 use tokio::time::sleep;
 
 use crate::facts::Happened;
+use crate::report::progress;
 use crate::schedule::{At, Fault, INSTANCES, Kind, Victim};
 use crate::windows::SEND_TIMEOUT;
 
@@ -146,13 +147,8 @@ impl Stage {
         for fault in faults {
             tokio::time::sleep_until((self.clock.instant() + fault.start).into()).await;
             let from = self.clock.now();
-            println!(
-                "seed {}  {from:>6.1} s  {:<14}  {}, {:.1} s",
-                self.seed,
-                fault.victim,
-                fault.kind,
-                fault.length.as_secs_f64()
-            );
+            let length = fault.length.as_secs_f64();
+            progress(self.seed, from, &format!("{:<14}  {}, {length:.1} s", fault.victim, fault.kind));
             let until = self.happen(fault).await;
             let planned = fault.start.as_secs_f64();
             lock(&self.happened).push(Happened { victim: fault.victim, kind: fault.kind, planned, from, until });
