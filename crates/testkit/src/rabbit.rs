@@ -4,14 +4,14 @@ use std::fs::{self, File};
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::dir::{Dir, tail};
+use crate::dir::{self, Dir, tail};
 use crate::eventually::poll;
 use crate::port::Port;
 use crate::process::Process;
@@ -45,10 +45,27 @@ pub struct Rabbit {
     management: Port,
     metrics: Port,
     distribution: Port,
-    epmd: Port,
+    names: Arc<Names>,
+    cookie: String,
     install: Install,
-    _epmd: Process,
     dir: Dir,
+}
+
+/// An epmd: where the nodes of a cluster find each other.
+#[derive(Debug)]
+struct Names {
+    port: Port,
+    _process: Process,
+}
+
+impl Names {
+    fn start(install: &Install) -> Self {
+        let port = Port::free();
+        let mut command = install.command("epmd");
+        command.args(["-address", "127.0.0.1", "-port", &port.number().to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { port, _process: Process::spawn(&mut command).expect("starting epmd") }
+    }
 }
 
 impl Deref for Rabbit {
@@ -75,14 +92,22 @@ impl Rabbit {
     /// # Panics
     /// When RabbitMQ is not installed or does not start; the message holds the end of its log.
     pub async fn start() -> Self {
-        let install = Install::find();
+        let names = Arc::new(Names::start(&Install::find()));
+        Self::start_with(names, uuid::Uuid::now_v7().simple().to_string()).await
+    }
+
+    /// Starts another node, in a cluster with this one: a quorum queue that is declared from now on has a member on each.
+    pub async fn start_beside(&self) -> Self {
+        let node = Self::start_with(Arc::clone(&self.names), self.cookie.clone()).await;
+        for step in [&["stop_app"][..], &["join_cluster", &self.node_name()], &["start_app"], &["await_startup"]] {
+            node.ctl(step).await;
+        }
+        node
+    }
+
+    async fn start_with(names: Arc<Names>, cookie: String) -> Self {
         let dir = Dir::new("rabbit");
         let [amqp, management, metrics] = [Port::free(), Port::free(), Port::free()];
-        let [distribution, epmd] = [Port::free(), Port::free()];
-        let mut names = install.command("epmd");
-        names.args(["-address", "127.0.0.1", "-port", &epmd.number().to_string()]);
-        names.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let names = Process::spawn(&mut names).expect("starting epmd");
         let root = Vhost::root(amqp.addr(), management.addr());
         let node = Self {
             process: Mutex::new(None),
@@ -90,10 +115,10 @@ impl Rabbit {
             amqp,
             management,
             metrics,
-            distribution,
-            epmd,
-            install,
-            _epmd: names,
+            distribution: Port::free(),
+            names,
+            cookie,
+            install: Install::find(),
             dir,
         };
         node.configure();
@@ -101,11 +126,21 @@ impl Rabbit {
         node
     }
 
+    /// What other nodes call it.
+    fn node_name(&self) -> String {
+        format!("sluice-{}@localhost", self.amqp.number())
+    }
+
     /// The addresses of its AMQP and management servers, without a vhost.
     #[doc(hidden)]
     pub fn addresses(&self) -> (String, String) {
         let at = |scheme: &str, port: &Port| format!("{scheme}://guest:guest@{}", port.addr());
         (at("amqp", &self.amqp), at("http", &self.management))
+    }
+
+    /// Bytes that its data take on disk.
+    pub fn disk_usage(&self) -> u64 {
+        dir::usage(&self.dir.path().join("data"))
     }
 
     /// Where it tells its metrics, without a path.
@@ -212,7 +247,7 @@ impl Rabbit {
             ),
         );
         let cookie = dir.join(".erlang.cookie");
-        fs::write(&cookie, uuid::Uuid::now_v7().simple().to_string()).expect("writing the cookie");
+        fs::write(&cookie, &self.cookie).expect("writing the cookie");
         fs::set_permissions(&cookie, fs::Permissions::from_mode(0o400)).expect("protecting the cookie");
     }
 
@@ -221,9 +256,9 @@ impl Rabbit {
         let dir = self.dir.path();
         let mut command = self.install.command(program);
         command.envs([
-            ("RABBITMQ_NODENAME", format!("sluice-{}@localhost", self.amqp.number())),
+            ("RABBITMQ_NODENAME", self.node_name()),
             ("RABBITMQ_DIST_PORT", self.distribution.number().to_string()),
-            ("ERL_EPMD_PORT", self.epmd.number().to_string()),
+            ("ERL_EPMD_PORT", self.names.port.number().to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
             ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}".to_owned()),
             // Nothing of the machine's own RabbitMQ: its configuration, its node.

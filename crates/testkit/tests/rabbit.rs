@@ -63,3 +63,15 @@ async fn a_killed_broker_comes_back_on_its_ports_with_what_was_confirmed() {
     broker.memory_alarm(false).await;
     assert!(!broker.ctl(&["eval", "rabbit_alarm:get_alarms()."]).await.contains("memory"));
 }
+
+#[tokio::test]
+async fn nodes_beside_each_other_share_their_queues() {
+    let first = Rabbit::start().await;
+    let second = first.start_beside().await;
+    let client = first.client().await;
+    client.declare("q", FieldTable::default()).await.unwrap();
+    client.publish_bare("q", b"hello").await;
+    assert_eq!(second.client().await.take("q").await.expect("the message of the other node").body, b"hello");
+    let members = first.ctl(&["list_queues", "members"]).await;
+    assert_eq!(members.matches("sluice-").count(), 2, "{members}");
+}

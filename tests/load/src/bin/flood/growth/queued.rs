@@ -16,6 +16,8 @@ pub(super) async fn run(report: &mut Report, servers: &Servers, scale: Scale) {
     let tasks = scale.count(TASKS);
     report.measuring(&format!("growth: a queue of {tasks} tasks"));
     servers.publish(tasks).await;
+    let disk = servers.rabbit.disk_usage() as f64 / tasks as f64;
+    report.add("growth: the broker's disk for a task that waits", disk, "bytes", Goal::None);
     let worker = servers.worker(&[]);
     let start = Instant::now();
     let progress = Progress::start("mails sent", tasks);
