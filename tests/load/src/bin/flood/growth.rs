@@ -4,6 +4,7 @@
 mod ledger;
 mod outbox;
 mod queued;
+mod turns;
 mod users;
 
 use crate::scale::Scale;
