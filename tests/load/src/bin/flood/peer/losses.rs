@@ -1,7 +1,7 @@
 //! How many mails each loses when the broker is killed under load.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use load::{Answer, Goal, OpenLoop, Registrations, Report, Servers};
 use testkit::Service;
@@ -10,16 +10,19 @@ use super::side::{Ours, Peer, Side};
 use crate::scale::Scale;
 
 /// What both of them bear easily.
-const LOAD: OpenLoop = OpenLoop { rate: 200.0, length: Duration::from_secs(20) };
-/// For so long the broker is away, in the middle of it.
+const LOAD: OpenLoop = OpenLoop { rate: 200.0, length: Duration::from_secs(40) };
+/// From the kill until the broker is started again, and then it takes some seconds more: all of it well within the load.
 const AWAY: Duration = Duration::from_secs(5);
-/// Nothing more is coming after so long without a mail.
-const QUIET: Duration = Duration::from_secs(10);
+/// Nothing more is coming after so long without a mail: twice what our relay and our worker wait at most between two attempts
+/// to reach a broker.
+const QUIET: Duration = Duration::from_secs(30);
 /// How often a supervisor looks whether a process has ended.
 const WATCH: Duration = Duration::from_millis(500);
 
 /// What the broker's death did to one side.
 struct Damage {
+    /// How long there was no broker.
+    away: Duration,
     /// Users who are stored, or were told so, and have no mail.
     lost: usize,
     users: usize,
@@ -34,10 +37,15 @@ pub(super) async fn run(report: &mut Report, servers: &Servers, ours: &Ours<'_>,
     // The plain API goes on without its broker and never ends by itself: a probe has to find that out, and Kubernetes to start
     // it again, which it does here as soon as the broker is back.
     let them = damage(servers, peer, load, Service::restart).await;
-    report.note(&format!(
-        "users, processes that ended and were started again: ours {}, {}; the plain one {}, {}",
-        us.users, us.restarts, them.users, them.restarts
-    ));
+    for (name, damage) in [(Ours::NAME, &us), (Peer::NAME, &them)] {
+        report.note(&format!(
+            "{name}: {} users, {} without a mail, the broker was away for {:.1} s, processes that ended and were started again: {}",
+            damage.users,
+            damage.lost,
+            damage.away.as_secs_f64(),
+            damage.restarts
+        ));
+    }
     report.promise("peer: users without a mail, broker killed, ours", us.lost);
     report.add(
         "peer: users without a mail, broker killed, the plain one",
@@ -62,11 +70,13 @@ async fn damage(
     servers.smtp.clear();
 
     let faults = async {
-        tokio::time::sleep(load.length / 3).await;
+        tokio::time::sleep(load.length / 4).await;
         servers.rabbit.kill();
+        let killed = Instant::now();
         tokio::time::sleep(AWAY).await;
         servers.rabbit.restart().await;
         when_the_broker_is_back(&api);
+        killed.elapsed()
     };
     let flood = load.run(|n| {
         let client = client.clone();
@@ -76,13 +86,13 @@ async fn damage(
         }
     });
     let rest = async {
-        let (answers, ()) = tokio::join!(flood, faults);
-        servers.smtp.quiet(QUIET, Duration::from_secs(120)).await;
-        answers
+        let ended = tokio::join!(flood, faults);
+        servers.smtp.quiet(QUIET, Duration::from_secs(180)).await;
+        ended
     };
     let mut restarts = 0;
-    let answers = tokio::select! {
-        answers = rest => answers,
+    let (answers, away) = tokio::select! {
+        ended = rest => ended,
         () = supervise([&api, &worker], &mut restarts) => unreachable!("it ends with the load"),
     };
 
@@ -93,7 +103,7 @@ async fn damage(
     let lost = users.difference(&mailed).count();
     api.kill();
     worker.kill();
-    Damage { lost, users: users.len(), restarts }
+    Damage { away, lost, users: users.len(), restarts }
 }
 
 /// Starts again whatever ended by itself, for as long as it is asked to.

@@ -46,6 +46,8 @@ pub(super) async fn run(
     let middle = |side: &[Round], of: fn(&Round) -> f64| median(side.iter().map(of).collect());
     for (name, side) in [(Ours::NAME, &us), (Peer::NAME, &them)] {
         report.add(format!("peer: mails a second, {name}"), middle(side, |r| r.per_second), "mails/s", Goal::None);
+        let cpu = 1e3 / middle(side, |r| r.per_cpu_second);
+        report.add(format!("peer: CPU of 1,000 mails, {name}"), cpu, "s", Goal::None);
         report.add(format!("peer: memory of the worker, {name}"), middle(side, |r| r.memory), "MiB", Goal::None);
     }
     let economy = middle(&us, |r| r.per_cpu_second) / middle(&them, |r| r.per_cpu_second);
