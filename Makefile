@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint unit deny bench flood instructions chaos fuzz schemathesis e2e render
+.PHONY: help setup run test lint unit deny bench flood profile instructions chaos fuzz schemathesis e2e render
 MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -56,6 +56,11 @@ flood: ## Shows what Sluice claims, as figures and pictures: the dam, overload, 
 	@scripts/setup servers
 	@cargo build --locked --release $(SERVICES) -p load
 	@exec "$(TARGET)/release/flood" $(ONLY)
+
+profile: ## Watches both services at full rate: flame graphs, and shares of their time (in target/profile; needs perf)
+	@scripts/setup servers perf
+	@cargo build --locked --release $(SERVICES) -p load
+	@exec "$(TARGET)/release/profile"
 
 # SEED=3 repeats a run, SEEDS=1..10 runs several, two beside each other; TIME=60s instead of ten minutes.
 chaos: ## Breaks everything by a seeded schedule under steady load, then looks for every task by its id (SEED=n)
