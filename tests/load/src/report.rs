@@ -1,5 +1,7 @@
 //! The table on screen and the file beside it.
 
+use std::path::PathBuf;
+
 use system::results::{self, Figure};
 
 /// What a figure should be.
@@ -67,6 +69,12 @@ impl Report {
         self.rows.iter().all(|row| !row.promise || row.figure.ok == Some(true))
     }
 
+    /// Writes what there is so far: the figures of an hour are not to be lost with the next.
+    pub fn write(&self) -> PathBuf {
+        let figures: Vec<&Figure> = self.rows.iter().map(|row| &row.figure).collect();
+        results::write(self.name, &figures)
+    }
+
     /// Prints the table and writes `target/<name>/results.json`. Tells whether every goal is met.
     pub fn finish(&self) -> bool {
         let figures: Vec<&Figure> = self.rows.iter().map(|row| &row.figure).collect();
@@ -86,8 +94,7 @@ impl Report {
                 format!("{short} of {} figures fall short of their goals", figures.len())
             }
         );
-        let path = results::write(self.name, &figures);
-        println!("written to {}", path.display());
+        println!("written to {}", self.write().display());
         short == 0
     }
 }

@@ -79,6 +79,7 @@ fn mails(report: &mut Report, servers: &Servers, count: usize) {
     report.promise("dam: mails sent twice", arrivals.len() - recipients.len());
 
     let moments = servers.smtp.mail_from_times();
+    let (Some(first), Some(last)) = (moments.first(), moments.last()) else { return };
     let windows = windows(&moments, SECOND, |_| true);
     let of_a_thousand = |share: usize| windows[(windows.len() * share).div_ceil(1_000) - 1] as f64;
     let rate = RATE as f64;
@@ -89,7 +90,7 @@ fn mails(report: &mut Report, servers: &Servers, count: usize) {
         Goal::AtMost(rate * 1.05),
     );
     report.add("dam: mails in any one second, all", of_a_thousand(1_000), "mails", Goal::AtMost(rate * 1.1));
-    let took = moments[moments.len() - 1] - moments[0];
+    let took = *last - *first;
     report.add(
         "dam: mails a second, mean",
         moments.len() as f64 / took.as_secs_f64(),

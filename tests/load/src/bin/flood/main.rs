@@ -65,6 +65,7 @@ fn main() -> ExitCode {
                 Subject::Capacity => capacity::run(&mut report, scale).await,
                 Subject::Peer => peer::run(&mut report, scale).await,
             }
+            report.write();
         }
     });
     report.finish();
