@@ -1,13 +1,19 @@
-//! One task, two workers: delivered, claimed, sent, marked, acknowledged.
+//! One task, two workers: delivered, claimed, sent, marked, acknowledged; or refused for good, and put aside.
 //!
-//! The code: `services/email-worker/src/{intake,flight,ledger}`; the windows: the README's table of guarantees.
+//! The code: `services/email-worker/src`: `intake.rs`, `flight/`, `ledger/`; the windows: the README's table of guarantees; what
+//! a second copy may become: `docs/chaos.md`. The task has an id. A bare one, a suspect and the circuit are not in here.
+
+#[cfg(test)]
+mod tests;
 
 use stateright::{Model, Property};
 
 /// How many workers there are.
 const WORKERS: usize = 2;
-/// Copies of the task in the queue at most; more would only repeat what fewer show.
-const COPIES: u8 = 3;
+/// Copies that are not settled, at most; more would only repeat what fewer show.
+const COPIES: usize = 3;
+/// Flights that are settled and not acknowledged yet, at most. An acknowledgement waits for nobody, so this bound holds nothing up.
+const SETTLED: usize = 1;
 
 /// A rule that is left out, to see what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,30 +26,39 @@ pub enum LeftOut {
     Claims,
     /// A claim is not looked at again before `MAIL`, however long ago it was made.
     SecondLook,
-    /// A task is acknowledged before its copy was published to the ladder.
+    /// A claim holds for ever, also that of a worker that died.
+    Expiry,
+    /// A task is acknowledged before its copy was published to the ladder or the dead letters.
     CopyBeforeAck,
+    /// A second copy does not attach to the flight that its worker has for the first.
+    Attaching,
+    /// A flight keeps its seat while its copy is published: deliveries still attach to it.
+    LeavingBeforeCopy,
 }
 
-/// What may go wrong, and how often.
+/// The task's way. A fault is a death, a lost connection or a lost answer, anywhere.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// Copies that the relay published: two, when it died between the confirm and the commit.
     pub published: u8,
-    /// Workers that die.
-    pub crashes: u8,
-    /// Connections to the broker that break under a worker that lives on.
-    pub disconnects: u8,
-    /// Answers of the mail server that are lost after the dot.
-    pub lost_answers: u8,
+    /// Faults at most.
+    pub faults: u8,
     /// A rule to leave out.
     pub left_out: LeftOut,
 }
 
-/// What a worker does with the task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Worker {
-    /// It has no copy.
-    Idle,
+/// Where a task is put that is not mailed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Away {
+    /// Tried again later. Rungs and queue are one here: time is not modelled.
+    Ladder,
+    /// For good.
+    DeadLetters,
+}
+
+/// How far a flight is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
     /// It has a delivery.
     Holds,
     /// The ledger said that the task is its own; it waits for a slot of the rate.
@@ -51,58 +66,79 @@ pub enum Worker {
     /// It looked at its claim, and said `MAIL`: the claim outlasts this.
     Sending,
     /// The mail server took the mail.
-    Accepted,
-    /// The ledger knows that the mail was sent, by whomever.
+    Accepted {
+        /// A named window is open for this mail already.
+        excused: bool,
+    },
+    /// The ledger knows that the mail was sent, by whomever. The seat is given up.
     Marked,
-    /// The task goes to the ladder: its copy is to be published.
-    Moves,
+    /// The task goes away, and its copy is to be published. The seat is given up.
+    Moves(Away),
     /// The copy is published.
     Moved,
 }
 
+/// A task in a worker, with the deliveries that are settled together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Flight {
+    stage: Stage,
+    /// Deliveries that the broker waits for; those of a lost connection are stale and not among them.
+    receipts: u8,
+}
+
 /// The ledger's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Row {
-    owner: usize,
-    live: bool,
-    sent: bool,
+pub enum Row {
+    /// There is none, or its claim is over.
+    Free,
+    /// Claimed by this worker; by nobody, when its process died: the next one has another name.
+    Held(Option<usize>),
+    /// The mail was sent.
+    Sent,
 }
 
 /// Everything at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
     ready: u8,
-    workers: [Worker; WORKERS],
-    /// The broker has given the delivery to somebody else, or will: the connection broke.
-    detached: [bool; WORKERS],
-    row: Option<Row>,
+    flights: [Vec<Flight>; WORKERS],
+    row: Row,
     mails: u8,
+    dead_letters: u8,
+    /// How often the task was there at most: published by the relay, and doubled by faults.
+    copies: u8,
     /// Repetitions that the named windows allow, so far.
     allowed: u8,
-    crashes: u8,
-    disconnects: u8,
-    lost_answers: u8,
+    /// Refused for good after a mail that no window excuses.
+    refused_after_mail: bool,
+    faults: u8,
 }
 
-/// A step.
+/// A step: of a worker, and of its n-th flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The broker delivers a copy to the worker.
+    /// The broker delivers a copy.
     Deliver(usize),
-    /// The worker claims.
-    Claim(usize),
+    /// The flight claims.
+    Claim(usize, usize),
     /// It looks at its claim again, and says `MAIL`.
-    Begin(usize),
+    Begin(usize, usize),
+    /// It gives back what it has: held too long, or the worker drains.
+    HandBack(usize, usize),
     /// The mail server accepts.
-    Accept(usize),
+    Accept(usize, usize),
     /// The mail server accepts, and its answer is lost.
-    AcceptUnheard(usize),
-    /// The worker marks.
-    Mark(usize),
-    /// The worker acknowledges.
-    Ack(usize),
-    /// The worker publishes a copy to the ladder.
-    Copy(usize),
+    AcceptUnheard(usize, usize),
+    /// The mail server refuses, for now or for good.
+    Refuse(usize, usize, Away),
+    /// The flight marks.
+    Mark(usize, usize),
+    /// It publishes its copy.
+    Copy(usize, usize),
+    /// It publishes its copy, the confirm is lost, and it will do so again.
+    CopyUnheard(usize, usize),
+    /// It acknowledges one delivery.
+    Ack(usize, usize),
     /// The worker dies.
     Crash(usize),
     /// Its connection to the broker breaks.
@@ -111,10 +147,18 @@ pub enum Step {
     Expire,
 }
 
+impl Step {
+    /// Nothing goes wrong, and nobody refuses or gives back.
+    pub fn is_calm(&self) -> bool {
+        use Step::{AcceptUnheard, CopyUnheard, Crash, Disconnect, HandBack, Refuse};
+        !matches!(self, HandBack(..) | AcceptUnheard(..) | Refuse(..) | CopyUnheard(..) | Crash(_) | Disconnect(_))
+    }
+}
+
 impl Delivery {
-    /// All rules, and everything that may go wrong once or twice.
+    /// All rules, two copies, two faults.
     pub fn sound() -> Self {
-        Self { published: 2, crashes: 2, disconnects: 1, lost_answers: 1, left_out: LeftOut::Nothing }
+        Self { published: 2, faults: 2, left_out: LeftOut::Nothing }
     }
 
     /// The same without a rule.
@@ -122,39 +166,117 @@ impl Delivery {
         Self { left_out, ..Self::sound() }
     }
 
-    fn claim(&self, state: &mut State, worker: usize) {
-        let row = state.row.filter(|_| self.left_out != LeftOut::Claims);
-        state.workers[worker] = match row {
-            Some(row) if row.sent => Worker::Marked,
-            Some(row) if row.live && row.owner != worker => Worker::Moves,
-            _ => {
-                state.row = Some(Row { owner: worker, live: true, sent: false });
-                Worker::Claimed
+    /// Whether a delivery is settled with this flight of the same worker.
+    fn attaches(&self, flight: &Flight) -> bool {
+        match flight.stage {
+            _ if self.left_out == LeftOut::Attaching => false,
+            Stage::Marked | Stage::Moves(_) | Stage::Moved => self.left_out == LeftOut::LeavingBeforeCopy,
+            Stage::Holds | Stage::Claimed | Stage::Sending | Stage::Accepted { .. } => true,
+        }
+    }
+
+    fn deliver(&self, state: &mut State, w: usize) {
+        state.ready -= 1;
+        // Acknowledged as it comes: the broker forgets it at once.
+        let receipts = u8::from(self.left_out != LeftOut::AckAfterMark);
+        match state.flights[w].iter_mut().find(|flight| self.attaches(flight)) {
+            Some(flight) => flight.receipts += receipts,
+            None => state.flights[w].push(Flight { stage: Stage::Holds, receipts }),
+        }
+    }
+
+    fn claim(&self, state: &mut State, w: usize) -> Stage {
+        match state.row {
+            _ if self.left_out == LeftOut::Claims => Stage::Claimed,
+            Row::Sent => Stage::Marked,
+            Row::Held(owner) if owner != Some(w) => Stage::Moves(Away::Ladder),
+            Row::Free | Row::Held(_) => {
+                state.row = Row::Held(Some(w));
+                Stage::Claimed
             }
-        };
+        }
+    }
+
+    fn may_expire(&self, state: &State) -> bool {
+        match state.row {
+            _ if self.left_out == LeftOut::Expiry => false,
+            // A claim outlasts the longest send that it was looked at for.
+            Row::Held(Some(owner)) if self.left_out != LeftOut::SecondLook => {
+                !state.flights[owner].iter().any(|flight| flight.stage == Stage::Sending)
+            }
+            Row::Held(_) => true,
+            Row::Free | Row::Sent => false,
+        }
+    }
+}
+
+impl Flight {
+    /// Nothing is left to do but to acknowledge.
+    fn is_settled(&self) -> bool {
+        matches!(self.stage, Stage::Marked | Stage::Moved)
     }
 }
 
 impl State {
-    fn owns(&self, worker: usize) -> bool {
-        self.row.is_some_and(|row| row.live && row.owner == worker && !row.sent)
-    }
-
-    /// The worker has done with its delivery; the broker forgets it, unless it took it back before.
-    fn done(&mut self, worker: usize) {
-        self.workers[worker] = Worker::Idle;
-        self.detached[worker] = false;
-    }
-
-    /// What the worker held is ready again.
-    fn give_back(&mut self, worker: usize) {
-        if !self.detached[worker] {
-            self.ready += 1;
+    fn release(&mut self, w: usize) {
+        if self.row == Row::Held(Some(w)) {
+            self.row = Row::Free;
         }
     }
 
-    fn somebody_has_it(&self) -> bool {
-        self.ready > 0 || (0..WORKERS).any(|w| self.workers[w] != Worker::Idle && !self.detached[w])
+    fn publish(&mut self, away: Away) {
+        match away {
+            Away::Ladder => self.ready += 1,
+            Away::DeadLetters => self.dead_letters += 1,
+        }
+    }
+
+    /// A mail that may be sent again, since nobody will know of it in time.
+    fn excuse(&mut self, stage: &mut Stage) {
+        if *stage == (Stage::Accepted { excused: false }) {
+            *stage = Stage::Accepted { excused: true };
+            self.allowed += 1;
+        }
+    }
+
+    fn crash(&mut self, w: usize) {
+        self.faults += 1;
+        for mut flight in std::mem::take(&mut self.flights[w]) {
+            self.ready += flight.receipts;
+            self.copies += u8::from(flight.stage == Stage::Moved);
+            // The mail server has it, and the ledger will never know.
+            self.excuse(&mut flight.stage);
+        }
+        if self.row == Row::Held(Some(w)) {
+            self.row = Row::Held(None);
+        }
+    }
+
+    /// Flights go on: what they held is ready again, and they don't know.
+    fn disconnect(&mut self, w: usize) {
+        self.faults += 1;
+        for flight in &mut self.flights[w] {
+            self.copies += u8::from(flight.receipts > 0 && flight.stage != Stage::Marked);
+            self.ready += std::mem::take(&mut flight.receipts);
+        }
+    }
+
+    fn broker_has_it(&self) -> bool {
+        self.ready > 0 || self.flights.iter().flatten().any(|flight| flight.receipts > 0)
+    }
+
+    fn settled(&self) -> usize {
+        self.flights.iter().flatten().filter(|flight| flight.is_settled()).count()
+    }
+
+    /// Copies that may still become something: ready, or in a flight.
+    fn open(&self) -> usize {
+        usize::from(self.ready) + self.flights.iter().map(Vec::len).sum::<usize>() - self.settled()
+    }
+
+    /// Nobody has anything left to do.
+    pub fn is_quiet(&self) -> bool {
+        self.ready == 0 && self.flights.iter().all(Vec::is_empty)
     }
 }
 
@@ -165,165 +287,148 @@ impl Model for Delivery {
     fn init_states(&self) -> Vec<State> {
         vec![State {
             ready: self.published,
-            workers: [Worker::Idle; WORKERS],
-            detached: [false; WORKERS],
-            row: None,
+            flights: Default::default(),
+            row: Row::Free,
             mails: 0,
+            dead_letters: 0,
+            copies: self.published,
             allowed: 0,
-            crashes: 0,
-            disconnects: 0,
-            lost_answers: 0,
+            refused_after_mail: false,
+            faults: 0,
         }]
     }
 
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
-        for w in 0..WORKERS {
-            match state.workers[w] {
-                Worker::Idle => steps.extend((state.ready > 0).then_some(Step::Deliver(w))),
-                Worker::Holds => steps.push(Step::Claim(w)),
-                Worker::Claimed => steps.push(Step::Begin(w)),
-                Worker::Sending => {
-                    steps.push(Step::Accept(w));
-                    steps.extend((state.lost_answers < self.lost_answers).then_some(Step::AcceptUnheard(w)));
+        let may_fail = state.faults < self.faults;
+        for (w, flights) in state.flights.iter().enumerate() {
+            steps.extend((state.ready > 0).then_some(Step::Deliver(w)));
+            for (f, flight) in flights.iter().enumerate() {
+                match flight.stage {
+                    Stage::Holds => steps.extend([Step::Claim(w, f), Step::HandBack(w, f)]),
+                    Stage::Claimed => steps.extend([Step::Begin(w, f), Step::HandBack(w, f)]),
+                    Stage::Sending => {
+                        steps.push(Step::Accept(w, f));
+                        steps.extend([Away::Ladder, Away::DeadLetters].map(|away| Step::Refuse(w, f, away)));
+                        steps.extend(may_fail.then_some(Step::AcceptUnheard(w, f)));
+                    }
+                    Stage::Accepted { .. } => steps.push(Step::Mark(w, f)),
+                    Stage::Moves(_) if self.left_out == LeftOut::CopyBeforeAck && flight.receipts > 0 => {
+                        steps.push(Step::Ack(w, f));
+                    }
+                    Stage::Moves(_) => {
+                        steps.push(Step::Copy(w, f));
+                        steps.extend(may_fail.then_some(Step::CopyUnheard(w, f)));
+                    }
+                    Stage::Marked | Stage::Moved => steps.push(Step::Ack(w, f)),
                 }
-                Worker::Accepted => steps.push(Step::Mark(w)),
-                Worker::Marked | Worker::Moved => steps.push(Step::Ack(w)),
-                Worker::Moves => steps.push(Step::Copy(w)),
             }
-            if state.workers[w] != Worker::Idle {
-                // What is still being sent is attached to when the broker delivers it again to the same process.
-                steps.extend((state.detached[w] && state.ready > 0).then_some(Step::Deliver(w)));
-                steps.extend((state.crashes < self.crashes).then_some(Step::Crash(w)));
-                let may_break = state.disconnects < self.disconnects && !state.detached[w];
-                steps.extend(may_break.then_some(Step::Disconnect(w)));
-            }
+            steps.extend((may_fail && !flights.is_empty()).then_some(Step::Crash(w)));
+            let may_break = may_fail && flights.iter().any(|flight| flight.receipts > 0);
+            steps.extend(may_break.then_some(Step::Disconnect(w)));
         }
-        // A claim outlasts the longest send that it was looked at for.
-        let outlasts = |row: Row| state.workers[row.owner] == Worker::Sending && self.left_out != LeftOut::SecondLook;
-        steps.extend(state.row.filter(|row| row.live && !row.sent && !outlasts(*row)).map(|_| Step::Expire));
+        steps.extend(self.may_expire(state).then_some(Step::Expire));
     }
 
     fn next_state(&self, before: &State, step: Step) -> Option<State> {
         let mut state = before.clone();
         match step {
-            Step::Deliver(w) => {
-                state.ready -= 1;
-                if state.workers[w] == Worker::Idle {
-                    state.workers[w] = Worker::Holds;
-                    // Acknowledged as it comes: the broker forgets it at once.
-                    state.detached[w] = self.left_out == LeftOut::AckAfterMark;
-                } else {
-                    state.detached[w] = false;
-                }
+            Step::Deliver(w) => self.deliver(&mut state, w),
+            Step::Claim(w, f) => state.flights[w][f].stage = self.claim(&mut state, w),
+            Step::Begin(w, f) => {
+                let unseen = matches!(self.left_out, LeftOut::SecondLook | LeftOut::Claims);
+                state.flights[w][f].stage = match state.row {
+                    row if unseen || row == Row::Held(Some(w)) => Stage::Sending,
+                    // The claim has run out meanwhile: as if it had never been.
+                    _ => self.claim(&mut state, w),
+                };
             }
-            Step::Claim(w) => self.claim(&mut state, w),
-            Step::Begin(w)
-                if self.left_out == LeftOut::SecondLook || self.left_out == LeftOut::Claims || state.owns(w) =>
-            {
-                state.workers[w] = Worker::Sending;
+            Step::HandBack(w, f) => {
+                state.release(w);
+                state.ready += state.flights[w].remove(f).receipts;
             }
-            // The claim has run out meanwhile: as if it had never been.
-            Step::Begin(w) => self.claim(&mut state, w),
-            Step::Accept(w) => {
+            Step::Accept(w, f) => {
                 state.mails += 1;
-                state.workers[w] = Worker::Accepted;
+                state.flights[w][f].stage = Stage::Accepted { excused: false };
             }
-            Step::AcceptUnheard(w) => {
+            Step::AcceptUnheard(w, f) => {
+                state.faults += 1;
                 state.mails += 1;
-                state.lost_answers += 1;
                 state.allowed += 1;
-                state.workers[w] = Worker::Moves;
-                // The claim is given up with the attempt.
-                state.row = state.row.map(|row| Row { live: row.live && row.owner != w, ..row });
+                state.release(w);
+                state.flights[w][f].stage = Stage::Moves(Away::Ladder);
             }
-            Step::Mark(w) => {
-                state.row = state.row.map(|row| Row { sent: true, ..row });
-                state.workers[w] = Worker::Marked;
+            Step::Refuse(w, f, away) => {
+                state.refused_after_mail |= away == Away::DeadLetters && state.mails > state.allowed;
+                // The ledger does not remember a refusal.
+                state.release(w);
+                state.flights[w][f].stage = Stage::Moves(away);
             }
-            Step::Copy(w) if self.left_out == LeftOut::CopyBeforeAck => {
-                state.workers[w] = Worker::Moved;
-                state.detached[w] = true;
+            Step::Mark(w, f) => {
+                state.row = Row::Sent;
+                state.flights[w][f].stage = Stage::Marked;
             }
-            Step::Copy(w) => {
-                state.ready += 1;
-                state.workers[w] = Worker::Moved;
-            }
-            Step::Ack(w) => {
-                if self.left_out == LeftOut::CopyBeforeAck && before.workers[w] == Worker::Moved {
-                    state.ready += 1;
-                }
-                state.done(w);
-            }
-            Step::Crash(w) => {
-                state.crashes += 1;
-                // The mail server has it, and the ledger will never know.
-                state.allowed += u8::from(state.workers[w] == Worker::Accepted);
-                state.give_back(w);
-                state.done(w);
-            }
-            Step::Disconnect(w) => {
-                state.disconnects += 1;
-                state.give_back(w);
-                if matches!(state.workers[w], Worker::Sending | Worker::Accepted | Worker::Claimed) {
-                    state.detached[w] = true;
-                } else {
-                    state.done(w);
+            Step::Copy(w, f) => {
+                if let Stage::Moves(away) = std::mem::replace(&mut state.flights[w][f].stage, Stage::Moved) {
+                    state.publish(away);
                 }
             }
+            Step::CopyUnheard(w, f) => {
+                state.faults += 1;
+                state.copies += 1;
+                if let Stage::Moves(away) = state.flights[w][f].stage {
+                    state.publish(away);
+                }
+            }
+            Step::Ack(w, f) => state.flights[w][f].receipts -= 1,
+            Step::Crash(w) => state.crash(w),
+            Step::Disconnect(w) => state.disconnect(w),
             Step::Expire => {
-                let row = state.row.as_mut()?;
-                row.live = false;
-                // Accepted, and its mark can't be written for so long that the claim runs out: the database is away from this worker.
-                state.allowed += u8::from(state.workers[row.owner] == Worker::Accepted);
+                if let Row::Held(Some(owner)) = state.row {
+                    // Accepted, and its mark can't be written for so long: the database is away, or the worker stands still.
+                    let mut flights = std::mem::take(&mut state.flights[owner]);
+                    flights.iter_mut().for_each(|flight| state.excuse(&mut flight.stage));
+                    state.flights[owner] = flights;
+                }
+                state.row = Row::Free;
             }
+        }
+        for flights in &mut state.flights {
+            flights.retain(|flight| flight.receipts > 0 || !flight.is_settled());
+            flights.sort_unstable();
         }
         Some(state)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("not lost", |_, state: &State| state.mails > 0 || state.somebody_has_it()),
+            Property::always("not lost", |_, state: &State| {
+                state.mails > 0 || state.dead_letters > 0 || state.broker_has_it()
+            }),
             Property::always("repeated only in the named windows", |_, state: &State| state.mails <= 1 + state.allowed),
+            Property::always("no refusal follows a mail but in the named windows", |_, state: &State| {
+                !state.refused_after_mail
+            }),
+            Property::always("as many ends as copies, but in the named windows", |_, state: &State| {
+                state.mails + state.dead_letters <= state.copies + state.allowed
+            }),
             Property::sometimes("mailed once, and everything is quiet", |_, state: &State| {
-                state.mails == 1 && !state.somebody_has_it()
+                state.is_quiet() && (state.mails, state.dead_letters) == (1, 0)
+            }),
+            Property::sometimes("put aside once, and everything is quiet", |_, state: &State| {
+                state.is_quiet() && (state.mails, state.dead_letters) == (0, 1)
             }),
             Property::sometimes("a named window does repeat a mail", |_, state: &State| state.mails > 1),
+            Property::sometimes("a second copy is mailed where the first was put aside", |_, state: &State| {
+                (state.mails, state.dead_letters, state.allowed) == (1, 1, 0)
+            }),
+            Property::sometimes("both copies are put aside", |_, state: &State| state.dead_letters == 2),
+            Property::sometimes("a second copy is settled with the first", |_, state: &State| {
+                state.flights.iter().flatten().any(|flight| flight.stage == Stage::Marked && flight.receipts > 1)
+            }),
         ]
     }
 
     fn within_boundary(&self, state: &State) -> bool {
-        state.ready <= COPIES
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{fails, holds};
-
-    #[test]
-    fn no_order_of_steps_loses_a_task_or_repeats_a_mail_outside_the_named_windows() {
-        let states = holds(Delivery::sound());
-        assert!(states > 1_000, "{states} states: the model does next to nothing");
-    }
-
-    #[test]
-    fn acknowledging_at_once_loses_tasks() {
-        fails(Delivery::without(LeftOut::AckAfterMark), "not lost");
-    }
-
-    #[test]
-    fn acknowledging_before_the_copy_is_published_loses_tasks() {
-        fails(Delivery::without(LeftOut::CopyBeforeAck), "not lost");
-    }
-
-    #[test]
-    fn sending_without_a_claim_repeats_mails() {
-        fails(Delivery::without(LeftOut::Claims), "repeated only in the named windows");
-    }
-
-    #[test]
-    fn not_looking_at_the_claim_again_before_mail_repeats_mails() {
-        fails(Delivery::without(LeftOut::SecondLook), "repeated only in the named windows");
+        state.open() <= COPIES && state.settled() <= SETTLED
     }
 }

@@ -1,110 +1,222 @@
-//! One row of the outbox, two relays: claimed, published, confirmed, deleted.
+//! Three rows of the outbox, two relays: committed in any order, claimed behind a bookmark, published, confirmed, deleted.
 //!
-//! The code: `services/user-api/src/relay`, `services/user-api/src/db/outbox.rs`.
+//! The code: `services/user-api/src/relay.rs`, `services/user-api/src/relay/bookmark.rs`, `services/user-api/src/db/outbox.rs`.
+
+#[cfg(test)]
+mod tests;
 
 use stateright::{Model, Property};
 
 /// How many relays there are.
 const RELAYS: usize = 2;
+/// How many rows, in the order of their ids. They are committed in any order: the first also long after the last.
+const ROWS: usize = 3;
 
 /// A rule that is left out, to see what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeftOut {
     /// All rules hold.
     Nothing,
-    /// The row is deleted once its task is published, not once it is confirmed.
+    /// A row is deleted once its task is published, not once it is confirmed.
     Confirms,
     /// Rows are read without a lock.
     Locks,
+    /// Nobody looks before a bookmark.
+    FromTheBeginning,
 }
 
-/// What may go wrong, and how often.
+/// The relays' work. A fault is a death, a freeze, a publish in vain or a confirm that does not come, anywhere.
 #[derive(Debug, Clone)]
 pub struct Relaying {
-    /// Relays that die.
-    pub crashes: u8,
-    /// Relays that freeze for so long that the database ends their transaction.
-    pub freezes: u8,
-    /// Publishes that the broker does not keep.
-    pub losses: u8,
-    /// Confirms that do not come although the broker kept the task.
-    pub lost_confirms: u8,
+    /// Faults at most.
+    pub faults: u8,
     /// A rule to leave out.
     pub left_out: LeftOut,
 }
 
-/// What a relay does with the row.
+/// A row of the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Relay {
+pub enum Row {
+    /// Its id is given, and its transaction not committed yet.
+    Coming,
+    /// It is there.
+    Waiting,
+    /// It was deleted.
+    Gone,
+}
+
+/// Some of the rows.
+type Rows = [bool; ROWS];
+
+/// What a relay does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// It died.
+    Dead,
     /// Nothing.
     Idle,
-    /// Its transaction has the row's lock.
+    /// It has claimed rows.
     Claimed,
-    /// The task is on its way; whether the broker keeps it, it does not know.
-    Published {
-        /// What the broker does.
-        kept: bool,
-    },
-    /// The broker has confirmed.
-    Confirmed,
+    /// Their tasks are on their way; which of them the broker keeps, it does not know.
+    Published(Rows),
+    /// The broker has confirmed these.
+    Confirmed(Rows),
+}
+
+/// Where the next claim starts: behind the last row relayed, as far as that is old. An id is the row's number plus one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Bookmark {
+    last: usize,
+    /// An interval has not passed since the last look from the beginning.
+    fresh: bool,
+}
+
+/// A relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Relay {
+    stage: Stage,
+    batch: Rows,
+    /// Its transaction lives: the rows of the batch are locked.
+    locks: bool,
+    bookmark: Bookmark,
 }
 
 /// Everything at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
-    row: bool,
-    lock: Option<usize>,
+    rows: [Row; ROWS],
     relays: [Relay; RELAYS],
-    queued: u8,
+    /// The last id that is older than an interval. Its row may still be to come: the commit is late then.
+    old: usize,
+    queued: [u8; ROWS],
     /// Repetitions that have a name, so far.
-    allowed: u8,
-    crashes: u8,
-    freezes: u8,
-    losses: u8,
-    lost_confirms: u8,
+    allowed: [u8; ROWS],
+    faults: u8,
 }
 
 /// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The relay claims the row.
+    /// A registration is committed.
+    Register(usize),
+    /// The next id is older than an interval now.
+    Age,
+    /// An interval passes since the relay's last look from the beginning.
+    Interval(usize),
+    /// The relay claims what it finds behind its bookmark, or from the beginning.
     Claim(usize),
-    /// It publishes, and the broker keeps the task.
+    /// It publishes, and the broker keeps all tasks.
     Publish(usize),
-    /// It publishes, and the broker does not keep it.
-    PublishInVain(usize),
-    /// The broker's answer comes: a confirm, or a nack.
+    /// It publishes, and the broker keeps these alone.
+    PublishInVain(usize, Rows),
+    /// The broker's answers come: confirms, and nacks for what it did not keep.
     Hear(usize),
-    /// No answer comes in time.
+    /// Not all answers come in time.
     HearNothing(usize),
-    /// It deletes the row, and commits.
+    /// It deletes what is confirmed, and commits.
     Commit(usize),
     /// It dies.
     Crash(usize),
+    /// It is started again.
+    Restart(usize),
     /// The database ends its transaction; it does not notice yet.
     Freeze(usize),
 }
 
+impl Step {
+    /// What relays do by themselves when nothing goes wrong.
+    pub fn is_calm(&self) -> bool {
+        use Step::{Age, Claim, Commit, Hear, Interval, Publish};
+        matches!(self, Age | Interval(_) | Claim(_) | Publish(_) | Hear(_) | Commit(_))
+    }
+}
+
 impl Relaying {
-    /// All rules, and everything that may go wrong.
+    /// All rules, and two faults.
     pub fn sound() -> Self {
-        Self { crashes: 2, freezes: 1, losses: 1, lost_confirms: 1, left_out: LeftOut::Nothing }
+        Self { faults: 2, left_out: LeftOut::Nothing }
     }
 
     /// The same without a rule.
     pub fn without(left_out: LeftOut) -> Self {
         Self { left_out, ..Self::sound() }
     }
+
+    fn claim(&self, state: &mut State, r: usize) {
+        let mut bookmark = state.relays[r].bookmark;
+        let looks_behind = bookmark.fresh || self.left_out == LeftOut::FromTheBeginning;
+        let behind = if looks_behind { state.start(&state.relays[r]) } else { 0 };
+        bookmark.fresh = true;
+        let free =
+            |row: usize| self.left_out == LeftOut::Locks || !state.relays.iter().any(|o| o.locks && o.batch[row]);
+        let batch = std::array::from_fn(|row| row + 1 > behind && state.rows[row] == Row::Waiting && free(row));
+        let found = batch.contains(&true);
+        let stage = if found { Stage::Claimed } else { Stage::Idle };
+        state.relays[r] = Relay { stage, batch, locks: found, bookmark };
+    }
+
+    fn commit(&self, state: &mut State, r: usize, confirmed: Rows) {
+        let Relay { batch, locks, mut bookmark, .. } = state.relays[r];
+        // Without its locks the transaction is gone, and the commit fails.
+        let committed = locks || self.left_out == LeftOut::Locks;
+        for row in (0..ROWS).filter(|row| committed && confirmed[*row]) {
+            state.rows[row] = Row::Gone;
+        }
+        let last = batch.iter().rposition(|claimed| *claimed).map_or(0, |row| row + 1);
+        if committed && confirmed == batch {
+            bookmark.last = last;
+        } else {
+            bookmark = Bookmark::default();
+        }
+        state.relays[r] = Relay { bookmark, ..Relay::new(Stage::Idle) };
+    }
+}
+
+impl Relay {
+    /// It has nothing, and its bookmark is at the beginning: after a start, and after every failure.
+    fn new(stage: Stage) -> Self {
+        Self { stage, batch: [false; ROWS], locks: false, bookmark: Bookmark::default() }
+    }
+
+    /// Tasks that the broker has, or will have, and that stay in the outbox if this relay stops now.
+    fn unfinished(&self) -> Rows {
+        match self.stage {
+            // Those of a relay that lost its locks have their name already.
+            Stage::Published(kept) | Stage::Confirmed(kept) if self.locks => kept,
+            _ => [false; ROWS],
+        }
+    }
 }
 
 impl State {
-    /// The transaction is over: its lock is anybody's.
-    fn let_go(&mut self, relay: usize) {
-        self.relays[relay] = Relay::Idle;
-        if self.lock == Some(relay) {
-            self.lock = None;
-        }
+    /// Where the relay looks, but for its looks from the beginning.
+    fn start(&self, relay: &Relay) -> usize {
+        relay.bookmark.last.min(self.old)
     }
+
+    fn publish(&mut self, r: usize, kept: Rows) {
+        self.queued.iter_mut().zip(kept).for_each(|(queued, kept)| *queued += u8::from(kept));
+        self.relays[r].stage = Stage::Published(kept);
+    }
+
+    fn allow(&mut self, rows: Rows) {
+        self.allowed.iter_mut().zip(rows).for_each(|(allowed, row)| *allowed += u8::from(row));
+    }
+
+    fn all_gone(&self) -> bool {
+        self.rows.iter().all(|row| *row == Row::Gone)
+    }
+
+    /// No row waits, or nobody lives to see it.
+    pub fn is_relayed(&self) -> bool {
+        !self.rows.contains(&Row::Waiting) || self.relays.iter().all(|relay| relay.stage == Stage::Dead)
+    }
+}
+
+/// Every part of `rows` but all of them.
+fn parts(rows: Rows) -> impl Iterator<Item = Rows> {
+    let parts = (0..1_usize << ROWS).map(|mask| std::array::from_fn(|row| mask >> row & 1 == 1));
+    parts.filter(move |part| *part != rows && (0..ROWS).all(|row| rows[row] || !part[row]))
 }
 
 impl Model for Relaying {
@@ -113,86 +225,79 @@ impl Model for Relaying {
 
     fn init_states(&self) -> Vec<State> {
         vec![State {
-            row: true,
-            lock: None,
-            relays: [Relay::Idle; RELAYS],
-            queued: 0,
-            allowed: 0,
-            crashes: 0,
-            freezes: 0,
-            losses: 0,
-            lost_confirms: 0,
+            rows: [Row::Coming; ROWS],
+            relays: [Relay::new(Stage::Idle); RELAYS],
+            old: 0,
+            queued: [0; ROWS],
+            allowed: [0; ROWS],
+            faults: 0,
         }]
     }
 
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
-        for r in 0..RELAYS {
-            match state.relays[r] {
-                Relay::Idle => {
-                    let free = state.lock.is_none() || self.left_out == LeftOut::Locks;
-                    steps.extend((state.row && free).then_some(Step::Claim(r)));
+        steps.extend((0..ROWS).filter(|row| state.rows[*row] == Row::Coming).map(Step::Register));
+        steps.extend((state.old < ROWS).then_some(Step::Age));
+        let may_fail = state.faults < self.faults;
+        for (r, relay) in state.relays.iter().enumerate() {
+            match relay.stage {
+                Stage::Dead => steps.push(Step::Restart(r)),
+                Stage::Idle => {
+                    steps.push(Step::Claim(r));
+                    steps.extend(relay.bookmark.fresh.then_some(Step::Interval(r)));
                 }
-                Relay::Claimed => {
+                Stage::Claimed => {
                     steps.push(Step::Publish(r));
-                    steps.extend((state.losses < self.losses).then_some(Step::PublishInVain(r)));
+                    let parts = parts(relay.batch).filter(|_| may_fail);
+                    steps.extend(parts.map(|kept| Step::PublishInVain(r, kept)));
                 }
-                Relay::Published { kept } => {
+                Stage::Published(_) => {
                     steps.push(Step::Hear(r));
-                    let lost = kept && state.lost_confirms < self.lost_confirms;
-                    steps.extend(lost.then_some(Step::HearNothing(r)));
+                    steps.extend(may_fail.then_some(Step::HearNothing(r)));
                     steps.extend((self.left_out == LeftOut::Confirms).then_some(Step::Commit(r)));
                 }
-                Relay::Confirmed => steps.push(Step::Commit(r)),
+                Stage::Confirmed(_) => steps.push(Step::Commit(r)),
             }
-            if state.relays[r] != Relay::Idle {
-                steps.extend((state.crashes < self.crashes).then_some(Step::Crash(r)));
-                let may_freeze = state.freezes < self.freezes && state.lock == Some(r);
-                steps.extend(may_freeze.then_some(Step::Freeze(r)));
-            }
+            steps.extend((may_fail && relay.stage != Stage::Dead).then_some(Step::Crash(r)));
+            steps.extend((may_fail && relay.locks).then_some(Step::Freeze(r)));
         }
     }
 
     fn next_state(&self, before: &State, step: Step) -> Option<State> {
         let mut state = before.clone();
         match step {
-            Step::Claim(r) => {
-                state.relays[r] = Relay::Claimed;
-                state.lock = Some(r);
+            Step::Register(row) => state.rows[row] = Row::Waiting,
+            Step::Age => state.old += 1,
+            Step::Interval(r) => state.relays[r].bookmark.fresh = false,
+            Step::Claim(r) => self.claim(&mut state, r),
+            Step::Publish(r) => state.publish(r, before.relays[r].batch),
+            Step::PublishInVain(r, kept) => {
+                state.faults += 1;
+                state.publish(r, kept);
             }
-            Step::Publish(r) => {
-                state.queued += 1;
-                state.relays[r] = Relay::Published { kept: true };
-            }
-            Step::PublishInVain(r) => {
-                state.losses += 1;
-                state.relays[r] = Relay::Published { kept: false };
-            }
-            Step::Hear(r) => match state.relays[r] {
-                Relay::Published { kept: true } => state.relays[r] = Relay::Confirmed,
-                _ => state.let_go(r),
-            },
-            Step::HearNothing(r) => {
-                state.lost_confirms += 1;
-                state.allowed += 1;
-                state.let_go(r);
-            }
-            Step::Commit(r) => {
-                // Without its lock the transaction is gone, and the commit fails.
-                if state.lock == Some(r) || self.left_out == LeftOut::Locks {
-                    state.row = false;
+            Step::Hear(r) => {
+                if let Stage::Published(kept) = state.relays[r].stage {
+                    state.relays[r].stage = Stage::Confirmed(kept);
                 }
-                state.let_go(r);
             }
+            Step::HearNothing(r) => {
+                state.faults += 1;
+                state.allow(state.relays[r].unfinished());
+                state.relays[r] = Relay::new(Stage::Idle);
+            }
+            Step::Commit(r) => match state.relays[r].stage {
+                Stage::Confirmed(confirmed) => self.commit(&mut state, r, confirmed),
+                _ => self.commit(&mut state, r, before.relays[r].batch),
+            },
             Step::Crash(r) => {
-                state.crashes += 1;
-                let kept = matches!(state.relays[r], Relay::Published { kept: true } | Relay::Confirmed);
-                state.allowed += u8::from(kept);
-                state.let_go(r);
+                state.faults += 1;
+                state.allow(state.relays[r].unfinished());
+                state.relays[r] = Relay::new(Stage::Dead);
             }
-            Step::Freeze(_) => {
-                state.freezes += 1;
-                state.allowed += 1;
-                state.lock = None;
+            Step::Restart(r) => state.relays[r] = Relay::new(Stage::Idle),
+            Step::Freeze(r) => {
+                state.faults += 1;
+                state.allow(state.relays[r].batch);
+                state.relays[r].locks = false;
             }
         }
         Some(state)
@@ -200,34 +305,25 @@ impl Model for Relaying {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("not lost", |_, state: &State| state.row || state.queued > 0),
-            Property::always("published again only for a reason", |_, state: &State| state.queued <= 1 + state.allowed),
-            Property::sometimes("published once", |_, state: &State| !state.row && state.queued == 1),
-            Property::sometimes("a frozen relay's row is published by the other", |_, state: &State| {
-                !state.row && state.freezes == 1 && state.crashes == 0 && state.queued > 0
+            Property::always("not lost", |_, state: &State| {
+                (0..ROWS).all(|row| state.rows[row] != Row::Gone || state.queued[row] > 0)
+            }),
+            Property::always("published again only for a reason", |_, state: &State| {
+                (0..ROWS).all(|row| state.queued[row] <= 1 + state.allowed[row])
+            }),
+            Property::sometimes("published once", |_, state: &State| state.all_gone() && state.queued == [1; ROWS]),
+            Property::sometimes("a frozen relay's rows are published by the other", |_, state: &State| {
+                let frozen = |relay: &Relay| relay.stage == Stage::Claimed && !relay.locks;
+                state.all_gone() && state.relays.iter().any(frozen)
+            }),
+            Property::sometimes("a row is committed behind the bookmarks of both", |_, state: &State| {
+                state.rows[0] == Row::Waiting && state.relays.iter().all(|relay| state.start(relay) > 0)
+            }),
+            Property::sometimes("a row of a relay that died is behind the other's bookmark", |_, state: &State| {
+                let dead = state.relays.iter().any(|relay| relay.stage == Stage::Dead);
+                let behind = state.relays.iter().any(|relay| state.start(relay) > 0);
+                state.rows[0] == Row::Waiting && state.queued[0] > 0 && dead && behind
             }),
         ]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{fails, holds};
-
-    #[test]
-    fn no_order_of_steps_loses_a_task_or_publishes_it_again_without_a_reason() {
-        let states = holds(Relaying::sound());
-        assert!(states > 1_000, "{states} states: the model does next to nothing");
-    }
-
-    #[test]
-    fn deleting_before_the_confirm_loses_tasks() {
-        fails(Relaying::without(LeftOut::Confirms), "not lost");
-    }
-
-    #[test]
-    fn reading_rows_without_a_lock_publishes_them_twice() {
-        fails(Relaying::without(LeftOut::Locks), "published again only for a reason");
     }
 }
