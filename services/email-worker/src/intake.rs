@@ -1,4 +1,5 @@
 //! The intake: takes tasks off the queue for as long as the circuit lets it, over connections that come and go.
+//! What a lost connection means for flights is checked in `tests/models/src/delivery.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;

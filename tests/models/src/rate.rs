@@ -1,6 +1,6 @@
 //! The rate of the fleet: slots leased from one row, used in time or lost.
 //!
-//! Time goes in ticks, and a slot is free each tick. The code: `services/email-worker/src/rate`.
+//! Time goes in ticks, and a slot is free each tick. The code: `services/email-worker/src/rate`, the row in `rate/lease.rs`.
 
 use stateright::{Model, Property};
 

@@ -2,7 +2,8 @@
 //!
 //! The order is the guarantee. A task is claimed before it is sent, marked before it is acknowledged, and published
 //! elsewhere with a confirm before its delivery is acknowledged. A flight that is cut short at any point leaves the
-//! delivery unacknowledged: the broker gives it to somebody else, and the ledger tells what was done.
+//! delivery unacknowledged: the broker gives it to somebody else, and the ledger tells what was done. Every order of steps is
+//! checked in `tests/models/src/delivery.rs`.
 
 mod registry;
 mod runway;

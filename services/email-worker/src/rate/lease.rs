@@ -1,4 +1,4 @@
-//! Leasing slots from the fleet's row.
+//! Leasing slots from the fleet's row. That one row bounds the fleet is checked in `tests/models/src/rate.rs`.
 
 use std::time::Duration;
 

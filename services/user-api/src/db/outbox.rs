@@ -1,4 +1,4 @@
-//! The outbox: the relay's statements.
+//! The outbox: the relay's statements. Their order is checked in `tests/models/src/relay.rs`.
 
 use std::time::Duration;
 
