@@ -1,10 +1,12 @@
 //! Fuzzing on the stable compiler: a property is run on every file of a committed corpus, and on mutations of them.
 //!
 //! An input is bytes, always, so that whatever fails is a file: it is made small, kept below `target/fuzz`, and one `cp` puts it into
-//! `tests/fuzz/corpus/<target>/`, where it runs first for ever. `docs/decisions/0014-fuzzing.md` says why it is done so.
+//! `tests/fuzz/corpus/<target>/`, where it runs first for ever. What kills the process or never ends is a file, too:
+//! `target/fuzz/<target>/running-<process>`. `docs/decisions/0014-fuzzing.md` says why it is done so.
 
 mod mutate;
 mod quiet;
+mod running;
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -16,6 +18,7 @@ use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
 
 use mutate::Mutator;
+use running::Running;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus");
 /// Attempts at making a failing input smaller.
@@ -44,6 +47,11 @@ impl Target<'_> {
         reason = "shown with the output of a failed test, and to whoever asks with --nocapture"
     )]
     pub fn fuzz(&self, property: impl Fn(&[u8])) {
+        let running = Running::new(&directory(self.name));
+        let property = |input: &[u8]| {
+            running.note(input);
+            property(input);
+        };
         let corpus = read(&Path::new(CORPUS).join(self.name));
         assert!(!corpus.is_empty(), "no corpus in {CORPUS}/{}", self.name);
         for (path, input) in &corpus {
@@ -53,6 +61,7 @@ impl Target<'_> {
         }
         let seed = variable("FUZZ_SEED").map_or_else(rand::random, |text| text.parse().expect("FUZZ_SEED is a number"));
         let time = variable("FUZZ_TIME").map(|text| duration(&text));
+        eprintln!("fuzz {:<14} FUZZ_SEED={seed}, what runs is in {}", self.name, running.path().display());
         let mut rng = SmallRng::seed_from_u64(seed);
         let inputs: Vec<Vec<u8>> = corpus.into_iter().map(|(_, input)| input).collect();
         let mutator = Mutator { inputs: &inputs, words: self.words, longest: self.longest };
@@ -127,20 +136,26 @@ fn shrink(mut input: Vec<u8>, mut why: String, property: &impl Fn(&[u8])) -> (Ve
     }
 }
 
-/// Writes the input below the build directory: the test program lies in `target/debug/deps`.
-fn keep(name: &str, input: &[u8]) -> PathBuf {
-    let mut hasher = DefaultHasher::new();
-    input.hash(&mut hasher);
+/// What is left behind lies below the build directory: the test program lies in `target/debug/deps`.
+fn directory(name: &str) -> PathBuf {
     let me = std::env::current_exe().expect("the path of this program");
     let directory = me.ancestors().nth(3).expect("a build directory").join("fuzz").join(name);
     fs::create_dir_all(&directory).expect("a directory for failing inputs");
-    let path = directory.join(format!("{:016x}", hasher.finish()));
+    directory
+}
+
+fn keep(name: &str, input: &[u8]) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    input.hash(&mut hasher);
+    let path = directory(name).join(format!("{:016x}", hasher.finish()));
     fs::write(&path, input).expect("writing the failing input");
     path
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     const TARGET: Target<'_> = Target { name: "message-id", words: &[b"needle"], runs: 5_000, longest: 300 };
@@ -153,6 +168,26 @@ mod tests {
         assert!(why.contains("found it") && why.contains(" 6 bytes in "), "{why}");
         let path = why.split(" bytes in ").nth(1).and_then(|rest| rest.lines().next()).expect("a path");
         assert_eq!(fs::read(path).expect("the kept input"), b"needle");
+        fs::remove_file(path).expect("what the test left");
+    }
+
+    #[test]
+    fn what_kills_the_process_is_left_behind() {
+        const DIES: &str = "FUZZ_TEST_DIES";
+        if std::env::var_os(DIES).is_some() {
+            TARGET.fuzz(|input| {
+                if input.windows(6).any(|w| w == b"needle") {
+                    std::process::exit(70);
+                }
+            });
+        }
+        let mut me = Command::new(std::env::current_exe().expect("the path of this program"));
+        me.args(["--exact", "fuzz::tests::what_kills_the_process_is_left_behind"]).env(DIES, "1");
+        let mut dying = me.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the same test again");
+        assert_eq!(dying.wait().expect("its end").code(), Some(70));
+        let path = running::path(&directory(TARGET.name), dying.id());
+        let input = fs::read(&path).expect("what it ran last");
+        assert!(input.windows(6).any(|w| w == b"needle"), "{input:?}");
         fs::remove_file(path).expect("what the test left");
     }
 
