@@ -10,7 +10,7 @@ mod metrics;
 mod publish;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use amqp::topology::{self, TopologyError};
 use amqp::{AmqpError, Broker, Line, LineState, Outcome};
@@ -148,7 +148,7 @@ impl Relay {
         self.health.up();
 
         let idle = self.settings.confirm_timeout + SLACK;
-        let behind = bookmark.open(Instant::now());
+        let behind = bookmark.open(Instant::now(), SystemTime::now());
         let (claim, tasks) = outbox::claim(&self.pool, behind, self.settings.relay_batch, idle).await?;
         let Some(last) = tasks.last().map(|task| task.id) else {
             claim.finish(&[]).await?;

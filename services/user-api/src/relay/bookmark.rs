@@ -1,11 +1,12 @@
 //! Where the next look into the outbox begins.
 //!
 //! A deleted row stays in the index until the next vacuum, and whoever reads the index from its beginning steps over all of them:
-//! after a million of them a claim takes ten times as long. So the relay goes on behind what it has deleted. What it may have
-//! missed there (a commit that took long, the rows of a replica that died) it finds by a look from the beginning now and then.
+//! after a million of them a claim takes ten times as long. So the relay goes on behind what it has deleted, as far as that is old
+//! enough: an id is a UUIDv7 and tells when its registration was (RFC 9562), and what is younger than an interval may have neighbours
+//! whose commit is late. What is later still, or was left by a replica that died, it finds by a look from the beginning now and then.
 //! That no row is skipped for ever is checked in `tests/models/src/relay.rs`.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
 
@@ -14,37 +15,35 @@ use uuid::Uuid;
 pub(super) struct Bookmark {
     every: Duration,
     from_the_beginning: Option<Instant>,
-    /// Claims start here: at least one interval behind the last task relayed, so that a commit may be late by as much.
-    start: Uuid,
-    /// The last task at the last look from the beginning.
-    next_start: Uuid,
-    /// The last task.
+    /// The last task relayed.
     last: Uuid,
 }
 
 impl Bookmark {
     /// At the beginning. A look from there follows at the latest `every` so often.
     pub(super) fn new(every: Duration) -> Self {
-        let nil = Uuid::nil();
-        Self { every, from_the_beginning: None, start: nil, next_start: nil, last: nil }
+        Self { every, from_the_beginning: None, last: Uuid::nil() }
     }
 
-    /// The id behind which to claim now.
-    pub(super) fn open(&mut self, now: Instant) -> Uuid {
+    /// The id behind which to claim at this moment, by the clock of the process and by that of the world.
+    pub(super) fn open(&mut self, now: Instant, today: SystemTime) -> Uuid {
         if self.from_the_beginning.is_some_and(|next| now < next) {
-            return self.start;
+            return self.last.min(oldest_of(today - self.every));
         }
         self.from_the_beginning = Some(now + self.every);
-        self.start = std::mem::replace(&mut self.next_start, self.last);
         Uuid::nil()
     }
 
-    /// A batch is relayed, and this was its last. When it lies before the start there may be more of them: it goes back.
+    /// A batch is relayed, and this was its last. When it lies before the start there may be more of them: the next claim goes back.
     pub(super) fn move_to(&mut self, last: Uuid) {
         self.last = last;
-        self.start = self.start.min(last);
-        self.next_start = self.next_start.min(last);
     }
+}
+
+/// No UUIDv7 of this millisecond or a later one comes before it.
+fn oldest_of(moment: SystemTime) -> Uuid {
+    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Uuid::from_u128(since.as_millis() << 80)
 }
 
 #[cfg(test)]
@@ -53,44 +52,67 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn id(n: u128) -> Uuid {
-        Uuid::from_u128(n)
+    /// A task that was registered so many seconds after the beginning of the test's time.
+    fn id(seconds: f64) -> Uuid {
+        oldest_of(SystemTime::UNIX_EPOCH + SECOND.mul_f64(1e6 + seconds))
+    }
+
+    /// A bookmark, and what it opens at so many seconds.
+    fn bookmark() -> (Bookmark, impl Fn(&mut Bookmark, f64) -> Uuid) {
+        let start = Instant::now();
+        let open = move |bookmark: &mut Bookmark, seconds: f64| {
+            let since = SECOND.mul_f64(seconds);
+            bookmark.open(start + since, SystemTime::UNIX_EPOCH + SECOND.mul_f64(1e6) + since)
+        };
+        (Bookmark::new(SECOND), open)
     }
 
     #[test]
     fn it_starts_at_the_beginning_again_in_every_interval() {
-        let (mut bookmark, now) = (Bookmark::new(SECOND), Instant::now());
-        assert_eq!(bookmark.open(now), id(0));
-        bookmark.move_to(id(5));
-        for (after, start) in [(0.5, 0), (1.0, 0), (1.5, 0), (2.0, 0), (2.5, 5), (3.0, 0), (3.5, 5)] {
-            assert_eq!(bookmark.open(now + SECOND.mul_f64(after)), id(start), "after {after} s");
+        let (mut bookmark, open) = bookmark();
+        let old = id(-100.0);
+        assert_eq!(open(&mut bookmark, 0.0), Uuid::nil());
+        bookmark.move_to(old);
+        for (after, start) in [(0.5, old), (1.0, Uuid::nil()), (1.5, old), (2.0, Uuid::nil()), (2.5, old)] {
+            assert_eq!(open(&mut bookmark, after), start, "after {after} s");
         }
     }
 
     #[test]
     fn a_commit_may_be_late_by_an_interval() {
-        let (mut bookmark, start) = (Bookmark::new(SECOND), Instant::now());
-        // A task each tenth of a second, with its number for its id.
-        for n in 0..100_u32 {
-            let from = bookmark.open(start + SECOND / 10 * n);
-            assert!(from <= id(u128::from(n).saturating_sub(10)), "task {n} came, and {from} is the start");
-            assert!(
-                n < 30 || from == id(0) || from >= id(u128::from(n) - 21),
-                "task {n} came, and {from} is the start"
-            );
-            bookmark.move_to(id(u128::from(n)));
+        let (mut bookmark, open) = bookmark();
+        for tenth in 1..100 {
+            let now = f64::from(tenth) / 10.0 + 0.05;
+            let from = open(&mut bookmark, now);
+            assert!(from == Uuid::nil() || from == id(now - 1.0).min(bookmark.last), "at {now} s, from {from}");
+            bookmark.move_to(id(now));
+        }
+    }
+
+    #[test]
+    fn an_old_backlog_is_gone_on_with_right_behind_its_last() {
+        let (mut bookmark, open) = bookmark();
+        open(&mut bookmark, 0.0);
+        for (after, last) in [(0.1, id(-3_600.0)), (0.2, id(-3_599.0)), (0.3, id(-3_598.0))] {
+            bookmark.move_to(last);
+            assert_eq!(open(&mut bookmark, after), last, "after {after} s");
         }
     }
 
     #[test]
     fn what_was_found_before_the_start_moves_the_start_back() {
-        let (mut bookmark, now) = (Bookmark::new(SECOND), Instant::now());
-        for n in 0..3 {
-            bookmark.open(now + SECOND * n);
-            bookmark.move_to(id(100));
-        }
-        assert_eq!(bookmark.open(now + SECOND * 2), id(100));
-        bookmark.move_to(id(7));
-        assert_eq!(bookmark.open(now + SECOND * 2), id(7));
+        let (mut bookmark, open) = bookmark();
+        open(&mut bookmark, 0.0);
+        bookmark.move_to(id(-10.0));
+        assert_eq!(open(&mut bookmark, 0.5), id(-10.0));
+        bookmark.move_to(id(-20.0));
+        assert_eq!(open(&mut bookmark, 0.6), id(-20.0));
+    }
+
+    #[test]
+    fn ids_are_ordered_by_their_moment() {
+        let now = SystemTime::now();
+        let id = Uuid::now_v7();
+        assert!(oldest_of(now - SECOND) < id && id < oldest_of(now + SECOND), "{id}");
     }
 }
