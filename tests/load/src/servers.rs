@@ -1,11 +1,14 @@
 //! The servers that both services are measured with: real ones, private, on this machine.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use amqp::{Broker, ConfirmChannel, Outcome, Outgoing};
 use contract::TaskId;
 use sqlx::PgPool;
 use testkit::{Database, Postgres, Rabbit, Service, SmtpOptions, SmtpServer, Vhost};
+
+/// Tasks that are published in one go.
+const BATCH: usize = 1_000;
 
 /// PostgreSQL (which syncs every commit), RabbitMQ and a mail server that takes everything at once.
 #[derive(Debug)]
@@ -89,31 +92,33 @@ impl Servers {
         Service::spawn("email-worker", &variables)
     }
 
-    /// Publishes tasks as user-api's relay does, each confirmed.
+    /// Publishes tasks as user-api's relay does, each confirmed. Tells when each batch of a thousand was.
     ///
     /// # Panics
     /// When the broker does not confirm one.
-    pub async fn publish(&self, count: usize) {
-        self.publish_to(&self.rabbit, count).await;
+    pub async fn publish(&self, count: usize) -> Vec<Instant> {
+        self.publish_to(&self.rabbit, count).await
     }
 
     /// The same to the queue of another vhost.
     ///
     /// # Panics
     /// When the broker does not confirm one.
-    pub async fn publish_to(&self, vhost: &Vhost, count: usize) {
+    pub async fn publish_to(&self, vhost: &Vhost, count: usize) -> Vec<Instant> {
         let broker = Broker::new(vhost.amqp_url().parse().unwrap(), "bench");
         let connection = broker.connect().await.unwrap();
         amqp::topology::ensure(&connection, &[amqp::topology::main()]).await.unwrap();
         let mut confirms = ConfirmChannel::open(&connection, Duration::from_secs(60)).await.unwrap();
-        let mut left = count;
+        let (mut left, mut confirmed) = (count, Vec::new());
         while left > 0 {
-            let batch: Vec<Outgoing> = (0..left.min(1_000)).map(|n| task(left - n)).collect();
+            let batch: Vec<Outgoing> = (0..left.min(BATCH)).map(|n| task(left - n)).collect();
             left -= batch.len();
             let outcomes = confirms.publish(&batch).await.unwrap();
             assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Confirmed), "the broker took all tasks");
+            confirmed.push(Instant::now());
         }
         connection.close().await;
+        confirmed
     }
 }
 

@@ -1,22 +1,13 @@
 //! Growth: what is fast with little must be as fast with much. A million tasks in the queue, a million in the outbox, a million
 //! users, five million rows in the ledger.
 
-mod ledger;
-mod outbox;
-mod queued;
+pub(crate) mod ledger;
+pub(crate) mod outbox;
+pub(crate) mod queued;
 mod turns;
-mod users;
+pub(crate) mod users;
 
-use crate::scale::Scale;
-use load::{Report, Servers};
 use sqlx::{AssertSqlSafe, PgPool};
-
-pub(crate) async fn run(report: &mut Report, scale: Scale) {
-    queued::run(report, &Servers::start().await, scale).await;
-    outbox::run(report, &Servers::start().await, scale).await;
-    users::run(report, &Servers::start().await, scale).await;
-    ledger::run(report, &Servers::start().await, scale).await;
-}
 
 /// Moments in the order of a backlog's way out, as a rate for its first tenth and for its last. A hundredth at each end is left
 /// out: connections open, the prefetch finds its size, the end runs dry.

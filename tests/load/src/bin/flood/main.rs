@@ -42,8 +42,16 @@ enum Subject {
     Dam,
     /// Registrations at up to three times what the service can hash
     Overload,
-    /// A million tasks queued, a million in the outbox, a million users, five million mails remembered
+    /// A million tasks queued, a million in the outbox, a million users, five million mails remembered: the next four
     Growth,
+    /// A million tasks in the queue, sent at full rate
+    Queue,
+    /// A million tasks in the outbox, left by a broker that was away
+    Outbox,
+    /// A million users
+    Users,
+    /// Five million mails in the ledger
+    Ledger,
     /// The same work done by a plain service in Go, side by side (needs Go)
     Peer,
     /// What a registration and a mail cost each part, and whether what follows from that is so
@@ -52,16 +60,21 @@ enum Subject {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let wanted = |subject: &Subject| arguments.subjects.is_empty() || arguments.subjects.contains(subject);
+    let subjects = chosen(&arguments.subjects);
     let scale = if arguments.quick { Scale::Tenth } else { Scale::Full };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut report = Report::new("flood");
     runtime.block_on(async {
-        for subject in Subject::value_variants().iter().filter(|subject| wanted(subject)) {
+        for subject in subjects {
             match subject {
                 Subject::Dam => dam::run(&mut report, scale).await,
                 Subject::Overload => overload::run(&mut report, scale).await,
-                Subject::Growth => growth::run(&mut report, scale).await,
+                // Stands for the next four.
+                Subject::Growth => {}
+                Subject::Queue => growth::queued::run(&mut report, scale).await,
+                Subject::Outbox => growth::outbox::run(&mut report, scale).await,
+                Subject::Users => growth::users::run(&mut report, scale).await,
+                Subject::Ledger => growth::ledger::run(&mut report, scale).await,
                 Subject::Capacity => capacity::run(&mut report, scale).await,
                 Subject::Peer => peer::run(&mut report, scale).await,
             }
@@ -70,4 +83,14 @@ fn main() -> ExitCode {
     });
     report.finish();
     if report.kept_promises() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What is asked for, in the order in which it is shown; everything, if nothing is named.
+fn chosen(named: &[Subject]) -> Vec<Subject> {
+    use Subject::{Growth, Ledger, Outbox, Queue, Users};
+    let is_growth = |subject: &Subject| matches!(subject, Queue | Outbox | Users | Ledger);
+    let wanted = |subject: &&Subject| {
+        named.is_empty() || named.contains(subject) || (named.contains(&Growth) && is_growth(subject))
+    };
+    Subject::value_variants().iter().filter(wanted).copied().collect()
 }

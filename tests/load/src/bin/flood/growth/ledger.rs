@@ -12,10 +12,11 @@ use crate::scale::Scale;
 
 const ROWS: usize = 5_000_000;
 /// Far below what a worker sends: the figure is the path, not the queue.
-const LOAD: OpenLoop = OpenLoop { rate: 300.0, length: Duration::from_secs(8) };
-const ROUNDS: usize = 6;
+const LOAD: OpenLoop = OpenLoop { rate: 300.0, length: Duration::from_secs(5) };
+const ROUNDS: usize = 9;
 
-pub(super) async fn run(report: &mut Report, servers: &Servers, scale: Scale) {
+pub(crate) async fn run(report: &mut Report, scale: Scale) {
+    let servers = &Servers::start().await;
     let rows = scale.count(ROWS);
     let (rounds, load) = (scale.rounds(ROUNDS), scale.load(LOAD));
     report.measuring(&format!("growth: mails beside a ledger of {rows} rows"));

@@ -1,19 +1,46 @@
-//! A million rows in the outbox, left by a broker that was away.
+//! A million rows in the outbox, left by a broker that was away. The broker decides how fast they go, and one of its log files is as
+//! long as a tenth of them: so it is done several times, and the median counts.
 
 use std::time::{Duration, Instant};
 
 use contract::queue;
-use load::{Goal, Progress, Report, Sample, Sampler, Servers};
+use load::{Goal, Progress, Report, Sample, Sampler, Servers, median};
 
 use super::{Tenths, UUID, execute};
 use crate::scale::Scale;
 
 const ROWS: usize = 1_000_000;
+const ROUNDS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(900);
 
-pub(super) async fn run(report: &mut Report, servers: &Servers, scale: Scale) {
+pub(crate) async fn run(report: &mut Report, scale: Scale) {
     let rows = scale.count(ROWS);
     report.measuring(&format!("growth: an outbox of {rows} rows, left by a broker that was away"));
+    let (mut ratios, mut missing, mut left) = (Vec::new(), 0, 0);
+    for _ in 0..scale.rounds(ROUNDS) {
+        let drained = drain(&Servers::start().await, rows).await;
+        let Tenths { first, last } = drained.tenths;
+        report.note(&format!("{first:.0} tasks/s in the first tenth, {last:.0} in the last"));
+        ratios.push(last / first);
+        missing += drained.missing;
+        left += drained.left;
+    }
+    report.promise("growth: rows of the outbox that are not in the queue", missing);
+    report.promise("growth: rows of the outbox that stayed there", left);
+    let name = format!("growth: {rows} rows in the outbox, rate of the last tenth / first");
+    report.add(name, median(ratios), "ratio", Goal::AtLeast(0.9));
+}
+
+/// How an outbox became empty.
+struct Drained {
+    tenths: Tenths,
+    /// Tasks that are not in the queue.
+    missing: usize,
+    /// Rows that are still there.
+    left: usize,
+}
+
+async fn drain(servers: &Servers, rows: usize) -> Drained {
     let api = servers.api(&[]).await;
     // The queue is there and has its leader: it was not the broker's first day.
     servers.publish(1).await;
@@ -44,13 +71,9 @@ pub(super) async fn run(report: &mut Report, servers: &Servers, scale: Scale) {
     let left = left(servers).await;
     let queued = client.ready(queue::EMAIL).await as usize;
     client.close().await;
-    report.promise("growth: rows of the outbox that are not in the queue", (rows + 1).saturating_sub(queued));
-    report.promise("growth: rows of the outbox that stayed there", left);
-    let tenths = Tenths::of(rows, |percent| reached(&samples, (1 + rows * percent / 100) as f64));
-    report.note(&format!("{:.0} tasks/s in the first tenth, {:.0} in the last", tenths.first, tenths.last));
-    let name = format!("growth: {rows} rows in the outbox, rate of the last tenth / first");
-    report.add(name, tenths.last / tenths.first, "ratio", Goal::AtLeast(0.9));
     assert!(api.terminate().await.success());
+    let tenths = Tenths::of(rows, |percent| reached(&samples, (1 + rows * percent / 100) as f64));
+    Drained { tenths, missing: (rows + 1).saturating_sub(queued), left }
 }
 
 /// Rows that stay in the outbox. A batch is in the queue before its rows are deleted, so the last ones are given some time.

@@ -12,10 +12,16 @@ const TASKS: usize = 1_000_000;
 /// Slower than this, a machine need not measure it.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-pub(super) async fn run(report: &mut Report, servers: &Servers, scale: Scale) {
+pub(crate) async fn run(report: &mut Report, scale: Scale) {
+    let servers = &Servers::start().await;
     let tasks = scale.count(TASKS);
     report.measuring(&format!("growth: a queue of {tasks} tasks"));
-    servers.publish(tasks).await;
+    let began = Instant::now();
+    let confirmed = servers.publish(tasks).await;
+    let tenths = Tenths::of(tasks, |percent| (confirmed[confirmed.len() * percent / 100] - began).as_secs_f64());
+    report.note(&format!("{:.0} tasks/s published in the first tenth, {:.0} in the last", tenths.first, tenths.last));
+    let name = format!("growth: {tasks} tasks published straight into the queue, rate of the last tenth / first");
+    report.add(name, tenths.last / tenths.first, "ratio", Goal::None);
     let disk = servers.rabbit.disk_usage() as f64 / tasks as f64;
     report.add("growth: the broker's disk for a task that waits", disk, "bytes", Goal::None);
     let worker = servers.worker(&[]);

@@ -18,7 +18,8 @@ const ROUNDS: usize = 6;
 /// Expired keys of one round: the purge, 2,500 a second at most, takes longer for them than a round lasts.
 const KEYS: usize = 40_000;
 
-pub(super) async fn run(report: &mut Report, servers: &Servers, scale: Scale) {
+pub(crate) async fn run(report: &mut Report, scale: Scale) {
+    let servers = &Servers::start().await;
     let users = scale.count(USERS);
     let (rounds, load) = (scale.rounds(ROUNDS), scale.load(LOAD));
     report.measuring(&format!("growth: registrations beside {users} users"));
@@ -38,6 +39,11 @@ pub(super) async fn run(report: &mut Report, servers: &Servers, scale: Scale) {
     let mut turns = Turns::default();
     for round in 0..rounds {
         for beside in Turns::of(round) {
+            if beside == Beside::Purge {
+                expire(full, round).await;
+            }
+            // After it each page is logged whole once more: before every turn or before none.
+            execute(full.pool(), "CHECKPOINT".to_owned()).await;
             let p99 = match beside {
                 Beside::Nothing => p99(&few, &format!("few-{round}"), load).await,
                 Beside::Rows => p99(&many, &format!("many-{round}"), load).await,
@@ -56,7 +62,6 @@ pub(super) async fn run(report: &mut Report, servers: &Servers, scale: Scale) {
 /// The p99 of registrations beside an instance that purges all the while, as each does when it starts.
 async fn while_purged(servers: &Servers, api: &Service, round: usize, load: OpenLoop) -> f64 {
     let full = &servers.users;
-    expire(full, round).await;
     let purger = servers.api_of(full, &[]).await;
     let p99 = p99(api, &format!("purge-{round}"), load).await;
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM idempotency_keys").fetch_one(full.pool()).await.unwrap();
@@ -72,8 +77,6 @@ async fn expire(full: &Database, round: usize) {
          SELECT 'key-{round}-' || row_number() OVER (), id, now() - interval '25 hours' FROM users LIMIT {KEYS}"
     );
     execute(full.pool(), keys).await;
-    // What making them costs the disk is no part of what is measured.
-    execute(full.pool(), "CHECKPOINT".to_owned()).await;
 }
 
 /// Milliseconds.
