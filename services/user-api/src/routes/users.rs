@@ -107,7 +107,8 @@ impl From<User> for UserBody {
 pub async fn register(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     let (outcome, answer) = match attempt(&api, request).await {
         Ok(Registered::Now(user)) => {
-            tracing::info!(user.id = %user.id, "registered");
+            // Written for each of them, this line was a twelfth of the service's time; span, metric and row tell the same.
+            tracing::debug!(user.id = %user.id, "registered");
             (Outcome::Created, Ok(created(user)))
         }
         Ok(Registered::Before(user)) => {
