@@ -1,4 +1,4 @@
-//! What one mail and one registration cost, in figures that repeat: allocations, instructions, and where the time goes.
+//! What one mail and one registration cost, in figures that repeat: allocations and instructions.
 //!
 //! `counted-email-worker` and `counted-user-api` are the services as they are, on an allocator that counts; a test holds what they
 //! allocate below a ceiling. docs/performance.md has the figures.

@@ -13,7 +13,7 @@ mod valgrind;
 
 use clap::Parser;
 
-/// What one mail and one registration cost, and where the time goes.
+/// What one mail and one registration cost.
 #[derive(Debug, Parser)]
 enum Costs {
     /// Counts instructions by callgrind
