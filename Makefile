@@ -52,10 +52,11 @@ bench: ## Measures speed and size; a table, and target/bench/results.json
 	@exec "$(TARGET)/release/bench"
 
 # ONLY chooses some of it: make flood ONLY=dam. The peer needs Go, and is left out without it.
+# QUICK=1 takes debug builds and a tenth of everything: it shows that it runs, and what it promises, but no figures.
 flood: ## Shows what Sluice claims, as figures and pictures: the dam, overload, growth, a plain peer (in target/flood)
 	@scripts/setup servers
-	@cargo build --locked --release $(SERVICES) -p load
-	@exec "$(TARGET)/release/flood" $(ONLY)
+	@cargo build --locked $(if $(QUICK),,--release) $(SERVICES) -p load
+	@exec "$(TARGET)/$(if $(QUICK),debug,release)/flood" $(if $(QUICK),--quick) $(ONLY)
 
 profile: ## Watches both services at full rate: flame graphs, and shares of their time (in target/profile; needs perf)
 	@scripts/setup servers perf

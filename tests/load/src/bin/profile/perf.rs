@@ -15,7 +15,7 @@ const FREQUENCY: u32 = 397;
 /// Bytes of stack in each sample, which perf unwinds afterwards by the debug information.
 const STACK: u32 = 16_384;
 /// Frames narrower than so much of the whole picture are left out, in percent: nobody could read them, and the file would be megabytes.
-const NARROW: f64 = 0.2;
+const NARROW: f64 = 0.5;
 
 /// What was seen.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ pub(crate) async fn run(report: &mut Report, scale: Scale) {
     report.measuring(&format!("growth: mails beside a ledger of {rows} rows"));
     let (full, empty) = (&servers.ledger, &servers.another("email-worker").await);
     fill(full, rows).await;
+    report.add("growth: the ledger's disk for a mail remembered", size(full).await / rows as f64, "bytes", Goal::None);
     // A queue for each worker; the purger has one that nobody publishes to.
     let vhosts = [servers.rabbit.vhost().await, servers.rabbit.vhost().await, servers.rabbit.vhost().await];
     let few = servers.worker_of(empty, &vhosts[0], &[]);
@@ -73,6 +74,13 @@ async fn fill(ledger: &Database, rows: usize) {
     execute(ledger.pool(), fill).await;
     execute(ledger.pool(), "VACUUM ANALYZE ledger".to_owned()).await;
     execute(ledger.pool(), "CHECKPOINT".to_owned()).await;
+}
+
+/// Bytes of its rows and indexes.
+async fn size(ledger: &Database) -> f64 {
+    let size: i64 =
+        sqlx::query_scalar("SELECT pg_total_relation_size('ledger')").fetch_one(ledger.pool()).await.unwrap();
+    size as f64
 }
 
 /// Rows that were ever deleted, as far as the statistics know yet.

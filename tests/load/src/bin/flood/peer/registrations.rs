@@ -11,7 +11,7 @@ use crate::scale::Scale;
 /// Registrations of each round.
 const ROUND: usize = 5_000;
 /// The two take turns.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 /// Clients, each of which asks again as soon as it is answered.
 const CLIENTS: usize = 32;
 
