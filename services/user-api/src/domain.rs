@@ -24,7 +24,7 @@ pub struct Registration {
     pub username: Username,
     /// Where the welcome mail goes.
     pub email: Email,
-    /// What they will log in with.
+    /// Its hash alone is stored.
     pub password: Password,
     /// The language that they want to be written to in.
     pub locale: Option<LocaleTag>,
