@@ -1,7 +1,7 @@
 //! What the server answers, as a table.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
 
 /// Where in a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +53,9 @@ struct Rule {
     times_each: Option<u32>,
     met: u32,
     met_by: HashMap<String, u32>,
+    above: Option<(usize, Duration)>,
+    // When it let commands pass that are within the limit.
+    passed: VecDeque<Instant>,
 }
 
 /// What a rule does.
@@ -143,6 +146,12 @@ impl Mood {
         self
     }
 
+    /// The rule before lets `n` pass within any such time, and holds for what comes above that: a limit on the speed.
+    pub fn above(mut self, n: usize, within: Duration) -> Self {
+        self.last().above = Some((n, within));
+        self
+    }
+
     fn rule(mut self, stage: Stage, act: Act) -> Self {
         let rule = Rule {
             stage,
@@ -153,6 +162,8 @@ impl Mood {
             times_each: None,
             met: 0,
             met_by: HashMap::new(),
+            above: None,
+            passed: VecDeque::new(),
         };
         self.rules.push(rule);
         self
@@ -164,9 +175,13 @@ impl Mood {
 
     /// Decides about one command, and counts it.
     pub(crate) fn decide(&mut self, stage: Stage, recipients: &[String]) -> Decision {
+        self.decide_at(Instant::now(), stage, recipients)
+    }
+
+    fn decide_at(&mut self, now: Instant, stage: Stage, recipients: &[String]) -> Decision {
         let mut decision = Decision::default();
         for rule in self.rules.iter_mut().filter(|rule| rule.stage == stage) {
-            if !rule.fits(recipients) {
+            if !rule.fits(recipients, now) {
                 continue;
             }
             match &rule.act {
@@ -182,11 +197,14 @@ impl Mood {
 }
 
 impl Rule {
-    fn fits(&mut self, recipients: &[String]) -> bool {
+    fn fits(&mut self, recipients: &[String], now: Instant) -> bool {
         let key = recipients.first().map(|r| r.to_lowercase()).unwrap_or_default();
         if let Some(wanted) = &self.recipient
             && !recipients.iter().any(|r| r.to_lowercase() == *wanted)
         {
+            return false;
+        }
+        if self.above.is_some_and(|(n, within)| self.is_within(now, n, within)) {
             return false;
         }
         self.met += 1;
@@ -198,6 +216,18 @@ impl Rule {
             *met += 1;
             *met <= times
         })
+    }
+
+    /// Is this one still within the limit? Then it counts.
+    fn is_within(&mut self, now: Instant, n: usize, within: Duration) -> bool {
+        while self.passed.front().is_some_and(|at| now.duration_since(*at) >= within) {
+            self.passed.pop_front();
+        }
+        let passes = self.passed.len() < n;
+        if passes {
+            self.passed.push_back(now);
+        }
+        passes
     }
 }
 
@@ -252,6 +282,15 @@ mod tests {
         for (name, mood, to, want) in table {
             assert_eq!(replies(&mut mood.clone(), Stage::Rcpt, to), *want, "{name}");
         }
+    }
+
+    #[test]
+    fn a_limit_on_the_speed_refuses_what_is_above_it_and_counts_what_it_let_pass_alone() {
+        let (second, began) = (Duration::from_secs(1), Instant::now());
+        let mut mood = Mood::healthy().reply(Stage::Content, "454 4.7.0 too fast").above(2, second);
+        let at = [0, 100, 200, 300, 999, 1_000, 1_050, 1_100, 1_101].map(|ms| began + Duration::from_millis(ms));
+        let taken = at.map(|now| mood.decide_at(now, Stage::Content, &[]).act.is_none());
+        assert_eq!(taken, [true, true, false, false, false, true, false, true, false]);
     }
 
     #[test]
