@@ -131,7 +131,8 @@ fn assemble(
     let options = LedgerOptions::new(lease(config.mail.send_timeout));
     let (ledger, ledger_task) = Ledger::start(pool.clone(), Uuid::now_v7(), options, background.clone());
     tasks.spawn(ledger_task);
-    let (rate, rate_task) = FleetRate::start(pool.clone(), flow.mail_rate, background.clone());
+    let (rate, rate_task) = FleetRate::start(pool.clone(), flow.mail_rate, flow.adapts(), background.clone());
+    rate.observe(flow.mail_rate);
     tasks.spawn(rate_task);
     let (publisher, publisher_task) =
         Publisher::start(broker(config, "email-worker publisher"), queues(config), background.clone());

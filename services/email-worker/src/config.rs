@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use amqp::BrokerUrl;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use platform::config::{BrokerArgs, CommonArgs, DatabaseArgs, duration};
 use platform::telemetry::LogArgs;
 
 use crate::email::MailArgs;
 use crate::ladder::Ladder;
+use crate::rate::Ceiling;
 
 /// Takes mail tasks off the queue and sends each mail once, at the rate the mail server bears.
 #[derive(Debug, Parser)]
@@ -114,9 +115,12 @@ impl Config {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Flow")]
 pub struct FlowArgs {
-    /// Mails a second over the whole fleet; 0 is unlimited
-    #[arg(long, env = "MAIL_RATE", default_value_t = 0)]
-    pub mail_rate: u32,
+    /// Mails over the whole fleet at most: 14, 14/s, 600/m or 2000/h; 0 is unlimited
+    #[arg(long, env = "MAIL_RATE", default_value_t = Ceiling::Unlimited)]
+    pub mail_rate: Ceiling,
+    /// Does the fleet learn what the mail server takes, below MAIL_RATE? off: a refusal is a mail's own
+    #[arg(long, env = "MAIL_RATE_ADAPTS", default_value = "on")]
+    pub mail_rate_adapts: Switch,
     /// Mails sent at once by one worker, each over a connection of its own
     #[arg(long, env = "SENDING_SLOTS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub sending_slots: u16,
@@ -132,4 +136,20 @@ pub struct FlowArgs {
     /// How long the ledger remembers a sent mail; older tasks are put aside, not sent
     #[arg(long, env = "LEDGER_RETENTION", default_value = "7d", value_parser = duration)]
     pub ledger_retention: Duration,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is done.
+    On,
+    /// It is not.
+    Off,
+}
+
+impl FlowArgs {
+    /// Does the fleet learn what the mail server takes?
+    pub fn adapts(&self) -> bool {
+        self.mail_rate_adapts == Switch::On
+    }
 }

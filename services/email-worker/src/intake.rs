@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::circuit::State;
 use crate::flight::Flights;
 use crate::prefetch;
+use crate::rate::Rate;
 
 /// How often the prefetch is looked at again.
 const REVIEW: Duration = Duration::from_millis(250);
@@ -118,6 +119,7 @@ impl Intake {
     /// Consumes over one connection until it is lost or the worker stops.
     async fn consume(&mut self, line: &mut Line, stop: &CancellationToken) -> Result<Ended, IntakeError> {
         let mut circuit = self.flights.circuit.watch();
+        let rate = self.flights.rate.in_force();
         let mut review = tokio::time::interval(REVIEW);
         review.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut current = None;
@@ -142,7 +144,7 @@ impl Intake {
                     if !line.connection.is_open() {
                         return Ok(Ended::Lost("the connection was lost".to_owned()));
                     }
-                    self.pace.review();
+                    self.pace.review(*rate.borrow());
                 }
             }
         }
@@ -215,15 +217,15 @@ struct Pace {
 
 impl Pace {
     fn new(slots: u16, max: u16) -> Self {
-        Self { slots, max, prefetch: prefetch::target(slots, 0, REVIEW, max), finished: 0, since: Instant::now() }
+        Self { slots, max, prefetch: prefetch::target(slots, 0, REVIEW, max, None), finished: 0, since: Instant::now() }
     }
 
     fn count(&mut self) {
         self.finished += 1;
     }
 
-    fn review(&mut self) {
-        let target = prefetch::target(self.slots, self.finished, self.since.elapsed(), self.max);
+    fn review(&mut self, rate: Option<Rate>) {
+        let target = prefetch::target(self.slots, self.finished, self.since.elapsed(), self.max, rate);
         if prefetch::worth_changing(self.prefetch, target) {
             self.prefetch = target;
         }

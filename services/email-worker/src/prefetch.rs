@@ -6,18 +6,27 @@
 
 use std::time::Duration;
 
+use crate::rate::Rate;
+
 /// Work held ready beyond what is being sent.
 const HORIZON: Duration = Duration::from_millis(100);
 
+/// A worker holds at most what the whole fleet may send in this time: more would only wait, longer than it may be held.
+const LIMITED_HORIZON: Duration = Duration::from_secs(10);
+
 /// The prefetch for a worker with `slots` sending slots that finished `finished` tasks in the last `window`.
-/// At least twice the slots, so that each has its next task at hand; at most `max`.
-pub fn target(slots: u16, finished: u64, window: Duration, max: u16) -> u16 {
+/// At least twice the slots, so that each has its next task at hand; at most `max`, and what the fleet's rate lets go.
+pub fn target(slots: u16, finished: u64, window: Duration, max: u16, rate: Option<Rate>) -> u16 {
     let per_second = finished as f64 / window.as_secs_f64().max(f64::EPSILON);
     let ahead = (per_second * HORIZON.as_secs_f64()).ceil().clamp(0.0, f64::from(u16::MAX));
     // In range by the clamp.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let ahead = ahead as u16;
-    slots.saturating_mul(2).saturating_add(ahead).clamp(1, max.max(1))
+    let allowed = rate.map_or(f64::from(max), |rate| rate.mails_per_second() * LIMITED_HORIZON.as_secs_f64());
+    // In range by the clamp.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let allowed = allowed.ceil().clamp(1.0, f64::from(max.max(1))) as u16;
+    slots.saturating_mul(2).saturating_add(ahead).clamp(1, allowed)
 }
 
 /// Changing the prefetch means a new consumer: only a change by half is worth it.
@@ -40,14 +49,24 @@ mod tests {
             (1_000, 132, "growing"),
             (5_000, 512, "full speed: the maximum"),
         ] {
-            assert_eq!(target(16, finished, second, 512), expected, "{why}");
+            assert_eq!(target(16, finished, second, 512, None), expected, "{why}");
         }
     }
 
     #[test]
     fn the_maximum_holds_even_below_the_slots() {
-        assert_eq!(target(16, 0, Duration::from_secs(1), 10), 10);
-        assert_eq!(target(16, 0, Duration::ZERO, 0), 1);
+        assert_eq!(target(16, 0, Duration::from_secs(1), 10, None), 10);
+        assert_eq!(target(16, 0, Duration::ZERO, 0, None), 1);
+    }
+
+    #[test]
+    fn a_slow_fleet_holds_no_more_than_it_can_send() {
+        for (rate, expected, why) in
+            [(1.0 / 3_600.0, 1, "one at least"), (1.0, 10, "ten seconds' worth"), (14.0, 32, "as without a limit")]
+        {
+            let held = target(16, 0, Duration::from_secs(1), 512, Some(Rate::per_second(rate)));
+            assert_eq!(held, expected, "{rate} a second: {why}");
+        }
     }
 
     #[test]

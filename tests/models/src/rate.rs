@@ -1,6 +1,9 @@
 //! The rate of the fleet: slots leased from one row, used in time or lost.
 //!
-//! Time goes in ticks, and a slot is free each tick. The code: `services/email-worker/src/rate`, the row in `rate/lease.rs`.
+//! Time goes in ticks, and a slot is free each tick. The code: `services/email-worker/src/rate`, the row in `rate/row.rs`.
+//! That what is leased is also used, however long mails wait, is the subject of [`queue`].
+
+pub mod queue;
 
 use stateright::{Model, Property};
 

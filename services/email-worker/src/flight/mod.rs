@@ -36,6 +36,9 @@ use registry::{Boarding, Seat};
 /// How long a delivery is held while the circuit is open; well below the broker's own limit (30 minutes by default).
 const HOLD: Duration = Duration::from_secs(600);
 
+/// A mail is made ready at most so long before its moment, the tolerance of a moment included.
+const LEAD: Duration = Duration::from_secs(1);
+
 /// Crashes of a task that was running alone before it is put aside.
 const LONE_RUNS: u16 = 3;
 

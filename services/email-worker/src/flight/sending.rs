@@ -12,6 +12,7 @@ use crate::disposition::{self, DeadReason, Illness, Step, Verdict};
 use crate::email::{Accepted, Rendered, SendError};
 use crate::ledger::{Claim, LedgerDown};
 use crate::moves::DeadLetter;
+use crate::rate::{NoLeave, Prepare, Slot as Leave};
 use crate::slots::Slot;
 use crate::spans;
 use crate::task::Task;
@@ -28,6 +29,66 @@ enum Try {
 struct Turn {
     slot: Slot,
     pass: Pass,
+    leave: Leave,
+}
+
+/// Why a mail can't go now.
+enum Unready {
+    /// The flight is over.
+    Over(Ending),
+    /// It is of no use.
+    CircuitOpen,
+    /// No session.
+    ServerIll(SendError),
+    /// No claim.
+    LedgerDown(LedgerDown),
+}
+
+/// A mail that waits for its moment.
+struct Start<'a> {
+    flights: &'a Flights,
+    task: &'a Task,
+    pass: Pass,
+    slot: Slot,
+    claimed_until: &'a mut Instant,
+}
+
+impl Start<'_> {
+    /// Is there a point in waiting, and a connection to wait with?
+    async fn connect(&mut self) -> Result<(), Unready> {
+        // It may have opened while this mail waited.
+        if self.pass.probing().is_none() && self.flights.circuit.state() != State::Closed {
+            return Err(Unready::CircuitOpen);
+        }
+        self.slot.session().await.map(|_| ()).map_err(Unready::ServerIll)
+    }
+
+    /// Makes the claim last as long as a send may take.
+    async fn renew(&mut self) -> Result<(), Unready> {
+        if *self.claimed_until >= Instant::now() + self.flights.send_timeout + super::LEAD {
+            return Ok(());
+        }
+        match self.flights.ledger.renew(self.task.identity.id()).await {
+            Ok(Claim::Ours { until }) => {
+                *self.claimed_until = until;
+                Ok(())
+            }
+            Ok(Claim::Sent) => Err(Unready::Over(Ending::Duplicate)),
+            Ok(Claim::Elsewhere) => Err(Unready::Over(Ending::Wait)),
+            Err(down) => Err(Unready::LedgerDown(down)),
+        }
+    }
+}
+
+impl Prepare for Start<'_> {
+    type Unready = Unready;
+
+    /// However long it waited: the circuit, the connection and the claim are looked at now, and not before, so that no wait
+    /// wears them out.
+    async fn prepare(&mut self) -> Result<(), Unready> {
+        self.connect().await?;
+        self.renew().await
+    }
 }
 
 impl Flights {
@@ -54,43 +115,39 @@ impl Flights {
         }
     }
 
-    /// Waits for everything that a mail needs before `MAIL`: the circuit, a slot with a connection, a claim that still
-    /// lasts, and the fleet's rate, in this order, since a slot of the rate does not keep. `None`: start over.
+    /// Waits for everything that a mail needs before `MAIL`: the circuit, a slot with a connection, and the fleet's rate, in
+    /// this order, since a moment of the rate does not keep. `None`: start over.
     async fn turn(&self, task: &Task, claimed_until: &mut Instant) -> Result<Option<Turn>, Ending> {
         let Ok(pass) = tokio::time::timeout(super::HOLD, self.circuit.pass()).await else {
             return Err(Ending::HeldTooLong);
         };
-        let mut slot = self.slots.acquire().await;
-        // It may have opened while this mail waited for its slot.
-        if pass.probing().is_none() && self.circuit.state() != State::Closed {
-            return Ok(None);
-        }
-        if let Err(error) = slot.session().await {
-            self.server_is_ill(&error, pass);
-            return Ok(None);
-        }
-        loop {
-            if *claimed_until < Instant::now() + self.send_timeout {
-                match self.ledger.renew(task.identity.id()).await {
-                    Ok(Claim::Ours { until }) => *claimed_until = until,
-                    Ok(Claim::Sent) => return Err(Ending::Duplicate),
-                    Ok(Claim::Elsewhere) => return Err(Ending::Wait),
-                    Err(down) => return Ok(self.no_turn(pass, &down)),
-                }
+        let slot = self.slots.acquire().await;
+        let mut start = Start { flights: self, task, pass, slot, claimed_until };
+        // Opened now, since a fast fleet has no time for it between two moments.
+        let leave = match start.connect().await {
+            Ok(()) => self.rate.leave(&mut start).await,
+            Err(unready) => Err(NoLeave::NotReady(unready)),
+        };
+        let Start { pass, slot, .. } = start;
+        match leave {
+            Ok(leave) => Ok(Some(Turn { slot, pass, leave })),
+            Err(NoLeave::NotReady(Unready::Over(ending))) => Err(ending),
+            Err(NoLeave::NotReady(Unready::CircuitOpen)) => Ok(None),
+            Err(NoLeave::NotReady(Unready::ServerIll(error))) => {
+                self.server_is_ill(&error, pass);
+                Ok(None)
             }
-            match self.rate.slot().await {
-                Err(down) => return Ok(self.no_turn(pass, &down)),
-                Ok(slot_of_rate) if !slot_of_rate.fresh() => self.rate.forfeit(slot_of_rate),
-                // Waiting for the rate may have used up the claim.
-                Ok(_) if *claimed_until >= Instant::now() + self.send_timeout => return Ok(Some(Turn { slot, pass })),
-                Ok(slot_of_rate) => self.rate.forfeit(slot_of_rate),
+            Err(NoLeave::Down(down) | NoLeave::NotReady(Unready::LedgerDown(down))) => {
+                self.ledger_is_down(&down);
+                pass.ill(Cause::LedgerDown);
+                Ok(None)
             }
         }
     }
 
     /// One conversation about one mail, and what it means.
     async fn converse(&self, task: &Task, rendered: &Rendered, turn: Turn) -> Try {
-        let Turn { mut slot, pass } = turn;
+        let Turn { mut slot, pass, leave } = turn;
         let (host, port) = self.slots.server().unwrap_or(("file", 0));
         let span = spans::smtp(host, port);
         let began = Instant::now();
@@ -106,8 +163,14 @@ impl Flights {
         spans::record_reply(&span, &result);
         drop(span);
         match result {
-            Ok(accepted) => self.accepted(task, &accepted, slot, pass).await,
-            Err(error) => self.refused(task, &error, slot, pass).await,
+            Ok(accepted) => {
+                leave.accepted();
+                self.accepted(task, &accepted, slot, pass).await
+            }
+            Err(error) => {
+                leave.answered();
+                self.refused(task, &error, slot, pass).await
+            }
         }
     }
 
@@ -187,13 +250,6 @@ impl Flights {
             tracing::warn!(cause = illness.slug(), %error, "the mail server is ill: the circuit opens");
         }
         pass.ill(Cause::MailServer(illness));
-    }
-
-    /// Without the ledger nothing may be sent.
-    fn no_turn<T>(&self, pass: Pass, down: &LedgerDown) -> Option<T> {
-        self.ledger_is_down(down);
-        pass.ill(Cause::LedgerDown);
-        None
     }
 
     pub(super) fn ledger_is_down(&self, down: &LedgerDown) {

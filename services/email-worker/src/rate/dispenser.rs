@@ -1,68 +1,106 @@
-//! The actor that leases slots when somebody waits for them, and hands each out at its moment.
+//! The actor that leases moments when somebody waits for them, and hands each out in time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
 use rand::RngExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::lease::{Granted, Lease};
-use super::supply::Supply;
-use super::{Counters, Slot, Waiter};
+use super::learnt::{Refusal, Taken};
+use super::news::News;
+use super::pace::Rate;
+use super::row::{Ask, Grant, Terms};
+use super::shared::Shared;
+use super::slot::Slot;
+use super::store::{Answer, Store};
+use super::supply::{Moment, Supply};
 use crate::ledger::LedgerDown;
-use crate::ledger::link::Link;
 
 /// Before the next try, when the database does not answer.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// At random after the moment at which there may be more, so that each worker gets its share.
+const JITTER: std::ops::Range<Duration> = Duration::ZERO..Duration::from_millis(100);
+/// The row is looked at so often at least while somebody waits, for what other workers did: while all wait for a probe, and
+/// otherwise; a slow fleet's twenty times between two mails.
+const LOOKED_AT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// Without a limit the row is looked at so often: more and more rarely while it stays so.
+const FREE_FOR: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 
-/// Before the next try, when the fleet has leased a second ahead: at random, so that each worker gets its share.
-const WHEN_FAR_AHEAD: std::ops::Range<Duration> = Duration::from_millis(50)..Duration::from_millis(150);
-
-/// A lease that is being asked for, with the connection it is asked on.
-type Leasing = BoxFuture<'static, (Link, Leased)>;
-
-struct Leased {
-    count: u32,
-    asked: Instant,
-    answered: Instant,
-    granted: Result<Option<Granted>, LedgerDown>,
+/// Somebody who waits for a moment.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) reply: oneshot::Sender<Result<Slot, LedgerDown>>,
+    /// It has waited for its turn before.
+    pub(super) first: bool,
 }
 
-pub(super) struct Dispenser {
-    queue: mpsc::Receiver<Waiter>,
+/// What the actor is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    Wait(Waiter),
+    /// A moment that was handed out and not used.
+    Back(Moment),
+    /// The server said no to the speed.
+    Refused(Refusal),
+    /// The server answered the probe of this episode.
+    Answered(i64),
+    /// It is free, and not for long.
+    LookAgain,
+}
+
+/// An exchange with the row that is under way.
+type Exchange<S> = BoxFuture<'static, (S, Exchanged)>;
+
+struct Exchanged {
+    ask: Ask,
+    asked: Instant,
+    answered: Instant,
+    answer: Result<Answer, LedgerDown>,
+}
+
+pub(super) struct Dispenser<S> {
+    inbox: mpsc::Receiver<Message>,
     waiters: VecDeque<Waiter>,
     supply: Supply,
     clock: Clock,
     // None while it is in use.
-    link: Option<Link>,
+    store: Option<S>,
+    terms: Terms,
     not_before: Instant,
-    counters: Arc<Counters>,
+    free_for: Duration,
+    // Reports that the row does not have yet. While there is a refusal, nothing is handed out.
+    refused: Option<Refusal>,
+    answered: Option<i64>,
+    took: Option<Taken>,
+    look_again: bool,
+    news: News,
+    shared: Arc<Shared>,
 }
 
-impl Dispenser {
-    pub(super) fn new(
-        queue: mpsc::Receiver<Waiter>,
-        link: Link,
-        mails_per_second: u32,
-        counters: Arc<Counters>,
-    ) -> Self {
-        let supply = Supply::new(mails_per_second);
-        let not_before = Instant::now();
+impl<S: Store> Dispenser<S> {
+    pub(super) fn new(inbox: mpsc::Receiver<Message>, store: S, terms: Terms, shared: Arc<Shared>) -> Self {
+        let now = Instant::now();
         Self {
-            queue,
+            inbox,
             waiters: VecDeque::new(),
-            supply,
-            clock: Clock::new(not_before),
-            link: Some(link),
-            not_before,
-            counters,
+            supply: Supply::new(),
+            clock: Clock::new(now),
+            store: Some(store),
+            terms,
+            not_before: now,
+            free_for: FREE_FOR.0,
+            refused: None,
+            answered: None,
+            took: None,
+            look_again: false,
+            news: News::default(),
+            shared,
         }
     }
 
@@ -71,100 +109,192 @@ impl Dispenser {
         let stopped = token.cancelled_owned();
         let timer = sleep_until(Instant::now());
         tokio::pin!(stopped, timer);
-        let mut leasing = OptionFuture::<Leasing>::default();
+        let mut exchange = OptionFuture::<Exchange<S>>::default();
         loop {
             let now = Instant::now();
             self.hand_out(now);
-            let low = self.supply.is_low(self.waiters.len());
-            if low
-                && now >= self.not_before
-                && let Some(link) = self.link.take()
-            {
-                leasing = Some(self.lease(link, now)).into();
+            if let Some(begun) = self.begin(now) {
+                exchange = Some(begun).into();
             }
-            let wake = self.next_wake(low);
+            let wake = self.next_wake();
             if let Some(at) = wake {
                 timer.as_mut().reset(at);
             }
             tokio::select! {
                 biased;
                 () = &mut stopped => return,
-                Some((link, leased)) = &mut leasing => {
-                    leasing = None.into();
-                    self.link = Some(link);
-                    self.take_in(leased);
+                Some((store, exchanged)) = &mut exchange => {
+                    exchange = None.into();
+                    self.store = Some(store);
+                    self.take_in(exchanged);
                 }
                 () = &mut timer, if wake.is_some() => {}
-                waiter = self.queue.recv() => match waiter {
-                    Some(waiter) => self.waiters.push_back(waiter),
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.hear(message),
                     None => return,
                 },
             }
-            while let Ok(waiter) = self.queue.try_recv() {
-                self.waiters.push_back(waiter);
+            while let Ok(message) = self.inbox.try_recv() {
+                self.hear(message);
             }
         }
     }
 
-    /// Gives every slot that is due to a waiter: a timer is as coarse as a millisecond, and a fast rate has several in one.
+    fn hear(&mut self, message: Message) {
+        match message {
+            Message::Wait(waiter) if waiter.first => self.waiters.push_front(waiter),
+            Message::Wait(waiter) => self.waiters.push_back(waiter),
+            Message::Back(moment) if moment.episode == self.shared.episode() => self.supply.put_back(moment),
+            Message::Back(_) => self.shared.counters.forfeit(1),
+            // Of a mail that was let go before the fleet stopped the last time: no news.
+            Message::Refused(refusal) if refusal.episode < self.shared.episode() => {}
+            Message::Refused(refusal) => {
+                self.shared.close();
+                self.drop_supply();
+                self.refused = Some(refusal);
+                self.not_before = Instant::now();
+            }
+            Message::Answered(episode) => {
+                self.answered = Some(episode);
+                self.not_before = Instant::now();
+            }
+            Message::LookAgain => self.look_again = true,
+        }
+    }
+
+    /// Gives every moment that is due to a waiter: a timer is as coarse as a millisecond, and a fast rate has several in one.
     fn hand_out(&mut self, now: Instant) {
-        self.counters.forfeit(self.supply.drop_late(now));
-        let mut handed_out = 0;
-        while let Some(waiter) = self.waiters.pop_front_if(|_| self.supply.is_due(now)) {
-            // A slot goes to the next one when this one no longer waits.
-            if let Some(moment) = self.supply.take()
-                && waiter.send(Ok(Slot { moment: Some(moment) })).is_err()
-            {
-                self.supply.put_back(moment);
-            } else {
-                handed_out += 1;
-            }
+        self.shared.counters.forfeit(self.supply.drop_late(now));
+        if self.refused.is_some() {
+            return;
         }
-        self.counters.handed_out.fetch_add(handed_out, Ordering::Relaxed);
+        while !self.waiters.is_empty() {
+            let free = self.shared.is_free(now);
+            let moment = if free { None } else { self.supply.take_due(now) };
+            if moment.is_none() && !free {
+                return;
+            }
+            let Some(waiter) = self.waiters.pop_front() else { return };
+            self.shared.counters.hand_out();
+            // One that no longer waits gives it back as it is dropped.
+            let _ = waiter.reply.send(Ok(self.shared.slot(moment)));
+        }
     }
 
-    /// When to look again without any news: at the next slot, or when leasing may be tried again.
-    fn next_wake(&self, low: bool) -> Option<Instant> {
-        if self.waiters.is_empty() {
+    /// Begins an exchange with the row when there is something to tell, or moments are wanted.
+    fn begin(&mut self, now: Instant) -> Option<Exchange<S>> {
+        let wanted = self.look_again || (self.supply.is_low(self.waiters.len()) && !self.shared.is_free(now));
+        let due = now >= self.not_before;
+        let told = self.has_news();
+        if self.store.is_none() || !(due && (told || wanted)) {
             return None;
         }
-        let retry = (low && self.link.is_some()).then_some(self.not_before);
-        [self.supply.next(), retry].into_iter().flatten().min()
-    }
-
-    fn lease(&mut self, mut link: Link, now: Instant) -> Leasing {
-        let count = self.supply.next_size(now);
-        let statement = Lease { slots: count, spacing: self.supply.spacing() };
-        self.counters.leases.fetch_add(1, Ordering::Relaxed);
-        async move {
+        let mut store = self.store.take()?;
+        let ask = if let Some(refusal) = self.refused.clone() {
+            Ask::Refused(refusal)
+        } else if let Some(episode) = self.answered.take() {
+            Ask::Answered(episode)
+        } else if let Some(taken) = self.took.take() {
+            Ask::Took(taken)
+        } else {
+            self.look_again = false;
+            Ask::Lease(self.supply.next_size(now))
+        };
+        self.shared.counters.lease();
+        let terms = self.terms;
+        let exchange = async move {
             let asked = Instant::now();
-            let granted = link.ask(&statement).await;
-            (link, Leased { count, asked, answered: Instant::now(), granted })
-        }
-        .boxed()
+            let answer = store.exchange(&ask, terms).await;
+            (store, Exchanged { ask, asked, answered: Instant::now(), answer })
+        };
+        Some(exchange.boxed())
     }
 
-    fn take_in(&mut self, leased: Leased) {
-        let Leased { count, asked, answered, granted } = leased;
-        match granted {
-            Ok(Some(Granted { first, now })) => {
-                self.clock.learn(asked, answered, now);
+    /// Is there something to tell the row?
+    fn has_news(&self) -> bool {
+        self.refused.is_some() || self.answered.is_some() || self.took.is_some()
+    }
+
+    /// When to look again without any news: at the next moment, or when the row may be asked again.
+    fn next_wake(&self) -> Option<Instant> {
+        let told = self.has_news() || self.look_again;
+        if self.waiters.is_empty() && !told {
+            return None;
+        }
+        let due = if self.refused.is_none() && !self.waiters.is_empty() { self.supply.next_due() } else { None };
+        let low = told || self.supply.is_low(self.waiters.len());
+        // While it is free nobody waits.
+        let retry = (low && self.store.is_some()).then_some(self.not_before);
+        [due, retry].into_iter().flatten().min()
+    }
+
+    fn take_in(&mut self, exchanged: Exchanged) {
+        let Exchanged { ask, asked, answered, answer } = exchanged;
+        let Answer { grant, now, row } = match answer {
+            Ok(answer) => answer,
+            Err(down) => return self.without_the_row(&ask, answered, &down),
+        };
+        self.clock.learn(asked, answered, now);
+        if matches!(ask, Ask::Refused(_)) {
+            self.refused = None;
+        }
+        if row.learnt.episode > self.shared.episode() {
+            self.drop_supply();
+            if self.shared.was_free() && !matches!(ask, Ask::Refused(_)) {
+                self.took = Some(self.shared.taken(answered));
+            }
+        }
+        self.shared.learn(&row, self.terms);
+        self.news.tell(&row, self.terms, now);
+        self.not_before = answered;
+        match grant {
+            Grant::Free => {
+                self.shared.free_until(answered + self.free_for, answered + self.free_for / 2);
+                self.free_for = (self.free_for * 2).min(FREE_FOR.1);
+            }
+            Grant::Moments { first, spacing, count, probe } => {
+                self.close();
+                let (spacing, episode) = (Duration::from_secs_f64(spacing), row.learnt.episode);
                 match self.clock.moment(first) {
-                    Some(first) => self.supply.add(count, first),
+                    Some(at) => self.supply.add(count, Moment { at, spacing, episode, probe }),
                     // A time that no clock shows.
-                    None => self.counters.forfeit(count.into()),
+                    None => self.shared.counters.forfeit(count.into()),
                 }
             }
-            Ok(None) => self.not_before = answered + rand::rng().random_range(WHEN_FAR_AHEAD),
-            Err(down) => {
-                self.not_before = answered + AFTER_FAILURE;
-                // Those for whom slots are left wait on.
-                let served = self.supply.len().min(self.waiters.len());
-                for waiter in self.waiters.drain(served..) {
-                    // Whoever no longer waits needs no answer.
-                    let _ = waiter.send(Err(down.clone()));
+            Grant::NotBefore(then) => {
+                self.close();
+                if then > now {
+                    let then = self.clock.moment(then).unwrap_or(answered) + rand::rng().random_range(JITTER);
+                    let limit = if row.learnt.pauses() { LOOKED_AT.0 } else { LOOKED_AT.1.max(self.spacing() / 20) };
+                    self.not_before = then.clamp(answered, answered + limit);
                 }
             }
+        }
+    }
+
+    fn spacing(&self) -> Duration {
+        self.shared.in_force().borrow().map_or(Duration::ZERO, Rate::spacing)
+    }
+
+    fn close(&mut self) {
+        self.free_for = FREE_FOR.0;
+        self.shared.close();
+    }
+
+    fn drop_supply(&mut self) {
+        self.shared.counters.forfeit(self.supply.clear());
+    }
+
+    fn without_the_row(&mut self, ask: &Ask, answered: Instant, down: &LedgerDown) {
+        self.not_before = answered + AFTER_FAILURE;
+        if let Ask::Answered(episode) = ask {
+            self.answered.get_or_insert(*episode);
+        }
+        // Those for whom moments are left wait on.
+        let served = self.supply.len().min(self.waiters.len());
+        for waiter in self.waiters.drain(served..) {
+            // Whoever no longer waits needs no answer.
+            let _ = waiter.reply.send(Err(down.clone()));
         }
     }
 }

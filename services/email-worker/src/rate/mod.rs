@@ -1,177 +1,199 @@
-//! The rate of the whole fleet: so many mails a second over all workers, however many there are.
+//! The rate of the whole fleet: so many mails a second over all workers, however many there are; no more than the mail server
+//! takes.
 //!
-//! One row in the database holds the next free moment. A worker leases a run of evenly spaced slots from it (`lease`), and
-//! an actor hands them to whoever waits, each at its moment (`dispenser`). A slot that nobody takes in time is forfeited,
-//! never saved up: a fleet that was held up does not make up for it with a burst. Every order of leases, delays and crashes
-//! is checked in `tests/models/src/rate.rs`.
+//! One row in the database holds the next free moment, and what the fleet learnt about the server's own limit (`row`,
+//! `learnt`). A worker leases a run of evenly spaced moments from it (`store`), and an actor hands them to whoever waits,
+//! the longest first, each a little ahead (`dispenser`). A moment that nobody takes in time is forfeited, never saved up: a
+//! fleet that was held up does not make up for it with a burst. Every order of leases, delays and crashes is checked in
+//! `tests/models/src/rate.rs`; fleets of all sizes, at all rates and against servers that throttle in `simulation`.
 
 mod clock;
 mod dispenser;
-mod lease;
+mod learnt;
+mod meter;
+mod news;
+mod pace;
+mod row;
+mod shared;
+#[cfg(test)]
+mod simulation;
+mod slot;
+mod store;
 mod supply;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use futures_util::future::{Either, ready};
-use opentelemetry::metrics::{Counter, Histogram};
+use opentelemetry::global;
 use sqlx::PgPool;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::dispenser::Dispenser;
+pub use self::pace::{Ceiling, Rate, RateError};
+pub use self::slot::Slot;
+
+use self::dispenser::{Dispenser, Message, Waiter};
+use self::row::Terms;
+use self::shared::Shared;
+use self::store::{Database, Store};
 use crate::ledger::LedgerDown;
-use crate::ledger::link::Link;
 
-/// A slot that is later than this is forfeited: what a burst can hold is bounded by it.
-pub const TOLERANCE: Duration = Duration::from_millis(25);
-
-/// A lease may take so long; then the database counts as down.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-
-/// More than a worker has sending slots.
-const QUEUE: usize = 1024;
-
-/// Leave to send one mail.
-#[derive(Debug)]
-#[must_use = "a slot that is not used is a mail less for the fleet"]
-pub struct Slot {
-    // None: there is no limit.
-    moment: Option<Instant>,
-}
-
-impl Slot {
-    /// Is it still good? One that is late must be given up, see [`FleetRate::forfeit`].
-    pub fn fresh(&self) -> bool {
-        self.moment.is_none_or(|moment| Instant::now() <= moment + TOLERANCE)
-    }
-}
+/// More than a worker has sending slots, twice: each may wait, or tell how it went.
+const INBOX: usize = 4096;
 
 /// Leases and slots so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RateCounts {
-    /// Round trips to the database.
+    /// Exchanges with the database.
     pub leases: u64,
     /// Slots handed out.
     pub handed_out: u64,
     /// Slots that nobody took in time.
     pub forfeited: u64,
+    /// Mails that the server refused because they came too fast.
+    pub refused: u64,
 }
 
+/// Why there is no leave to send.
 #[derive(Debug)]
-struct Counters {
-    leases: AtomicU64,
-    handed_out: AtomicU64,
-    forfeited: AtomicU64,
-    forfeited_metric: Counter<u64>,
-    wait_metric: Histogram<f64>,
+pub enum NoLeave<E> {
+    /// The database, which alone can give slots, does not answer, or the worker is stopping.
+    Down(LedgerDown),
+    /// What must be right at the moment can't be made so.
+    NotReady(E),
 }
 
-impl Counters {
-    fn new() -> Self {
-        let meter = opentelemetry::global::meter("email-worker");
-        let counters = Self {
-            leases: AtomicU64::new(0),
-            handed_out: AtomicU64::new(0),
-            forfeited: AtomicU64::new(0),
-            forfeited_metric: meter
-                .u64_counter("sluice.rate.slots.forfeited")
-                .with_unit("{slot}")
-                .with_description("Slots of the fleet's rate that were leased and not used in time")
-                .build(),
-            wait_metric: meter
-                .f64_histogram("sluice.rate.slot.wait")
-                .with_unit("s")
-                .with_description("How long a mail waited for its slot of the fleet's rate")
-                .with_boundaries(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0])
-                .build(),
-        };
-        // As of all counters that may stay at 0: the first one is to be seen as a rise.
-        counters.forfeited_metric.add(0, &[]);
-        counters
-    }
+/// What must be right at the moment at which a mail goes.
+pub trait Prepare: Send {
+    /// Why it can't be made right.
+    type Unready;
 
-    fn forfeit(&self, slots: u64) {
-        if slots > 0 {
-            self.forfeited.fetch_add(slots, Ordering::Relaxed);
-            self.forfeited_metric.add(slots, &[]);
-        }
-    }
+    /// Makes it right, at most half a second and half a spacing before the moment.
+    fn prepare(&mut self) -> impl Future<Output = Result<(), Self::Unready>> + Send;
 }
 
 /// A handle to the fleet's rate. Clones share the actor.
 #[derive(Debug, Clone)]
 pub struct FleetRate {
-    // None: there is no limit.
+    // None: there is no limit, and none is learnt.
     limited: Option<Limited>,
 }
 
 #[derive(Debug, Clone)]
 struct Limited {
-    queue: mpsc::Sender<Waiter>,
-    counters: Arc<Counters>,
+    inbox: mpsc::Sender<Message>,
+    shared: Arc<Shared>,
 }
 
-/// Somebody who waits for a slot.
-type Waiter = oneshot::Sender<Result<Slot, LedgerDown>>;
-
 impl FleetRate {
-    /// Starts to take part in a rate of `mails_per_second` that every worker of the database keeps to; 0 is no limit.
+    /// Starts to take part in a rate that every worker of the database keeps to; with `adapts` the fleet learns what the
+    /// mail server takes, up to the ceiling.
     ///
     /// The future is the actor: await it beside the worker. It ends when every handle is gone or the token is cancelled.
     pub fn start(
         pool: PgPool,
-        mails_per_second: u32,
+        ceiling: Ceiling,
+        adapts: bool,
         token: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        if mails_per_second == 0 {
+        if ceiling == Ceiling::Unlimited && !adapts {
             return (Self::unlimited(), Either::Left(ready(())));
         }
-        let (sender, queue) = mpsc::channel(QUEUE);
-        let counters = Arc::new(Counters::new());
-        let link = Link::new(pool, ANSWER_WITHIN);
-        let dispenser = Dispenser::new(queue, link, mails_per_second, Arc::clone(&counters));
-        (Self { limited: Some(Limited { queue: sender, counters }) }, Either::Right(dispenser.run(token)))
+        let terms = Terms { ceiling: ceiling.rate(), adapts };
+        let (rate, actor) = Self::over(Database::new(pool), terms, token);
+        (rate, Either::Right(actor))
     }
 
-    /// No limit: every slot is there at once.
+    fn over<S: Store>(store: S, terms: Terms, token: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let shared = Shared::new(&sender, terms.ceiling);
+        let dispenser = Dispenser::new(inbox, store, terms, Arc::clone(&shared));
+        (Self { limited: Some(Limited { inbox: sender, shared }) }, dispenser.run(token))
+    }
+
+    /// No limit, and none is learnt: every slot is there at once.
     pub fn unlimited() -> Self {
         Self { limited: None }
     }
 
-    /// Waits for a slot, and returns at its moment.
+    /// Waits for leave to send one mail, and returns at its moment.
+    ///
+    /// A little before, `what` sees to all that must be right then: nothing else wears out while the mail waits for its turn. If
+    /// that takes too long, the mail waits for the very next moment.
+    ///
+    /// # Errors
+    /// [`NoLeave`]; the moment goes to whoever waits next.
+    pub async fn leave<P: Prepare>(&self, what: &mut P) -> Result<Slot, NoLeave<P::Unready>> {
+        let mut first = false;
+        loop {
+            let mut slot = self.slot(first).await.map_err(NoLeave::Down)?;
+            what.prepare().await.map_err(NoLeave::NotReady)?;
+            if slot.wait().await {
+                return Ok(slot);
+            }
+            first = true;
+        }
+    }
+
+    /// A slot, as early as it may be had: [`Slot::wait`] waits for its moment. `first`: before all others that wait.
     ///
     /// # Errors
     /// [`LedgerDown`] when the database, which alone can give slots, does not answer, or when the worker is stopping.
-    pub async fn slot(&self) -> Result<Slot, LedgerDown> {
-        let Some(Limited { queue, counters }) = &self.limited else {
-            return Ok(Slot { moment: None });
-        };
+    pub async fn slot(&self, first: bool) -> Result<Slot, LedgerDown> {
+        let Some(Limited { inbox, shared }) = &self.limited else { return Ok(Slot::unlimited()) };
         let asked = Instant::now();
-        let (waiter, handed_out) = oneshot::channel();
-        queue.send(waiter).await.map_err(|_| LedgerDown::stopping())?;
+        if shared.is_free(asked) {
+            if shared.look_again(asked) {
+                // Lost, the row is looked at when nobody is free any more.
+                let _ = inbox.try_send(Message::LookAgain);
+            }
+            shared.counters.hand_out();
+            return Ok(shared.slot(None));
+        }
+        let (reply, handed_out) = oneshot::channel();
+        inbox.send(Message::Wait(Waiter { reply, first })).await.map_err(|_| LedgerDown::stopping())?;
         let slot = handed_out.await.map_err(|_| LedgerDown::stopping())??;
-        counters.wait_metric.record(asked.elapsed().as_secs_f64(), &[]);
+        shared.counters.waited(asked.elapsed());
         Ok(slot)
     }
 
-    /// Gives up a slot that came too late to be used. It is counted, and gone.
-    pub fn forfeit(&self, slot: Slot) {
-        if let (Some(limited), Some(_)) = (&self.limited, slot.moment) {
-            limited.counters.forfeit(1);
+    /// The rate in force, as far as this worker knows: the ceiling, or less. None: no limit.
+    pub fn in_force(&self) -> watch::Receiver<Option<Rate>> {
+        match &self.limited {
+            Some(Limited { shared, .. }) => shared.in_force(),
+            None => watch::Sender::new(None).subscribe(),
         }
+    }
+
+    /// Shows the rate in force, and the ceiling, as metrics.
+    pub fn observe(&self, ceiling: Ceiling) {
+        let in_force = self.in_force();
+        let meter = global::meter("email-worker");
+        meter
+            .f64_observable_gauge("sluice.rate.in_force")
+            .with_description(
+                "Mails a second that the fleet is held to, by MAIL_RATE or by what it learnt; absent: no limit",
+            )
+            .with_callback(move |observer| {
+                if let Some(rate) = *in_force.borrow() {
+                    observer.observe(rate.mails_per_second(), &[]);
+                }
+            })
+            .build();
+        meter
+            .f64_observable_gauge("sluice.rate.ceiling")
+            .with_description("Mails a second that MAIL_RATE allows; absent: no limit")
+            .with_callback(move |observer| {
+                if let Some(rate) = ceiling.rate() {
+                    observer.observe(rate.mails_per_second(), &[]);
+                }
+            })
+            .build();
     }
 
     /// What was leased and handed out so far; zeros without a limit.
     pub fn counts(&self) -> RateCounts {
-        let Some(Limited { counters, .. }) = &self.limited else { return RateCounts::default() };
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        RateCounts {
-            leases: read(&counters.leases),
-            handed_out: read(&counters.handed_out),
-            forfeited: read(&counters.forfeited),
-        }
+        self.limited.as_ref().map(|limited| limited.shared.counters.read()).unwrap_or_default()
     }
 }

@@ -1,41 +1,68 @@
-//! The slots that this worker has leased and not yet handed out, and how many to lease next. No I/O.
+//! The moments that this worker has leased and not yet handed out, and how many to lease next. No I/O.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::TOLERANCE;
+use super::row::longest_lease;
 
-/// A lease is at most so much of the fleet's rate, so that no worker sits on slots that another could use.
-const LONGEST_LEASE: Duration = Duration::from_millis(100);
+/// How late a moment may be used at least: timers and threads are no more exact.
+const LEAST_TOLERANCE: Duration = Duration::from_millis(25);
+/// And at most.
+const MOST_TOLERANCE: Duration = Duration::from_secs(60);
+/// Of a probe.
+const PROBE_TOLERANCE: Duration = Duration::from_secs(1);
+/// A moment is handed out so much before it at most, so that what must be right at the moment can be made so.
+const LONGEST_LEAD: Duration = Duration::from_millis(500);
 
-/// A slot is handed out no later than this, so that it is still fresh when it is used.
-const HANDED_OUT_WITHIN: Duration = Duration::from_millis(20);
+/// A moment of the fleet's rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub(super) at: Instant,
+    /// To the next one of the fleet.
+    pub(super) spacing: Duration,
+    /// What the fleet had learnt when it was leased.
+    pub(super) episode: i64,
+    /// Does it ask whether the server takes mails again?
+    pub(super) probe: bool,
+}
+
+impl Moment {
+    /// How late it may be used: a twentieth of the spacing, so that a slow fleet loses none to a slow answer. Later it is
+    /// forfeited, never saved up, which bounds what a burst can hold.
+    pub(super) fn tolerance(&self) -> Duration {
+        if self.probe {
+            // Everybody waits for it, and nobody else sends.
+            return PROBE_TOLERANCE;
+        }
+        (self.spacing / 20).clamp(LEAST_TOLERANCE, MOST_TOLERANCE)
+    }
+
+    /// When it is handed out: before its moment where there is time between two.
+    fn due(&self) -> Instant {
+        self.at.checked_sub((self.spacing / 2).min(LONGEST_LEAD)).unwrap_or(self.at)
+    }
+
+    /// From then on it is not handed out, so that it is still good when it is used.
+    fn too_late(&self) -> Instant {
+        self.at + self.tolerance() * 4 / 5
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Supply {
-    spacing: Duration,
-    largest: u32,
     size: u32,
-    slots: VecDeque<Instant>,
-    // When the last slot that was leased is, or was.
+    largest: u32,
+    moments: VecDeque<Moment>,
+    // When the last moment that was leased may be used at the latest.
     end: Option<Instant>,
     wasted: bool,
 }
 
 impl Supply {
-    pub(super) fn new(mails_per_second: u32) -> Self {
-        let largest = f64::from(mails_per_second) * LONGEST_LEASE.as_secs_f64();
-        // At most a tenth of a u32.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let largest = (largest as u32).max(1);
-        let spacing = Duration::from_secs(1) / mails_per_second.max(1);
-        Self { spacing, largest, size: 1, slots: VecDeque::new(), end: None, wasted: false }
-    }
-
-    pub(super) fn spacing(&self) -> Duration {
-        self.spacing
+    pub(super) fn new() -> Self {
+        Self { size: 1, largest: 1, moments: VecDeque::new(), end: None, wasted: false }
     }
 
     /// How many to lease now: twice as many when the last lease was taken up and more are wanted right after it, half as
@@ -43,57 +70,63 @@ impl Supply {
     pub(super) fn next_size(&mut self, now: Instant) -> u32 {
         if self.wasted {
             self.size = (self.size / 2).max(1);
-        } else if self.end.is_some_and(|end| now <= end + TOLERANCE) {
-            self.size = (self.size * 2).min(self.largest);
+        } else if self.end.is_some_and(|end| now <= end) {
+            self.size = self.size.saturating_mul(2);
         }
+        self.size = self.size.min(self.largest);
         self.wasted = false;
         self.size
     }
 
-    /// Is it time to lease more for `waiting` waiters? Ahead of need, so that the round trip costs no slot: when half
+    /// Is it time to lease more for `waiting` waiters? Ahead of need, so that the round trip costs no moment: when half
     /// a lease or less is left.
     pub(super) fn is_low(&self, waiting: usize) -> bool {
-        waiting > 0 && self.slots.len() <= self.size as usize / 2
+        waiting > 0 && self.moments.len() <= self.size as usize / 2
     }
 
-    /// Takes in a lease of `count` slots, the first at `first`.
-    pub(super) fn add(&mut self, count: u32, first: Instant) {
-        self.slots.extend((0..count).map(|i| first + self.spacing * i));
-        self.end = self.slots.back().copied();
+    /// Takes in a lease of `count` moments, the first of which is `first`.
+    pub(super) fn add(&mut self, count: u32, first: Moment) {
+        self.moments.extend((0..count).map(|i| Moment { at: first.at + first.spacing * i, ..first }));
+        self.end = self.moments.back().map(|last| last.at + last.tolerance());
+        self.largest = longest_lease(1.0 / first.spacing.as_secs_f64().max(1e-6));
     }
 
-    /// Is the next slot's moment there?
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.slots.front().is_some_and(|moment| *moment <= now)
-    }
-
-    /// The next slot.
-    pub(super) fn take(&mut self) -> Option<Instant> {
-        self.slots.pop_front()
+    /// The next moment, if it is time to hand it out.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Moment> {
+        self.moments.pop_front_if(|moment| moment.due() <= now)
     }
 
     /// Back to where it was taken from.
-    pub(super) fn put_back(&mut self, moment: Instant) {
-        self.slots.push_front(moment);
+    pub(super) fn put_back(&mut self, moment: Moment) {
+        let place = self.moments.partition_point(|other| other.at < moment.at);
+        self.moments.insert(place, moment);
     }
 
-    /// Drops the slots that are too late; returns how many.
+    /// Drops the moments that are too late; returns how many.
     pub(super) fn drop_late(&mut self, now: Instant) -> u64 {
         let mut dropped = 0;
-        while self.slots.front().is_some_and(|moment| *moment + HANDED_OUT_WITHIN < now) {
-            self.slots.pop_front();
+        while self.moments.pop_front_if(|moment| moment.too_late() < now).is_some() {
             dropped += 1;
         }
         self.wasted |= dropped > 0;
         dropped
     }
 
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.slots.front().copied()
+    /// Drops all of them: the server said no to their speed. Returns how many.
+    pub(super) fn clear(&mut self) -> u64 {
+        let dropped = self.moments.len() as u64;
+        self.moments.clear();
+        (self.size, self.end) = (1, None);
+        dropped
+    }
+
+    /// When the next moment is to be handed out.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.moments.front().map(Moment::due)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.moments.len()
     }
 }
 
@@ -103,55 +136,79 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn moment(at: Instant, per_second: u32) -> Moment {
+        Moment { at, spacing: Duration::from_secs(1) / per_second, episode: 0, probe: false }
+    }
+
     #[test]
-    fn leases_double_while_they_are_used_up_and_halve_when_slots_are_wasted() {
+    fn leases_double_while_they_are_used_up_and_halve_when_moments_are_wasted() {
         let now = Instant::now();
-        let mut supply = Supply::new(200);
+        let mut supply = Supply::new();
         let mut sizes = Vec::new();
         for _ in 0..7 {
             let size = supply.next_size(now);
             sizes.push(size);
-            supply.add(size, now);
-            while supply.take().is_some() {}
+            supply.add(size, moment(now, 200));
+            while supply.take_due(now + 200 * MS).is_some() {}
         }
-        assert_eq!(sizes, [1, 2, 4, 8, 16, 20, 20], "up to 100 ms of the rate");
-        supply.add(20, now);
+        assert_eq!(sizes, [1, 2, 4, 8, 10, 10, 10], "up to 50 ms of the rate");
+        supply.add(10, moment(now, 200));
         assert!(supply.drop_late(now + 60 * MS) > 0);
+        assert_eq!(supply.next_size(now + 60 * MS), 5);
         assert_eq!(supply.next_size(now + 60 * MS), 10);
-        assert_eq!(supply.next_size(now + 60 * MS), 20);
-        assert_eq!(supply.next_size(now + 500 * MS), 20, "nobody wanted more for a while: it stays as it is");
+        assert_eq!(supply.next_size(now + 500 * MS), 10, "nobody wanted more for a while: it stays as it is");
     }
 
     #[test]
-    fn slots_are_evenly_spaced_from_the_moment_that_the_database_names() {
+    fn moments_are_evenly_spaced_from_the_one_that_the_database_names() {
         let now = Instant::now();
-        let mut supply = Supply::new(100);
-        supply.add(3, now + 500 * MS);
-        assert!(!supply.is_due(now + 499 * MS) && supply.is_due(now + 500 * MS));
-        let slots: Vec<_> = std::iter::from_fn(|| supply.take()).collect();
-        assert_eq!(slots, [now + 500 * MS, now + 510 * MS, now + 520 * MS]);
+        let mut supply = Supply::new();
+        supply.add(3, moment(now + 500 * MS, 100));
+        assert_eq!(supply.take_due(now + 494 * MS), None);
+        let moments: Vec<_> = std::iter::from_fn(|| supply.take_due(now + 600 * MS)).map(|moment| moment.at).collect();
+        assert_eq!(moments, [now + 500 * MS, now + 510 * MS, now + 520 * MS]);
     }
 
     #[test]
-    fn late_slots_are_dropped_and_good_ones_kept() {
+    fn a_moment_is_handed_out_ahead_where_there_is_time_and_at_its_moment_where_there_is_none() {
         let now = Instant::now();
-        let mut supply = Supply::new(100);
-        supply.add(5, now);
+        for (spacing, ahead, tolerance) in [
+            (Duration::from_secs(3_600), 500 * MS, Duration::from_secs(60)),
+            (Duration::from_secs(1), 500 * MS, 50 * MS),
+            (70 * MS, 35 * MS, 25 * MS),
+            (MS / 5, MS / 10, 25 * MS),
+        ] {
+            let moment = Moment { at: now + 1_000 * MS, spacing, episode: 0, probe: false };
+            assert_eq!(moment.at - moment.due(), ahead, "{spacing:?}");
+            assert_eq!(moment.tolerance(), tolerance, "{spacing:?}");
+        }
+    }
+
+    #[test]
+    fn late_moments_are_dropped_and_good_ones_kept_in_their_order() {
+        let now = Instant::now();
+        let mut supply = Supply::new();
+        supply.add(5, moment(now, 100));
         assert_eq!(supply.drop_late(now + 20 * MS), 0);
         assert_eq!(supply.drop_late(now + 35 * MS), 2);
-        assert_eq!(supply.len(), 3);
+        let (first, second) = (supply.take_due(now + 35 * MS).unwrap(), supply.take_due(now + 35 * MS).unwrap());
+        supply.put_back(second);
+        supply.put_back(first);
+        assert_eq!(supply.take_due(now + 35 * MS), Some(first));
+        assert_eq!(supply.len(), 2);
+        assert_eq!(supply.clear(), 2);
     }
 
     #[test]
     fn more_is_leased_when_somebody_waits_and_half_of_a_lease_is_left() {
         let now = Instant::now();
-        let mut supply = Supply::new(1_000);
+        let mut supply = Supply::new();
         assert!(supply.is_low(1) && !supply.is_low(0));
         supply.size = 10;
-        supply.add(10, now);
+        supply.add(10, moment(now, 1_000));
         assert!(!supply.is_low(16));
         for _ in 0..5 {
-            supply.take();
+            supply.take_due(now + 10 * MS);
         }
         assert!(supply.is_low(16) && !supply.is_low(0));
     }

@@ -64,7 +64,8 @@ async fn bench_claim_and_mark() {
 #[ignore = "prints figures"]
 async fn bench_slots() {
     let pool = Home::shared().await;
-    let (rate, actor) = FleetRate::start(pool.clone(), 20_000, tokio_util::sync::CancellationToken::new());
+    let (rate, actor) =
+        FleetRate::start(pool.clone(), "20000".parse().unwrap(), false, tokio_util::sync::CancellationToken::new());
     let actor = tokio::spawn(actor);
     let mut tasks = JoinSet::new();
     let (cpu, began) = (cpu_time(), Instant::now());
@@ -72,7 +73,7 @@ async fn bench_slots() {
         let rate = rate.clone();
         tasks.spawn(async move {
             while began.elapsed() < Duration::from_secs(4) {
-                assert!(rate.slot().await.unwrap().fresh());
+                assert!(rate.slot(false).await.unwrap().wait().await);
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         });

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use email_worker::rate::{FleetRate, RateCounts};
+use email_worker::rate::{Ceiling, FleetRate, Prepare, RateCounts, Slot};
 use sqlx::PgPool;
 use testkit::{Postgres, eventually};
 use tokio::task::JoinSet;
@@ -11,6 +11,26 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::Home;
+
+fn at(per_second: u32) -> Ceiling {
+    per_second.to_string().parse().unwrap()
+}
+
+/// Nothing is to be made ready.
+struct Ready;
+
+impl Prepare for Ready {
+    type Unready = std::convert::Infallible;
+
+    async fn prepare(&mut self) -> Result<(), Self::Unready> {
+        Ok(())
+    }
+}
+
+/// A slot at its moment.
+async fn leave(rate: &FleetRate) -> Option<Slot> {
+    rate.leave(&mut Ready).await.ok()
+}
 
 /// A worker that always has a mail to send, in 16 sending slots.
 struct Sender {
@@ -24,19 +44,15 @@ type Sent = Arc<Mutex<Vec<Instant>>>;
 impl Sender {
     fn start(pool: &PgPool, per_second: u32, a_mail: Duration, sent: &Sent) -> Self {
         let token = CancellationToken::new();
-        let (rate, actor) = FleetRate::start(pool.clone(), per_second, token.clone());
+        let (rate, actor) = FleetRate::start(pool.clone(), at(per_second), false, token.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(actor);
         for _ in 0..16 {
             let (rate, sent, token) = (rate.clone(), Arc::clone(sent), token.clone());
             tasks.spawn(async move {
-                while let Some(Ok(slot)) = token.run_until_cancelled(rate.slot()).await {
-                    if slot.fresh() {
-                        sent.lock().unwrap().push(Instant::now());
-                        tokio::time::sleep(a_mail).await;
-                    } else {
-                        rate.forfeit(slot);
-                    }
+                while let Some(Ok(_leave)) = token.run_until_cancelled(rate.leave(&mut Ready)).await {
+                    sent.lock().unwrap().push(Instant::now());
+                    tokio::time::sleep(a_mail).await;
                 }
             });
         }
@@ -128,15 +144,15 @@ async fn a_large_fleet_shares_the_rate() {
 #[tokio::test]
 async fn an_idle_fleet_gives_the_first_slot_at_once_and_saves_none_up() {
     let pool = Home::shared().await;
-    let (rate, actor) = FleetRate::start(pool.clone(), 20, CancellationToken::new());
+    let (rate, actor) = FleetRate::start(pool.clone(), at(20), false, CancellationToken::new());
     let actor = tokio::spawn(actor);
     let first = Instant::now();
-    assert!(rate.slot().await.unwrap().fresh());
+    assert!(leave(&rate).await.is_some());
     assert!(first.elapsed() < Duration::from_millis(500), "the first slot took {:?}", first.elapsed());
     tokio::time::sleep(Duration::from_secs(1)).await;
     let backlog = Instant::now();
     for _ in 0..10 {
-        assert!(rate.slot().await.unwrap().fresh());
+        assert!(leave(&rate).await.is_some());
     }
     // Nine spaces of 50 ms, less the tolerance of a slot.
     assert!(backlog.elapsed() >= Duration::from_millis(420), "ten slots of 20/s took {:?}", backlog.elapsed());
@@ -148,7 +164,7 @@ async fn an_idle_fleet_gives_the_first_slot_at_once_and_saves_none_up() {
 async fn without_a_limit_there_is_always_a_slot() {
     let unlimited = FleetRate::unlimited();
     for _ in 0..10_000 {
-        assert!(unlimited.slot().await.unwrap().fresh());
+        assert!(leave(&unlimited).await.is_some());
     }
 }
 
@@ -156,10 +172,10 @@ async fn without_a_limit_there_is_always_a_slot() {
 async fn a_clock_that_was_set_back_does_not_stop_the_fleet() {
     let pool = Home::shared().await;
     sqlx::query("INSERT INTO mail_rate (next_free) VALUES (now() + interval '1 hour')").execute(&*pool).await.unwrap();
-    let (rate, actor) = FleetRate::start(pool.clone(), 100, CancellationToken::new());
+    let (rate, actor) = FleetRate::start(pool.clone(), at(100), false, CancellationToken::new());
     let actor = tokio::spawn(actor);
-    let slot = tokio::time::timeout(Duration::from_secs(2), rate.slot()).await.expect("a slot comes soon").unwrap();
-    assert!(slot.fresh());
+    let slot = tokio::time::timeout(Duration::from_secs(2), leave(&rate)).await.expect("a slot comes soon");
+    assert!(slot.is_some());
     drop(rate);
     actor.await.unwrap();
 }
@@ -168,20 +184,19 @@ async fn a_clock_that_was_set_back_does_not_stop_the_fleet() {
 async fn without_its_database_the_fleet_has_no_slots_until_it_is_back() {
     let server = Postgres::start().await;
     let pool = Home::within(&server, 8).await;
-    let (rate, actor) = FleetRate::start(pool.clone(), 100, CancellationToken::new());
+    let (rate, actor) = FleetRate::start(pool.clone(), at(100), false, CancellationToken::new());
     let actor = tokio::spawn(actor);
-    assert!(rate.slot().await.unwrap().fresh());
+    assert!(leave(&rate).await.is_some());
     server.kill();
     let asked = Instant::now();
     let mut slots = 0;
-    while rate.slot().await.is_ok() {
+    while leave(&rate).await.is_some() {
         slots += 1;
     }
     assert!(slots <= 10, "{slots} slots came from a lease of at most 10");
     assert!(asked.elapsed() < Duration::from_secs(4), "LedgerDown took {:?}", asked.elapsed());
     server.restart().await;
-    let slot = eventually("slots are back", Duration::from_secs(10), async || rate.slot().await.ok()).await;
-    assert!(slot.fresh());
+    let _leave = eventually("slots are back", Duration::from_secs(10), async || leave(&rate).await).await;
     drop(rate);
     actor.await.unwrap();
 }

@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::helpers::{PATIENCE, World};
+use testkit::{Mood, Stage};
+
+use crate::helpers::{PATIENCE, Running, World};
 
 const RATE: u32 = 40;
 
@@ -47,4 +49,57 @@ async fn two_workers_share_the_rate_and_a_drain_does_not_wait_for_slots() {
     let sent = u32::try_from(world.smtp.mails().len()).unwrap();
     world.handed_back(400 - sent).await;
     assert_eq!(world.marks().await, i64::from(sent));
+}
+
+/// When mails came, from the first on.
+fn after_the_first(world: &World) -> Vec<Duration> {
+    let times = world.smtp.mail_from_times();
+    times.iter().map(|at| *at - times[0]).collect()
+}
+
+async fn workers(world: &World, count: usize, settings: &[(&'static str, &str)]) -> Vec<Running> {
+    let mut workers = Vec::new();
+    for _ in 0..count {
+        workers.push(world.worker_with(settings).await);
+    }
+    workers
+}
+
+#[tokio::test]
+async fn three_workers_at_one_a_second_send_one_a_second() {
+    let world = World::new().await;
+    world.queue_exists().await;
+    world.register_many("user", 15).await;
+    // All of them wait far longer than their claims last.
+    let mut workers = workers(&world, 3, &[("MAIL_RATE", "60/m"), ("SEND_TIMEOUT", "1s")]).await;
+    world.smtp.wait_for_mails(15, Duration::from_secs(40)).await;
+    let came = after_the_first(&world);
+    let took = came[14];
+    assert!(took >= Duration::from_millis(13_900), "15 mails in {took:?} are more than one a second: {came:?}");
+    assert!(took <= Duration::from_millis(15_500), "15 mails took {took:?}, one a second are 14 s: {came:?}");
+    world.marked(15).await;
+    let last = workers.pop().expect("three workers");
+    for worker in workers {
+        worker.stop().await;
+    }
+    world.ends_clean(last).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_while_a_mail_waited_costs_nothing() {
+    let world = World::new().await;
+    world.queue_exists().await;
+    world.register_many("user", 4).await;
+    let worker = world.worker_with(&[("MAIL_RATE", "1/s")]).await;
+    for sent in 1..4 {
+        world.smtp.wait_for_mails(sent, PATIENCE).await;
+        world.smtp.cut_connections().await;
+    }
+    // The last ones are told so with a 421, as a server that tidies up does.
+    world.smtp.set_mood(Mood::healthy().reply(Stage::Mail, "421 4.4.2 idle for too long").times(1));
+    world.smtp.wait_for_mails(4, PATIENCE).await;
+    assert_eq!(world.on_rungs().await, 0, "an attempt was spent");
+    assert!(worker.is_sending().await, "the circuit opened");
+    world.marked(4).await;
+    world.ends_clean(worker).await;
 }

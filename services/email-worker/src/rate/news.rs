@@ -1,0 +1,77 @@
+//! What the log says about the rate in force: when it begins to be learnt, and when it has changed by much.
+
+use super::learnt::Seconds;
+use super::pace::Rate;
+use super::row::{Row, Terms};
+
+/// After so long without a refusal, the next one is news again.
+const FORGOTTEN_AFTER: Seconds = 600.0;
+/// A change by less is no news.
+const MUCH: f64 = 1.25;
+
+/// What was said last.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    refused_at: Option<Seconds>,
+    told: Option<Rate>,
+}
+
+/// Something to say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Line {
+    /// The server said no to the speed for the first time, or after a long while.
+    Throttled,
+    /// The rate is now this.
+    Changed(Rate),
+    /// Nothing that was learnt holds the fleet back any more.
+    Recovered,
+}
+
+impl News {
+    /// Logs what is worth a line.
+    pub(super) fn tell(&mut self, row: &Row, terms: Terms, now: Seconds) {
+        let reason = row.learnt.reason.as_str();
+        match self.line(row, terms, now) {
+            None => {}
+            Some(Line::Throttled) => tracing::warn!(
+                reason,
+                "the mail server takes no more mails at this speed: the fleet slows down and learns what it takes"
+            ),
+            Some(Line::Changed(rate)) => tracing::info!(%rate, reason, "the mail server's own limit: rate in force"),
+            Some(Line::Recovered) => tracing::info!("the mail server takes mails as fast as they come again"),
+        }
+    }
+
+    fn line(&mut self, row: &Row, terms: Terms, now: Seconds) -> Option<Line> {
+        if !terms.adapts || row.learnt.episode == 0 {
+            return None;
+        }
+        let refused_at = row.learnt.refused_at;
+        let first = self.refused_at.is_none_or(|last| refused_at > last + FORGOTTEN_AFTER);
+        self.refused_at = Some(refused_at);
+        if first && now < refused_at + FORGOTTEN_AFTER {
+            self.told = None;
+            return Some(Line::Throttled);
+        }
+        if row.learnt.pauses() {
+            return None;
+        }
+        let learnt = row.learnt.rate().map(Rate::per_second);
+        let learnt = learnt.filter(|learnt| terms.ceiling.is_none_or(|ceiling| *learnt < ceiling));
+        let line = match (learnt, self.told) {
+            (Some(rate), Some(told)) if !is_much(rate, told) => None,
+            (Some(rate), _) => Some(Line::Changed(rate)),
+            (None, Some(_)) => Some(Line::Recovered),
+            (None, None) => None,
+        };
+        if line.is_some() {
+            self.told = learnt;
+        }
+        line
+    }
+}
+
+fn is_much(one: Rate, other: Rate) -> bool {
+    let factor = one.mails_per_second() / other.mails_per_second();
+    factor >= MUCH || factor <= 1.0 / MUCH
+}

@@ -1,0 +1,192 @@
+//! What the actor and the handles share: counts, and what a fast fleet needs to know without asking.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use opentelemetry::metrics::{Counter, Histogram};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::dispenser::Message;
+use super::learnt::Taken;
+use super::meter::Meter;
+use super::row::{Row, Terms};
+use super::slot::Slot;
+use super::supply::Moment;
+use super::{Rate, RateCounts};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) counters: Counters,
+    origin: Instant,
+    // Microseconds since the origin.
+    free_until: AtomicU64,
+    look_again: AtomicU64,
+    episode: AtomicI64,
+    in_force: watch::Sender<Option<Rate>>,
+    taken: Mutex<Meter>,
+    // Weak, so that the actor ends with the last handle.
+    inbox: mpsc::WeakSender<Message>,
+}
+
+impl Shared {
+    pub(super) fn new(inbox: &mpsc::Sender<Message>, ceiling: Option<Rate>) -> Arc<Self> {
+        Arc::new(Self {
+            counters: Counters::new(),
+            origin: Instant::now(),
+            free_until: AtomicU64::new(0),
+            look_again: AtomicU64::new(0),
+            episode: AtomicI64::new(0),
+            in_force: watch::Sender::new(ceiling),
+            taken: Mutex::new(Meter::default()),
+            inbox: inbox.downgrade(),
+        })
+    }
+
+    /// May mails go without a moment?
+    pub(super) fn is_free(&self, now: Instant) -> bool {
+        self.micros(now) < self.free_until.load(Ordering::Acquire)
+    }
+
+    /// Is it time to look at the row again, and nobody does yet?
+    pub(super) fn look_again(&self, now: Instant) -> bool {
+        self.micros(now) >= self.look_again.load(Ordering::Acquire)
+            && self.look_again.swap(u64::MAX, Ordering::AcqRel) != u64::MAX
+    }
+
+    pub(super) fn free_until(&self, until: Instant, look_again: Instant) {
+        self.look_again.store(self.micros(look_again), Ordering::Release);
+        self.free_until.store(self.micros(until), Ordering::Release);
+    }
+
+    /// Was nothing in force, as far as this worker knew?
+    pub(super) fn was_free(&self) -> bool {
+        self.in_force.borrow().is_none()
+    }
+
+    pub(super) fn close(&self) {
+        self.free_until.store(0, Ordering::Release);
+    }
+
+    pub(super) fn episode(&self) -> i64 {
+        self.episode.load(Ordering::Acquire)
+    }
+
+    pub(super) fn learn(&self, row: &Row, terms: Terms) {
+        self.episode.store(row.learnt.episode, Ordering::Release);
+        let in_force = row.in_force(terms);
+        self.in_force.send_if_modified(|known| std::mem::replace(known, in_force) != in_force);
+    }
+
+    pub(super) fn in_force(&self) -> watch::Receiver<Option<Rate>> {
+        self.in_force.subscribe()
+    }
+
+    /// A moment as those who wait get it; none: as fast as you like.
+    pub(super) fn slot(self: &Arc<Self>, moment: Option<Moment>) -> Slot {
+        Slot::new(moment, Arc::clone(self))
+    }
+
+    /// Tells the actor. One that is gone, or drowned in messages, does without.
+    pub(super) fn tell(&self, message: Message) -> Result<(), Message> {
+        let Some(inbox) = self.inbox.upgrade() else { return Err(message) };
+        inbox.try_send(message).map_err(|error| error.into_inner())
+    }
+
+    /// The server took a mail.
+    pub(super) fn took(&self, now: Instant) {
+        self.meter().count(now.saturating_duration_since(self.origin));
+    }
+
+    /// What it took of late.
+    pub(super) fn taken(&self, now: Instant) -> Taken {
+        self.meter().taken(now.saturating_duration_since(self.origin))
+    }
+
+    fn meter(&self) -> std::sync::MutexGuard<'_, Meter> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn micros(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Counts of this worker.
+#[derive(Debug)]
+pub(super) struct Counters {
+    leases: AtomicU64,
+    handed_out: AtomicU64,
+    forfeited: AtomicU64,
+    refused: AtomicU64,
+    forfeited_metric: Counter<u64>,
+    refused_metric: Counter<u64>,
+    wait_metric: Histogram<f64>,
+}
+
+impl Counters {
+    fn new() -> Self {
+        let meter = opentelemetry::global::meter("email-worker");
+        let counters = Self {
+            leases: AtomicU64::new(0),
+            handed_out: AtomicU64::new(0),
+            forfeited: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            forfeited_metric: meter
+                .u64_counter("sluice.rate.slots.forfeited")
+                .with_unit("{slot}")
+                .with_description("Slots of the fleet's rate that were leased and not used in time")
+                .build(),
+            refused_metric: meter
+                .u64_counter("sluice.rate.refusals")
+                .with_unit("{mail}")
+                .with_description("Mails that the mail server refused because they came too fast; each is sent again")
+                .build(),
+            wait_metric: meter
+                .f64_histogram("sluice.rate.slot.wait")
+                .with_unit("s")
+                .with_description("How long a mail waited for its slot of the fleet's rate")
+                .with_boundaries(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0])
+                .build(),
+        };
+        // As of all counters that may stay at 0: the first one is to be seen as a rise.
+        counters.forfeited_metric.add(0, &[]);
+        counters.refused_metric.add(0, &[]);
+        counters
+    }
+
+    pub(super) fn lease(&self) {
+        self.leases.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn hand_out(&self) {
+        self.handed_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn forfeit(&self, slots: u64) {
+        if slots > 0 {
+            self.forfeited.fetch_add(slots, Ordering::Relaxed);
+            self.forfeited_metric.add(slots, &[]);
+        }
+    }
+
+    pub(super) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.refused_metric.add(1, &[]);
+    }
+
+    pub(super) fn waited(&self, how_long: Duration) {
+        self.wait_metric.record(how_long.as_secs_f64(), &[]);
+    }
+
+    pub(super) fn read(&self) -> RateCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        RateCounts {
+            leases: read(&self.leases),
+            handed_out: read(&self.handed_out),
+            forfeited: read(&self.forfeited),
+            refused: read(&self.refused),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Leave to send one mail.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::dispenser::Message;
+use super::learnt::Refusal;
+use super::shared::Shared;
+use super::supply::Moment;
+
+/// Leave to send one mail. Wait for its moment with [`Slot::wait`], and say how it went. One that is dropped before its
+/// moment goes to whoever waits next.
+#[derive(Debug)]
+#[must_use = "a slot that is not used is a mail less for the fleet"]
+pub struct Slot {
+    // None: nothing holds the fleet back.
+    moment: Option<Moment>,
+    episode: i64,
+    used: bool,
+    // None: there is no rate at all.
+    shared: Option<Arc<Shared>>,
+}
+
+impl Slot {
+    pub(super) fn new(moment: Option<Moment>, shared: Arc<Shared>) -> Self {
+        let episode = moment.map_or_else(|| shared.episode(), |moment| moment.episode);
+        Self { moment, episode, used: false, shared: Some(shared) }
+    }
+
+    pub(super) fn unlimited() -> Self {
+        Self { moment: None, episode: 0, used: false, shared: None }
+    }
+
+    /// Waits for its moment. False: the moment is past, and forfeited; wait for another one.
+    pub async fn wait(&mut self) -> bool {
+        let Some(moment) = self.moment else { return true };
+        if moment.at > Instant::now() {
+            tokio::time::sleep_until(moment.at).await;
+        }
+        self.used = true;
+        let fresh = Instant::now() <= moment.at + moment.tolerance();
+        if !fresh && let Some(shared) = &self.shared {
+            shared.counters.forfeit(1);
+        }
+        fresh
+    }
+
+    /// The server took the mail.
+    pub fn accepted(self) {
+        if let Some(shared) = &self.shared {
+            shared.took(Instant::now());
+        }
+        self.answered();
+    }
+
+    /// The server answered without a word about speed.
+    pub fn answered(self) {
+        if let (Some(shared), Some(Moment { probe: true, episode, .. })) = (&self.shared, self.moment) {
+            // Lost, another probe follows.
+            let _ = shared.tell(Message::Answered(episode));
+        }
+    }
+
+    /// The server said no to the speed, in these words.
+    pub fn too_fast(self, reason: &str) {
+        let Some(shared) = &self.shared else { return };
+        shared.counters.refuse();
+        let taken = shared.taken(Instant::now());
+        let refusal = Refusal { episode: self.episode, reason: reason.to_owned(), taken };
+        // Lost, the next refusal says the same.
+        let _ = shared.tell(Message::Refused(refusal));
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let (Some(moment), Some(shared), false) = (self.moment, &self.shared, self.used) else { return };
+        if shared.tell(Message::Back(moment)).is_err() {
+            shared.counters.forfeit(1);
+        }
+    }
+}
