@@ -23,6 +23,8 @@ use running::Running;
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus");
 /// Attempts at making a failing input smaller.
 const SHRINKING: u32 = 2_000;
+/// Nor longer than this: a property that waits for servers takes its time to fail.
+const SHRINKING_TIME: Duration = Duration::from_secs(120);
 
 /// A parser under test.
 #[derive(Debug, Clone, Copy)]
@@ -116,11 +118,13 @@ fn read(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 /// Takes pieces out, large ones first, as long as it still fails.
 fn shrink(mut input: Vec<u8>, mut why: String, property: &impl Fn(&[u8])) -> (Vec<u8>, String) {
     let mut attempts = 0;
+    let started = Instant::now();
+    let goes_on = |attempts| attempts < SHRINKING && started.elapsed() < SHRINKING_TIME;
     let mut piece = input.len().div_ceil(2).max(1);
     loop {
         let mut smaller = false;
         let mut at = 0;
-        while at < input.len() && attempts < SHRINKING {
+        while at < input.len() && goes_on(attempts) {
             attempts += 1;
             let mut tried = input.clone();
             tried.drain(at..(at + piece).min(input.len()));
@@ -129,7 +133,7 @@ fn shrink(mut input: Vec<u8>, mut why: String, property: &impl Fn(&[u8])) -> (Ve
                 Ok(()) => at += piece,
             }
         }
-        if attempts >= SHRINKING || (piece == 1 && !smaller) {
+        if !goes_on(attempts) || (piece == 1 && !smaller) {
             return (input, why);
         }
         piece = piece.div_ceil(2).max(1);

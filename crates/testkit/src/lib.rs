@@ -39,7 +39,7 @@ pub use otlp::{Attributes, Instrument, Kind, Link, LogRecord, Metric, OtlpReceiv
 pub use port::Port;
 pub use postgres::{Database, Postgres, database};
 pub use proxy::TcpProxy;
-pub use rabbit::{Client, Management, QueueInfo, Rabbit, Taken, Vhost, vhost};
+pub use rabbit::{Client, Management, QueueInfo, Rabbit, RawPublisher, Taken, Vhost, vhost};
 pub use service::Service;
 pub use smtp::{Arrival, Command, Counts, Mail, Mood, SmtpOptions, SmtpServer, Stage, Tls};
 pub use watchdog::{mark, stop_everything};

@@ -20,10 +20,12 @@ use crate::watchdog::Watchdog;
 mod client;
 mod install;
 mod management;
+mod raw;
 mod vhost;
 
 pub use client::{Client, Taken};
 pub use management::{Management, QueueInfo};
+pub use raw::RawPublisher;
 pub use vhost::Vhost;
 
 use install::Install;

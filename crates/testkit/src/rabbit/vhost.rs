@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::client::Client;
 use super::management::{Management, QueueInfo};
+use super::raw::RawPublisher;
 use crate::janitor;
 
 /// A vhost whose default queue type is quorum. One that was made for a test is deleted with this value.
@@ -71,6 +72,20 @@ impl Vhost {
     /// The names that clients gave to their connections here; a new one shows after a moment.
     pub async fn connection_names(&self) -> Vec<String> {
         self.management.connections(&self.name).await.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// What the broker calls the connections whose name (as their clients gave it) contains this: another one for each that
+    /// is opened.
+    pub async fn connections(&self, named: &str) -> Vec<String> {
+        let all = self.management.connections(&self.name).await;
+        let mut ids: Vec<_> = all.into_iter().filter(|(_, name)| name.contains(named)).map(|(id, _)| id).collect();
+        ids.sort();
+        ids
+    }
+
+    /// A publisher of any bytes.
+    pub fn raw_publisher(&self) -> RawPublisher {
+        RawPublisher::new(&self.url)
     }
 
     /// Has the broker close every connection whose name (as its client gave it) contains this; tells how many.
