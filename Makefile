@@ -71,6 +71,7 @@ chaos: ## Breaks everything by a seeded schedule under steady load, then looks f
 
 # TIME=10s is spent on each parser, SEED=n repeats a run. The same targets run in `make test`, for a fraction of a second each.
 fuzz: ## Throws mutated bytes at every parser that strangers reach (TIME=60s for each; what fails is kept in target/fuzz)
+	@scripts/setup servers
 	@FUZZ_TIME="$(or $(TIME),60s)" FUZZ_SEED="$(SEED)" cargo test --locked $(FUZZED) fuzz -- --nocapture --test-threads=2
 
 # SEED=n repeats a run, EXAMPLES=n makes a longer one.

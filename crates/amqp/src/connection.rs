@@ -7,13 +7,14 @@ use lapin::{Channel, ConnectionProperties};
 
 use crate::BrokerUrl;
 use crate::error::{AmqpError, bounded};
+use crate::transport;
 
 /// TCP, TLS and the AMQP handshake together.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Any single answer of the broker, other than a confirm.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 /// The library keeps two buffers of 32 frames for each connection: with the broker's 128 KiB they would be most of the
-/// memory of a service. Larger messages travel in several frames. Bytes.
+/// memory of a service. Larger bodies travel in several frames, larger headers are made to fit (`sieve`). Bytes.
 const FRAME_MAX: u32 = 16 * 1024;
 /// Both sides notice a dead peer within two of these. Seconds.
 const HEARTBEAT: u16 = 10;
@@ -43,9 +44,14 @@ impl Broker {
     pub async fn connect(&self) -> Result<Connection, AmqpError> {
         let mut uri: AMQPUri = self.url.uri().clone();
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
-        uri.query.frame_max.get_or_insert(FRAME_MAX);
+        // Zero is no limit of one's own.
+        let frame_max = uri.query.frame_max.filter(|size| *size > 0).unwrap_or(FRAME_MAX).min(FRAME_MAX);
+        uri.query.frame_max = Some(frame_max);
         let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
-        let connecting = lapin::Connection::connect_uri(uri, properties);
+        let socket = async move |uri, _| transport::connect(uri, frame_max).await;
+        let connecting = lapin::Connection::connector(uri, transport::runtime(frame_max), socket, properties);
+        // It is large, and whoever connects holds it.
+        let connecting = Box::pin(connecting);
         let inner = bounded(CONNECT, || format!("connect to {}", self.url), connecting).await?;
         Ok(Connection { inner })
     }
@@ -75,6 +81,11 @@ impl Connection {
                 tracing::debug!(%error, "the connection was gone before it was closed");
             }
         }
+    }
+
+    /// The largest frame that was agreed on, in bytes.
+    pub(crate) fn frame_max(&self) -> usize {
+        self.inner.configuration().frame_max() as usize
     }
 
     pub(crate) async fn channel(&self) -> Result<Channel, AmqpError> {

@@ -16,6 +16,8 @@ mod line;
 mod message;
 mod peek;
 mod publisher;
+mod sieve;
+mod transport;
 mod url;
 
 pub use confirm::{ConfirmChannel, Outcome};

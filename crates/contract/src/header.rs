@@ -20,3 +20,36 @@ pub const DEAD_REASON: &str = "x-dead-reason";
 pub const DEAD_DETAIL: &str = "x-dead-detail";
 /// Since when it is a dead letter, in Unix seconds.
 pub const DEAD_AT: &str = "x-dead-at";
+/// How many headers were left out, since there was no room for them or they could not be read.
+pub const HEADERS_LEFT_OUT: &str = "x-headers-left-out";
+/// How long the body was before it was cut, in bytes.
+pub const BODY_CUT_FROM: &str = "x-body-cut-from";
+
+/// All of them: what is kept of a message where there is no room for everything.
+pub const ALL: [&str; 12] = [
+    TRACEPARENT,
+    TRACESTATE,
+    ATTEMPT,
+    FIRST_FAILED_AT,
+    DELIVERIES,
+    SUSPECT,
+    REDRIVEN_AT,
+    DEAD_REASON,
+    DEAD_DETAIL,
+    DEAD_AT,
+    HEADERS_LEFT_OUT,
+    BODY_CUT_FROM,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn every_header_is_among_all_of_them() {
+        let source = include_str!("header.rs");
+        let names = source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": &str = \""));
+        let names: Vec<_> = names.filter_map(|(_, value)| value.strip_suffix("\";")).collect();
+        assert_eq!(names, ALL);
+    }
+}

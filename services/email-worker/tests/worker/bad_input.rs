@@ -1,6 +1,6 @@
 //! Messages that are no tasks, or odd ones: put aside with the reason, or mailed where that is harmless.
 
-use contract::{TYPE_WELCOME, header, queue};
+use contract::{MAX_BODY, TYPE_WELCOME, header, queue};
 use testkit::lapin::BasicProperties;
 use testkit::lapin::types::{AMQPValue, FieldTable};
 
@@ -47,7 +47,8 @@ async fn what_is_no_task_is_put_aside_as_it_came_and_the_next_one_is_mailed() {
         world.register(&format!("next-{row}@example.com")).await;
         let dead = world.dead_letter().await;
         assert_eq!(dead.header(header::DEAD_REASON).as_deref(), Some(*reason), "{name}");
-        assert!(dead.body == *body, "{name}: the body was changed");
+        // Of what is longer than any task, the beginning is enough.
+        assert!(dead.body == body[..body.len().min(MAX_BODY + 1)], "{name}: the body was changed");
         assert!(dead.message_id().is_some(), "{name}: without an id it can't be redriven by itself");
         let detail = dead.header(header::DEAD_DETAIL).unwrap();
         assert!(!detail.contains("example.com"), "{name}: {detail}");

@@ -7,6 +7,7 @@ mod commands;
 mod crash;
 mod delivery;
 mod drain;
+mod frames;
 mod helpers;
 mod illness;
 mod ledger;
