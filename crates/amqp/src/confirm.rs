@@ -23,6 +23,9 @@ pub enum Outcome {
     Nacked,
     /// There is no such queue; the broker's words.
     Returned(String),
+    /// Its properties are larger than a frame of this connection, so it was not published: the broker would end the
+    /// connection, and with it what becomes of its neighbours.
+    TooLarge,
 }
 
 /// A channel in confirm mode. It belongs to one task: confirms are matched by order, and two publishers on one channel
@@ -31,6 +34,8 @@ pub enum Outcome {
 pub struct ConfirmChannel {
     channel: Channel,
     timeout: Duration,
+    /// The largest frame, in bytes.
+    frame_max: usize,
 }
 
 impl ConfirmChannel {
@@ -42,7 +47,7 @@ impl ConfirmChannel {
         let channel = connection.channel().await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         bounded(ANSWER, || "ask for confirms".to_owned(), confirms).await?;
-        Ok(Self { channel, timeout })
+        Ok(Self { channel, timeout, frame_max: connection.frame_max() })
     }
 
     /// Whether it can still be used, as far as is known here.
@@ -64,7 +69,9 @@ impl ConfirmChannel {
         };
         // Mandatory: a message that no queue takes comes back instead of vanishing.
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let sending = join_all(batch.iter().map(|message| {
+        let fits: Vec<bool> = batch.iter().map(|message| message.properties.frame_length() <= self.frame_max).collect();
+        let fitting = batch.iter().zip(&fits).filter(|(_, fits)| **fits);
+        let sending = join_all(fitting.map(|(message, _)| {
             let properties = message.properties.to_lapin();
             self.channel.basic_publish("".into(), short(&message.queue), options, &message.body, properties)
         }));
@@ -72,7 +79,12 @@ impl ConfirmChannel {
 
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut returned = HashMap::new();
-        for confirm in sent {
+        let mut sent = sent.into_iter();
+        for fits in fits {
+            let Some(confirm) = fits.then(|| sent.next()).flatten() else {
+                outcomes.push(Outcome::TooLarge);
+                continue;
+            };
             let confirm = confirm.map_err(AmqpError::broker("publish a message"))?;
             let confirmation = tokio::time::timeout_at(deadline, confirm)
                 .await

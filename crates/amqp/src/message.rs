@@ -1,5 +1,6 @@
 //! Messages as plain data.
 
+use contract::header;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use opentelemetry::propagation::{Extractor, Injector};
@@ -9,6 +10,11 @@ use opentelemetry::{Context, global};
 const PERSISTENT: u8 = 2;
 /// Longest short string of the protocol, in bytes.
 const SHORT: usize = 255;
+/// A header of ours is shorter, in bytes.
+const LONGEST_OF_OURS: usize = LONGEST_CONTEXT + 64;
+/// Longest part of a trace context that travels on, in bytes: as long as W3C asks for at least. A stranger's may be of any
+/// length, and has to fit into a frame with all the rest.
+const LONGEST_CONTEXT: usize = 512;
 
 /// The properties of a message, as far as this system uses them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -108,6 +114,21 @@ impl Headers {
         )
     }
 
+    /// Without those of strangers, where there is no room for all; says how many are missing.
+    #[must_use]
+    pub fn only_ours(self) -> Self {
+        let ours = |name: &str, value: &AMQPValue| header::ALL.contains(&name) && size::value(value) <= LONGEST_OF_OURS;
+        let kept = self.0.inner().iter().filter(|(name, value)| ours(name.as_str(), value));
+        let kept: std::collections::BTreeMap<_, _> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let missing = self.0.inner().len() - kept.len();
+        let mut kept = Self(kept.into());
+        if missing > 0 {
+            let before = kept.get_u64(header::HEADERS_LEFT_OUT).unwrap_or(0);
+            kept.set_u64(header::HEADERS_LEFT_OUT, before.saturating_add(missing as u64));
+        }
+        kept
+    }
+
     /// The trace context that travels with the message (W3C).
     pub fn extract_context(&self) -> Context {
         global::get_text_map_propagator(|propagator| propagator.extract_with_context(&Context::new(), self))
@@ -131,7 +152,9 @@ impl Extractor for Headers {
 
 impl Injector for Headers {
     fn set(&mut self, key: &str, value: String) {
-        self.set_str(key, &value);
+        if value.len() <= LONGEST_CONTEXT {
+            self.set_str(key, &value);
+        }
     }
 }
 
@@ -146,6 +169,11 @@ impl Properties {
             content_type: text(properties.content_type()),
             headers: Headers(properties.headers().clone().unwrap_or_default()),
         }
+    }
+
+    /// The frame that a content header with these takes, in bytes.
+    pub(crate) fn frame_length(&self) -> usize {
+        size::FRAME + size::properties(&self.to_lapin())
     }
 
     pub(crate) fn to_lapin(&self) -> BasicProperties {
@@ -178,6 +206,8 @@ pub(crate) fn short(text: &str) -> ShortString {
     }
     ShortString::from(&text[..end])
 }
+
+mod size;
 
 #[cfg(test)]
 mod fuzz;
@@ -244,6 +274,26 @@ mod tests {
         let sent = properties.to_lapin();
         assert_eq!(*sent.delivery_mode(), Some(PERSISTENT));
         assert_eq!(Properties::from_lapin(&sent), properties);
+    }
+
+    #[test]
+    fn a_trace_of_any_length_leaves_room_in_the_frame() {
+        let mut headers = Headers::default();
+        Injector::set(&mut headers, "tracestate", "a=1".to_owned());
+        Injector::set(&mut headers, "traceparent", "x".repeat(20_000));
+        assert_eq!(headers.keys(), ["tracestate"]);
+    }
+
+    #[test]
+    fn without_strangers_headers_ours_are_left_and_what_is_missing_is_counted() {
+        let mut headers = Headers::default();
+        headers.set_str("theirs", "x");
+        headers.set_str("x-dead-detail", &"x".repeat(20_000));
+        headers.set_u64("x-attempt", 2);
+        headers.set_u64("x-headers-left-out", 3);
+        let kept = headers.only_ours();
+        assert_eq!(kept.keys(), ["x-attempt", "x-headers-left-out"]);
+        assert_eq!(kept.get_u64("x-headers-left-out"), Some(5));
     }
 
     #[test]

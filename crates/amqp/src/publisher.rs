@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use platform::backoff::Backoff;
+use platform::health::Component;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::topology::QueueSpec;
@@ -18,10 +20,19 @@ const CONFIRM: Duration = Duration::from_secs(30);
 /// Waits between attempts.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// The publisher was stopped before the broker confirmed; whether it has the message is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the publisher was stopped before the broker confirmed the message")]
-pub struct PublishError;
+/// For so long it may go wrong before the publisher says that it is down: a broker that restarts is back by then.
+const TOLERATED: Duration = Duration::from_secs(5);
+
+/// Why a message was not confirmed.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum PublishError {
+    /// Whether the broker has the message is not known.
+    #[error("the publisher was stopped before the broker confirmed the message")]
+    Stopped,
+    /// Trying again would not change it: the message, with fewer headers, may fit.
+    #[error("the properties of the message are larger than a frame")]
+    TooLarge(Box<Outgoing>),
+}
 
 /// Publishes until confirmed. Clones share one connection.
 #[derive(Debug, Clone)]
@@ -30,15 +41,23 @@ pub struct Publisher(mpsc::Sender<Waiting>);
 #[derive(Debug)]
 struct Waiting {
     message: Outgoing,
-    confirmed: oneshot::Sender<()>,
+    confirmed: oneshot::Sender<Result<(), PublishError>>,
 }
 
 impl Publisher {
     /// A publisher, and the task that its owner must await: it ends when the token is cancelled. The queues are made sure
-    /// of on each new connection.
-    pub fn start(broker: Broker, queues: Vec<QueueSpec>, stop: CancellationToken) -> (Self, impl Future<Output = ()>) {
+    /// of on each new connection. `health` is down while messages wait in vain.
+    pub fn start(
+        broker: Broker,
+        queues: Vec<QueueSpec>,
+        health: Component,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()>) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        let actor = Actor { broker, queues, receiver, backoff: Backoff::new(RETRY.0, RETRY.1) };
+        let backoff = Backoff::new(RETRY.0, RETRY.1);
+        // Nothing is known against it: it connects when there is something to publish.
+        health.up();
+        let actor = Actor { broker, queues, receiver, backoff, health, failing_since: None };
         let task = async move {
             // Dropped at any point, it has promised nothing that it did not keep.
             let _ = stop.run_until_cancelled_owned(actor.run()).await;
@@ -50,11 +69,11 @@ impl Publisher {
     /// with the same id.
     ///
     /// # Errors
-    /// The publisher was stopped.
+    /// The publisher was stopped, or the message fits into no frame.
     pub async fn publish(&self, message: Outgoing) -> Result<(), PublishError> {
         let (confirmed, confirm) = oneshot::channel();
-        self.0.send(Waiting { message, confirmed }).await.map_err(|_| PublishError)?;
-        confirm.await.map_err(|_| PublishError)
+        self.0.send(Waiting { message, confirmed }).await.map_err(|_| PublishError::Stopped)?;
+        confirm.await.unwrap_or(Err(PublishError::Stopped))
     }
 }
 
@@ -63,6 +82,9 @@ struct Actor {
     queues: Vec<QueueSpec>,
     receiver: mpsc::Receiver<Waiting>,
     backoff: Backoff,
+    health: Component,
+    /// Since when nothing could be published, though something waited.
+    failing_since: Option<Instant>,
 }
 
 impl Actor {
@@ -77,6 +99,9 @@ impl Actor {
             waiting.retain(|waiting: &Waiting| !waiting.confirmed.is_closed());
             if let Err(reason) = self.publish(&mut line, &mut waiting).await {
                 tracing::warn!(reason, waiting = waiting.len(), "messages can't be published: trying again");
+                if self.failing_since.get_or_insert_with(Instant::now).elapsed() >= TOLERATED {
+                    self.health.down(reason);
+                }
                 tokio::time::sleep(self.backoff.next_delay()).await;
             }
         }
@@ -98,9 +123,13 @@ impl Actor {
         let mut refused = None;
         let mut left = Vec::new();
         for (waiting, outcome) in waiting.drain(..).zip(outcomes) {
+            // Nobody may be waiting any more; the message is as safe as it would be.
             match outcome {
-                // Nobody may be waiting any more; the message is safe all the same.
-                Outcome::Confirmed => drop(waiting.confirmed.send(())),
+                Outcome::Confirmed => drop(waiting.confirmed.send(Ok(()))),
+                Outcome::TooLarge => {
+                    let error = PublishError::TooLarge(Box::new(waiting.message));
+                    drop(waiting.confirmed.send(Err(error)));
+                }
                 Outcome::Nacked | Outcome::Returned(_) => {
                     refused.get_or_insert_with(|| format!("queue {}: {outcome:?}", waiting.message.queue));
                     left.push(waiting);
@@ -111,6 +140,9 @@ impl Actor {
         match refused {
             None => {
                 self.backoff.reset();
+                if self.failing_since.take().is_some() {
+                    self.health.up();
+                }
                 Ok(())
             }
             Some(refused) => {

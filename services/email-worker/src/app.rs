@@ -7,7 +7,7 @@ use std::time::Duration;
 use amqp::{Broker, Publisher, topology};
 use anyhow::Context as _;
 use platform::admin::AdminServer;
-use platform::health::{Health, Need};
+use platform::health::{Component, Health, Need};
 use platform::{postgres, shutdown};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -73,9 +73,10 @@ impl App {
         // Before anybody can ask: without its parts the worker would call itself ready.
         let (sending, receiving) =
             (health.component("sending", Need::Informative), health.component("broker", Need::Required));
+        let moving = health.component("publisher", Need::Required);
         tasks.spawn(admin.run(background.clone()));
 
-        let flights = Arc::new(assemble(&config, &pool, transport, renderer, &stop, &background, &mut tasks));
+        let flights = Arc::new(assemble(&config, &pool, (transport, renderer), moving, &stop, &background, &mut tasks));
         tasks.spawn(prober::run(Arc::clone(&flights), sending, background.clone()));
         tasks.spawn(flights.slots.clone().tend(background.clone()));
         tasks.spawn(retention::run(
@@ -121,8 +122,8 @@ async fn run_bounded(intake: Intake, stop: CancellationToken, health: &Health, g
 fn assemble(
     config: &Config,
     pool: &PgPool,
-    transport: Transport,
-    renderer: Renderer,
+    (transport, renderer): (Transport, Renderer),
+    moving: Component,
     stop: &CancellationToken,
     background: &CancellationToken,
     tasks: &mut JoinSet<()>,
@@ -135,7 +136,7 @@ fn assemble(
     rate.observe(flow.mail_rate);
     tasks.spawn(rate_task);
     let (publisher, publisher_task) =
-        Publisher::start(broker(config, "email-worker publisher"), queues(config), background.clone());
+        Publisher::start(broker(config, "email-worker publisher"), queues(config), moving, background.clone());
     tasks.spawn(publisher_task);
     Flights {
         ledger,

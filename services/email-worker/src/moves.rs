@@ -11,6 +11,9 @@ use contract::{Attempt, TaskId, header, queue};
 use crate::disposition::DeadReason;
 use crate::task::Message;
 
+/// A mail server may say as much as it likes; the rest of its words has no room in a header. Bytes.
+const LONGEST_DETAIL: usize = 512;
+
 /// Why a task is put aside: the reason to count and select by, and a sentence for whoever reads the dead letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -54,7 +57,8 @@ pub fn to_suspect(message: Message) -> Outgoing {
 pub fn to_dead(message: Message, letter: &DeadLetter, now: SystemTime) -> Outgoing {
     outgoing(message, queue::DEAD.to_owned(), |headers| {
         headers.set_str(header::DEAD_REASON, letter.reason.slug());
-        headers.set_str(header::DEAD_DETAIL, &letter.detail);
+        let detail = &letter.detail[..letter.detail.floor_char_boundary(LONGEST_DETAIL)];
+        headers.set_str(header::DEAD_DETAIL, detail);
         headers.set_u64(header::DEAD_AT, unix(now));
     })
 }
@@ -75,6 +79,13 @@ pub fn to_redrive(message: Message, now: SystemTime) -> Outgoing {
         }
         headers.set_u64(header::REDRIVEN_AT, unix(now));
     })
+}
+
+/// With our headers alone, where those of strangers leave no room for them.
+pub fn without_strangers(outgoing: Outgoing) -> Outgoing {
+    let Outgoing { queue, body, properties } = outgoing;
+    let headers = properties.headers.only_ours();
+    Outgoing { queue, body, properties: Properties { headers, ..properties } }
 }
 
 fn outgoing(message: Message, queue: String, edit: impl FnOnce(&mut Headers)) -> Outgoing {

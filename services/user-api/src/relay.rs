@@ -56,8 +56,10 @@ enum RelayError {
     Topology(#[from] TopologyError),
     #[error("the broker is short of memory or disk and takes nothing")]
     Blocked,
-    #[error("the broker did not keep {nacked} of {of} tasks, and had no queue for {returned}")]
-    NotKept { nacked: usize, returned: usize, of: usize },
+    #[error(
+        "of {of} tasks the broker did not keep {nacked}, had no queue for {returned}, and {too_large} fit into no frame"
+    )]
+    NotKept { nacked: usize, returned: usize, too_large: usize, of: usize },
     #[error("the outbox: {0}")]
     Outbox(#[from] sqlx::Error),
 }
@@ -159,9 +161,13 @@ impl Relay {
         let confirmed: Vec<_> = confirmed.map(|(task, _)| task.id).collect();
         claim.finish(&confirmed).await?;
         if confirmed.len() < tasks.len() {
-            let nacked = outcomes.iter().filter(|outcome| **outcome == Outcome::Nacked).count();
-            let of = tasks.len();
-            return Err(RelayError::NotKept { nacked, returned: of - confirmed.len() - nacked, of });
+            let count = |what: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| what(outcome)).count();
+            return Err(RelayError::NotKept {
+                nacked: count(|outcome| *outcome == Outcome::Nacked),
+                returned: count(|outcome| matches!(outcome, Outcome::Returned(_))),
+                too_large: count(|outcome| *outcome == Outcome::TooLarge),
+                of: tasks.len(),
+            });
         }
         bookmark.move_to(last);
         Ok(confirmed.len())

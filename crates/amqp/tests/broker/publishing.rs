@@ -4,12 +4,20 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use amqp::{ConfirmChannel, Line, LineState, Outcome, Publisher, topology};
+use amqp::{ConfirmChannel, Line, LineState, Outcome, PublishError, Publisher, topology};
+use platform::health::{Component, Health, Need};
+use testkit::lapin::types::FieldTable;
 use testkit::{Rabbit, eventually};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{QUEUE, SOON, broker, connect_with, message};
+
+fn health() -> (Health, Component) {
+    let health = Health::new();
+    let component = health.component("publisher", Need::Required);
+    (health, component)
+}
 
 #[tokio::test]
 async fn in_one_batch_each_message_gets_its_own_outcome() {
@@ -33,7 +41,7 @@ async fn the_publisher_survives_a_closed_connection_and_a_deleted_queue() {
     let vhost = testkit::vhost().await;
     let stop = CancellationToken::new();
     let (publisher, task) =
-        Publisher::start(broker(vhost.amqp_url(), "publisher"), vec![topology::main()], stop.clone());
+        Publisher::start(broker(vhost.amqp_url(), "publisher"), vec![topology::main()], health().1, stop.clone());
     let task = tokio::spawn(task);
     let publish = async |id: &str| timeout(SOON, publisher.publish(message(QUEUE, id))).await.expect(id).expect(id);
     publish("first").await;
@@ -46,6 +54,51 @@ async fn the_publisher_survives_a_closed_connection_and_a_deleted_queue() {
     stop.cancel();
     timeout(SOON, task).await.expect("it stops").unwrap();
     assert!(publisher.publish(message(QUEUE, "late")).await.is_err(), "nobody would publish it");
+}
+
+#[tokio::test]
+async fn what_fits_into_no_frame_is_refused_before_the_socket_and_its_neighbours_are_confirmed() {
+    let vhost = testkit::vhost().await;
+    let stop = CancellationToken::new();
+    let (publisher, task) =
+        Publisher::start(broker(vhost.amqp_url(), "publisher"), vec![topology::main()], health().1, stop.clone());
+    let task = tokio::spawn(task);
+    publisher.publish(message(QUEUE, "before")).await.unwrap();
+    let connections = vhost.connections("publisher").await;
+    for length in (16_000..17_000).step_by(20).chain(16_336..16_346) {
+        let mut large = message(QUEUE, "large");
+        large.properties.headers.set_str("large", &"x".repeat(length));
+        let (large, beside) = tokio::join!(publisher.publish(large), publisher.publish(message(QUEUE, "beside")));
+        assert_eq!(beside, Ok(()), "beside {length} bytes");
+        // The frame, its other properties and the name of the header take 44 bytes.
+        assert_eq!(large.is_ok(), length <= 16 * 1024 - 44, "{length} bytes");
+    }
+    let mut unfit = message(QUEUE, "unfit");
+    unfit.properties.headers.set_str("large", &"x".repeat(200_000));
+    assert_eq!(publisher.publish(unfit.clone()).await, Err(PublishError::TooLarge(Box::new(unfit))));
+    assert_eq!(vhost.connections("publisher").await, connections, "the connection was lost");
+    stop.cancel();
+    timeout(SOON, task).await.expect("it stops").unwrap();
+}
+
+#[tokio::test]
+async fn a_publisher_whose_messages_wait_in_vain_is_down_with_the_reason_and_up_again_after() {
+    let vhost = testkit::vhost().await;
+    let stop = CancellationToken::new();
+    let (health, component) = health();
+    let (publisher, task) =
+        Publisher::start(broker(vhost.amqp_url(), "publisher"), vec![topology::main()], component, stop.clone());
+    let task = tokio::spawn(task);
+    assert!(health.report().ready, "nothing is known against it");
+    let waiting = tokio::spawn(async move { publisher.publish(message("not_yet", "waits")).await });
+    let reason = async || health.report().components["publisher"].reason.clone();
+    let reason = eventually("the publisher is down", SOON, reason).await;
+    assert!(reason.contains("not_yet") && !health.report().ready, "{reason}");
+    vhost.client().await.declare("not_yet", FieldTable::default()).await.unwrap();
+    timeout(SOON, waiting).await.expect("published at last").unwrap().unwrap();
+    assert!(health.report().ready, "{:?}", health.report());
+    stop.cancel();
+    timeout(SOON, task).await.expect("it stops").unwrap();
 }
 
 #[tokio::test]
@@ -71,7 +124,7 @@ async fn killed(rabbit: &Rabbit) {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let stop = CancellationToken::new();
     let (publisher, task) =
-        Publisher::start(broker(rabbit.amqp_url(), "publisher"), vec![topology::main()], stop.clone());
+        Publisher::start(broker(rabbit.amqp_url(), "publisher"), vec![topology::main()], health().1, stop.clone());
     let task = tokio::spawn(task);
     let confirmed = Arc::new(Mutex::new(HashSet::new()));
     let publishing: Vec<_> = (0..16)

@@ -12,7 +12,7 @@ mod sending;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use amqp::{Delivery, Outgoing, Publisher, Receipt};
+use amqp::{Delivery, Outgoing, PublishError, Publisher, Receipt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -277,7 +277,15 @@ impl Flights {
         receipts: impl IntoIterator<Item = Receipt>,
         disposition: Disposition,
     ) -> Disposition {
-        if self.publisher.publish(outgoing).await.is_err() {
+        let published = match self.publisher.publish(outgoing).await {
+            Err(PublishError::TooLarge(outgoing)) => {
+                tracing::warn!(queue = %outgoing.queue, "a message moves on without the headers of strangers: they fit into no frame");
+                self.publisher.publish(moves::without_strangers(*outgoing)).await
+            }
+            published => published,
+        };
+        if let Err(error) = published {
+            tracing::warn!(%error, "a task does not move on: the broker delivers it again");
             return Disposition::HandedBack;
         }
         acknowledge(receipts).await;

@@ -38,7 +38,7 @@ impl Metrics {
                 .build(),
         };
         // Told as 0 from the start on, or nobody could see the first time as a rise.
-        for outcome in ["published", "nacked", "returned", "unconfirmed"] {
+        for outcome in ["published", "nacked", "returned", "too-large", "unconfirmed"] {
             metrics.relayed.add(0, &[KeyValue::new(OUTCOME, outcome)]);
         }
         metrics
@@ -49,6 +49,7 @@ impl Metrics {
         self.count("published", None, count(|outcome| *outcome == Outcome::Confirmed));
         self.count("nacked", Some("nacked"), count(|outcome| *outcome == Outcome::Nacked));
         self.count("returned", Some("returned"), count(|outcome| matches!(outcome, Outcome::Returned(_))));
+        self.count("too-large", Some("too-large"), count(|outcome| *outcome == Outcome::TooLarge));
         self.duration.record(took.as_secs_f64(), &attributes(None));
     }
 

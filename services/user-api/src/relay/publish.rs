@@ -88,6 +88,7 @@ fn failure(outcome: &Outcome) -> Option<&'static str> {
         Outcome::Confirmed => None,
         Outcome::Nacked => Some("nacked"),
         Outcome::Returned(_) => Some("returned"),
+        Outcome::TooLarge => Some("too-large"),
     }
 }
 

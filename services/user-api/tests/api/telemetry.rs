@@ -10,6 +10,33 @@ use crate::support::{Answer, somebody};
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
 #[tokio::test]
+async fn a_trace_state_larger_than_a_frame_does_not_keep_the_task_from_the_queue() {
+    let (otlp, vhost, database) = (OtlpReceiver::start().await, testkit::vhost().await, testkit::database().await);
+    platform::postgres::migrate(database.pool(), &user_api::db::MIGRATOR).await.unwrap();
+    let service = Service::spawn(
+        "user-api",
+        &[
+            ("DATABASE_URL", database.url().to_owned()),
+            ("AMQP_URL", vhost.amqp_url().to_owned()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.endpoint()),
+        ],
+    );
+    service.ready().await;
+    // As many vendors, names and values as the library takes.
+    let state: Vec<String> = (0..32).map(|n| format!("v{n:0>255}={}", "x".repeat(256))).collect();
+    let request = reqwest::Client::new().post(format!("{}/v1/users", service.base_url())).json(&somebody("ada"));
+    let request = request.header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"));
+    let answer = Answer::read(request.header("tracestate", state.join(","))).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let client = vhost.client().await;
+    let task = async || client.take(contract::queue::EMAIL).await;
+    let task = testkit::eventually("the task in the queue", Duration::from_secs(20), task).await;
+    assert!(task.header("traceparent").is_some_and(|parent| parent.contains(TRACE)), "{:?}", task.header_names());
+    assert_eq!(task.header("tracestate"), None, "there is no room for it");
+    assert!(service.terminate().await.success());
+}
+
+#[tokio::test]
 async fn the_server_span_continues_the_clients_trace_and_is_what_the_task_remembers() {
     let otlp = OtlpReceiver::start().await;
     let database = testkit::database().await;
