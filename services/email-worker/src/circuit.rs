@@ -35,11 +35,20 @@ impl Cause {
         match self {
             Self::MailServer(Illness::Unreachable | Illness::NotGreeted | Illness::LoginRefused) => Some(Probe::Greet),
             // Only a mail can show that mails are taken again.
-            Self::MailServer(Illness::LoginWanted | Illness::SenderRefused | Illness::EveryoneRefused) => None,
+            Self::MailServer(
+                Illness::LoginWanted
+                | Illness::SenderRefused
+                | Illness::ServerError
+                | Illness::QuotaUsedUp
+                | Illness::EveryoneRefused,
+            ) => None,
             Self::LedgerDown => Some(Probe::Ledger),
         }
     }
 }
+
+/// Between two looks at a quota that is used up: it comes back by the hour or the day, and providers count each try.
+const QUOTA: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(900));
 
 /// How to find out whether it may go on without risking a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,7 +218,11 @@ impl Circuit {
             State::Closed => now,
             State::Open { since, .. } | State::HalfOpen { since, .. } => since,
         };
-        self.state = State::Open { cause, since, next_probe: now + self.backoff.next_delay() };
+        let wait = match cause {
+            Cause::MailServer(Illness::QuotaUsedUp) => Backoff::new(QUOTA.0, QUOTA.1).next_delay(),
+            _ => self.backoff.next_delay(),
+        };
+        self.state = State::Open { cause, since, next_probe: now + wait };
     }
 
     fn close(&mut self) {

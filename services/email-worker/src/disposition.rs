@@ -3,12 +3,17 @@
 //! The table is "What a mail server's answer means" in `docs/architecture.md`; the tests below have a row for each of its
 //! cells.
 
+mod phrases;
+mod reading;
+mod reason;
 mod refusals;
 
 use std::time::{Duration, SystemTime};
 
 use contract::{Attempt, Malformed};
 
+pub use reading::{Concerns, Judgement, Lasting, read};
+pub use reason::Reason;
 pub use refusals::{Outcome, RefusedInARow, TooMany};
 
 use crate::email::{Broken, Reply, SendError, Stage, Unsendable};
@@ -18,8 +23,12 @@ use crate::email::{Broken, Reply, SendError, Stage, Unsendable};
 pub enum Verdict {
     /// The server, or our login or sender there, is ill: open the circuit. The mail has spent nothing.
     CircuitOpen(Illness),
+    /// More mails a second than the server takes of us. The mail has spent nothing.
+    TooFast,
+    /// More connections than the server takes of us. The mail has spent nothing.
+    TooManyConnections,
     /// This mail, for now: up the ladder.
-    Retry,
+    Retry(Reason),
     /// This mail, for good: to the dead letters.
     Dead(DeadReason),
     /// The conversation broke off after `MAIL`: open another session to learn whose fault it was, and ask
@@ -40,6 +49,10 @@ pub enum Illness {
     LoginWanted,
     /// It takes no mail from our sender.
     SenderRefused,
+    /// It lets us in, and has trouble of its own at `MAIL`.
+    ServerError,
+    /// What our account may send in a day has been sent.
+    QuotaUsedUp,
     /// It refuses one mail after the other.
     EveryoneRefused,
 }
@@ -53,6 +66,8 @@ impl Illness {
             Self::LoginRefused => "login-refused",
             Self::LoginWanted => "login-wanted",
             Self::SenderRefused => "sender-refused",
+            Self::ServerError => "server-error",
+            Self::QuotaUsedUp => "quota-used-up",
             Self::EveryoneRefused => "everyone-refused",
         }
     }
@@ -67,14 +82,8 @@ pub enum DeadReason {
     TooOld,
     /// It crashed its worker, alone, again and again.
     CrashesWorker,
-    /// The server refused the recipient for good.
-    RecipientRefused,
-    /// The server refused the content for good.
-    ContentRefused,
-    /// The server takes no mail of this size.
-    TooLarge,
-    /// The server cannot deliver to an address beyond ASCII.
-    NeedsSmtpUtf8,
+    /// The server refused it for good.
+    Refused(Reason),
     /// The mail could not be written.
     Unrenderable,
     /// Failed for now until time was up.
@@ -88,10 +97,7 @@ impl DeadReason {
             Self::Malformed(malformed) => malformed.reason(),
             Self::TooOld => "too-old-to-deduplicate",
             Self::CrashesWorker => "crashes-worker",
-            Self::RecipientRefused => "recipient-refused",
-            Self::ContentRefused => "content-refused",
-            Self::TooLarge => "mail-too-large",
-            Self::NeedsSmtpUtf8 => "needs-smtputf8",
+            Self::Refused(reason) => reason.slug(),
             Self::Unrenderable => "unrenderable",
             Self::GaveUp => "gave-up",
         }
@@ -104,8 +110,17 @@ impl Verdict {
     #[must_use]
     pub fn while_everyone_is_refused(self) -> Self {
         match self {
-            Self::Dead(DeadReason::RecipientRefused | DeadReason::ContentRefused) => Self::Retry,
+            Self::Dead(DeadReason::Refused(reason)) if !reason.is_the_addresss_own() => Self::Retry(reason),
             other => other,
+        }
+    }
+
+    /// What is wrong with the server if no session could be opened.
+    pub fn illness(&self) -> Illness {
+        match self {
+            Self::CircuitOpen(illness) => *illness,
+            Self::TooFast | Self::TooManyConnections => Illness::NotGreeted,
+            Self::Retry(_) | Self::Dead(_) | Self::Reconnect => Illness::Unreachable,
         }
     }
 }
@@ -120,31 +135,47 @@ pub fn judge(error: &SendError) -> Verdict {
             _ => Illness::Unreachable,
         }),
         SendError::Broken { .. } => Verdict::Reconnect,
-        SendError::Unsendable(Unsendable::NeedsSmtpUtf8) => Verdict::Dead(DeadReason::NeedsSmtpUtf8),
+        SendError::Unsendable(Unsendable::NeedsSmtpUtf8) => Verdict::Dead(DeadReason::Refused(Reason::NeedsSmtpUtf8)),
         SendError::Unsendable(Unsendable::Template(_)) => Verdict::Dead(DeadReason::Unrenderable),
     }
 }
 
 fn judge_reply(stage: Stage, reply: &Reply) -> Verdict {
-    match (stage, reply.code) {
-        (Stage::Connect, 530 | 534 | 535 | 538) => Verdict::CircuitOpen(Illness::LoginRefused),
-        (Stage::Connect, _) => Verdict::CircuitOpen(Illness::NotGreeted),
+    let Judgement { reason, lasting, concerns } = read(stage, reply);
+    match (stage, reply.code, reason) {
+        // A limit of the account, at whatever stage it is told.
+        (_, _, Reason::QuotaUsedUp) => Verdict::CircuitOpen(Illness::QuotaUsedUp),
+        (_, _, Reason::TooManyConnections) => Verdict::TooManyConnections,
+        (_, _, Reason::Speeding) if concerns == Concerns::Us => Verdict::TooFast,
+
+        (Stage::Connect, 530 | 534 | 535 | 538, _) => Verdict::CircuitOpen(Illness::LoginRefused),
+        (Stage::Connect, ..) => Verdict::CircuitOpen(Illness::NotGreeted),
         // Whatever was asked: without a login, or without TLS, this server will never take anything.
-        (_, 530 | 534 | 535 | 538) => Verdict::CircuitOpen(Illness::LoginWanted),
-        (_, 454) if is_about_tls(reply) => Verdict::CircuitOpen(Illness::LoginWanted),
+        (_, 530 | 534 | 535 | 538, _) => Verdict::CircuitOpen(Illness::LoginWanted),
+        (_, 454, _) if is_about_tls(reply) => Verdict::CircuitOpen(Illness::LoginWanted),
 
-        (Stage::Mail, 552) => Verdict::Dead(DeadReason::TooLarge),
-        (Stage::Mail, 500..) if reply.is_about(3, 4) => Verdict::Dead(DeadReason::TooLarge),
-        (Stage::Mail, 553 | 555) => Verdict::Dead(DeadReason::NeedsSmtpUtf8),
-        (Stage::Mail, 500..) if reply.is_about(6, 7) => Verdict::Dead(DeadReason::NeedsSmtpUtf8),
-        (Stage::Mail, _) => Verdict::CircuitOpen(Illness::SenderRefused),
+        (Stage::Mail, ..) => judge_at_mail(reply, reason, lasting),
 
-        (Stage::Rcpt | Stage::Data | Stage::Content, 421) => Verdict::Reconnect,
-        // A full mailbox is emptied some day.
-        (Stage::Rcpt, 552) => Verdict::Retry,
-        (Stage::Rcpt, 500..) => Verdict::Dead(DeadReason::RecipientRefused),
-        (Stage::Data | Stage::Content, 500..) => Verdict::Dead(DeadReason::ContentRefused),
-        (Stage::Rcpt | Stage::Data | Stage::Content, _) => Verdict::Retry,
+        (_, 421, Reason::SystemError | Reason::Unclear) => Verdict::Reconnect,
+        // Our account was stopped: said of one mail, meant for all.
+        (_, _, Reason::Rejected) if phrases::stop_us(&reply.text) => Verdict::CircuitOpen(Illness::SenderRefused),
+        (..) if lasting == Lasting::Now => Verdict::Retry(reason),
+        (..) => Verdict::Dead(DeadReason::Refused(reason)),
+    }
+}
+
+/// Only size and address are the mail's own here; all else is refused to everyone.
+fn judge_at_mail(reply: &Reply, reason: Reason, lasting: Lasting) -> Verdict {
+    match (reason, lasting) {
+        (Reason::MailTooLarge | Reason::NeedsSmtpUtf8, Lasting::ForGood) => Verdict::Dead(DeadReason::Refused(reason)),
+        (Reason::SecurityError, Lasting::ForGood) => Verdict::CircuitOpen(Illness::LoginWanted),
+        // Closing, on a session just opened: there is no pace at which it would not.
+        (Reason::SystemError | Reason::SystemFull, _) if reply.code == 421 => {
+            Verdict::CircuitOpen(Illness::ServerError)
+        }
+        (Reason::SystemError | Reason::SystemFull, Lasting::Now) => Verdict::TooFast,
+        (Reason::SystemError | Reason::SystemFull, Lasting::ForGood) => Verdict::CircuitOpen(Illness::ServerError),
+        _ => Verdict::CircuitOpen(Illness::SenderRefused),
     }
 }
 
@@ -153,10 +184,20 @@ fn is_about_tls(reply: &Reply) -> bool {
     reply.is_about(7, 5) || text.contains("TLS") || text.contains("SSL")
 }
 
+/// Why a mail was not accepted, for metrics and logs.
+pub fn reason(error: &SendError) -> Reason {
+    match error {
+        SendError::Refused { stage, reply, .. } => read(*stage, reply).reason,
+        SendError::Broken { .. } => Reason::BrokenOff,
+        SendError::Unsendable(Unsendable::NeedsSmtpUtf8) => Reason::NeedsSmtpUtf8,
+        SendError::Unsendable(Unsendable::Template(_)) => Reason::ContentError,
+    }
+}
+
 /// What a conversation that broke off means, once another session was asked for: a server that greets again is well,
 /// so it was this mail; one that does not is ill, and nobody knows about the mail.
 pub fn after_reconnect(greeted: bool) -> Verdict {
-    if greeted { Verdict::Retry } else { Verdict::CircuitOpen(Illness::Unreachable) }
+    if greeted { Verdict::Retry(Reason::BrokenOff) } else { Verdict::CircuitOpen(Illness::Unreachable) }
 }
 
 /// What comes after a failure for now.

@@ -5,6 +5,9 @@ use std::time::Duration;
 use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
+use crate::disposition::Reason;
+use crate::email::Stage;
+
 /// How a delivery ended, as metrics and spans name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
@@ -47,6 +50,7 @@ pub struct Metrics {
     process: Histogram<f64>,
     send: Histogram<f64>,
     delay: Histogram<f64>,
+    refusals: Counter<u64>,
 }
 
 impl Metrics {
@@ -79,6 +83,11 @@ impl Metrics {
                 .with_unit("s")
                 .with_description("From the registration to the mail server's acceptance.")
                 .build(),
+            refusals: meter
+                .u64_counter("sluice.mail.refusals")
+                .with_unit("{refusal}")
+                .with_description("Mails that the mail server did not take at a try, by reason and stage.")
+                .build(),
         };
         // Told as 0 from the start on, or nobody could see the first one as a rise.
         metrics.duplicates.add(0, &[]);
@@ -103,6 +112,12 @@ impl Metrics {
     /// The mail server answered, after `took`.
     pub fn sent(&self, accepted: bool, took: Duration) {
         self.send.record(took.as_secs_f64(), &[KeyValue::new("sluice.accepted", accepted)]);
+    }
+
+    /// A mail was not taken, for this reason; at no stage where no server was asked.
+    pub fn refused(&self, reason: Reason, stage: Option<Stage>) {
+        let stage = stage.map_or("none", Stage::slug);
+        self.refusals.add(1, &[KeyValue::new("sluice.reason", reason.slug()), KeyValue::new("sluice.stage", stage)]);
     }
 
     /// A mail was accepted `delay` after its task was made.

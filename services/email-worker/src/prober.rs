@@ -7,8 +7,7 @@ use platform::health::Component;
 use tokio_util::sync::CancellationToken;
 
 use crate::circuit::{Cause, Probe, State};
-use crate::disposition::{self, Illness, Verdict};
-use crate::email::SendError;
+use crate::disposition;
 use crate::flight::Flights;
 
 /// Probes whatever opened the circuit, when its backoff says so, and reports the circuit's state, until the token is
@@ -41,19 +40,12 @@ async fn ask(flights: &Flights, probe: Probe) -> Result<(), Cause> {
     match probe {
         Probe::Greet => flights.slots.greet().await.map_err(|error| {
             tracing::info!(%error, "the mail server is still ill");
-            Cause::MailServer(illness(&error))
+            Cause::MailServer(disposition::judge(&error).illness())
         }),
         Probe::Ledger => flights.ledger.probe().await.map_err(|error| {
             tracing::info!(%error, "the ledger is still down");
             Cause::LedgerDown
         }),
-    }
-}
-
-fn illness(error: &SendError) -> Illness {
-    match disposition::judge(error) {
-        Verdict::CircuitOpen(illness) => illness,
-        _ => Illness::Unreachable,
     }
 }
 

@@ -268,7 +268,7 @@ fn dead_letters(facts: &Facts, verdict: &mut Verdict) {
         let refused = email.is_some_and(|email| facts.refused.contains_key(email));
         let good = match reason.as_deref() {
             _ if email.is_none() => false,
-            Some("recipient-refused" | "content-refused") => refused,
+            Some("user-unknown") => refused,
             Some("crashes-worker") => kills >= LONE_RUNS,
             _ => false,
         };

@@ -26,6 +26,7 @@ fn each_cause_has_its_probe() {
         (Cause::MailServer(Illness::LoginRefused), Some(Probe::Greet)),
         (Cause::LedgerDown, Some(Probe::Ledger)),
         (Cause::MailServer(Illness::LoginWanted), None),
+        (Cause::MailServer(Illness::ServerError), None),
         (SENDER, None),
         (EVERYONE, None),
     ] {
@@ -119,6 +120,25 @@ fn probes_come_less_often_until_a_mail_is_accepted() {
     let ticket = circuit.admit().unwrap();
     circuit.settle(ticket, Settled::Accepted, start);
     assert!(delay(&mut circuit) <= 2 * MS, "an accepted mail starts over");
+}
+
+#[test]
+fn a_quota_that_is_used_up_is_looked_at_every_ten_to_fifteen_minutes() {
+    let quota = Cause::MailServer(Illness::QuotaUsedUp);
+    let (mut circuit, start) = circuit();
+    circuit.on_failure(quota, start);
+    let mut at = start;
+    for look in 0..20 {
+        let State::Open { next_probe, .. } = circuit.state() else { panic!("look {look}: {:?}", circuit.state()) };
+        let wait = next_probe - at;
+        assert!((QUOTA.0..=QUOTA.1).contains(&wait), "look {look} comes after {wait:?}");
+        at = next_probe;
+        assert_eq!(circuit.due(at - MS), None);
+        assert_eq!(circuit.admit(), None, "look {look} was early");
+        assert_eq!(circuit.due(at), None, "only a mail can tell");
+        let ticket = circuit.admit().unwrap();
+        circuit.settle(ticket, Settled::Ill(quota), at);
+    }
 }
 
 #[test]

@@ -11,6 +11,10 @@ fn broken(stage: Stage, cause: Broken) -> SendError {
     SendError::Broken { stage, cause, fresh: FRESH }
 }
 
+fn dead(reason: Reason) -> Verdict {
+    Verdict::Dead(DeadReason::Refused(reason))
+}
+
 fn every_way_to_break() -> Vec<Broken> {
     vec![
         Broken::Unreachable("refused".to_owned()),
@@ -61,14 +65,11 @@ fn a_refused_login_opens_the_circuit_at_any_stage() {
 #[test]
 fn a_refused_sender_opens_the_circuit_but_for_size_and_smtputf8() {
     let circuit = Verdict::CircuitOpen(Illness::SenderRefused);
-    let large = Verdict::Dead(DeadReason::TooLarge);
-    let utf8 = Verdict::Dead(DeadReason::NeedsSmtpUtf8);
+    let large = dead(Reason::MailTooLarge);
+    let utf8 = dead(Reason::NeedsSmtpUtf8);
     for (reply, expected) in [
-        ("421 4.3.2 closing", &circuit),
         ("450 4.1.8 sender", &circuit),
-        ("451 4.3.0", &circuit),
-        ("452 4.3.1 disk full", &circuit),
-        ("454 4.3.0 busy", &circuit),
+        ("450 4.7.1 Sender address rejected: Domain not found", &circuit),
         ("501 5.1.7 bad sender", &circuit),
         ("550 5.7.1 not you", &circuit),
         ("554", &circuit),
@@ -84,34 +85,83 @@ fn a_refused_sender_opens_the_circuit_but_for_size_and_smtputf8() {
     }
 }
 
-/// Row 3: RCPT, DATA, after the dot | 4yz | this mail, for now.
+/// Row 2: its load, which sending slower helps; closing, or broken, is more than that.
 #[test]
-fn a_transient_refusal_after_mail_is_for_now() {
-    for stage in AFTER_MAIL {
-        for reply in ["450 4.2.0 greylisted", "451 4.7.1", "452 4.2.2 full", "454 4.3.0 busy", "499"] {
-            assert_eq!(judge(&refused(stage, reply)), Verdict::Retry, "{stage:?} {reply}");
+fn trouble_of_the_server_at_mail_is_not_our_senders() {
+    let ill = Verdict::CircuitOpen(Illness::ServerError);
+    for (reply, expected) in [
+        ("451 4.3.0", &Verdict::TooFast),
+        ("451", &Verdict::TooFast),
+        ("451 4.7.1 not now", &Verdict::TooFast),
+        ("450", &Verdict::TooFast),
+        ("452 4.3.1 disk full", &Verdict::TooFast),
+        ("452", &Verdict::TooFast),
+        ("454 4.3.0 busy", &Verdict::TooFast),
+        ("421 4.3.2 closing", &ill),
+        ("554 5.3.0 broken", &ill),
+    ] {
+        assert_eq!(judge(&refused(Stage::Mail, reply)), *expected, "{reply}");
+    }
+}
+
+/// A limit of the account is one at whatever stage it is told, and whatever the first digit.
+#[test]
+fn limits_of_the_account_spend_nothing_at_any_stage() {
+    let quota = Verdict::CircuitOpen(Illness::QuotaUsedUp);
+    for stage in STAGES {
+        for (reply, expected) in [
+            ("454 4.7.0 Throttling failure: Maximum sending rate exceeded", &Verdict::TooFast),
+            ("454 Throttling failure: Maximum sending rate exceeded", &Verdict::TooFast),
+            ("450 4.7.1 too much mail, slow down", &Verdict::TooFast),
+            ("421 4.7.0 rate limit exceeded", &Verdict::TooFast),
+            ("421 4.7.0 too many connections", &Verdict::TooManyConnections),
+            ("451 4.3.2 too many concurrent connections", &Verdict::TooManyConnections),
+            ("454 4.7.0 Throttling failure: Daily message quota exceeded", &quota),
+            ("550 5.4.5 Daily user sending limit exceeded", &quota),
+        ] {
+            assert_eq!(judge(&refused(stage, reply)), *expected, "{stage:?} {reply}");
         }
     }
 }
 
-/// Row 4: RCPT, DATA, after the dot | 5yz | this mail, for good (RCPT 552: for now).
+/// Row 3: RCPT, DATA, after the dot | 4yz | this mail, for now.
+#[test]
+fn a_transient_refusal_after_mail_is_for_now() {
+    for stage in AFTER_MAIL {
+        for (reply, reason) in [
+            ("450 4.2.0 greylisted", Reason::Greylisted),
+            ("451 4.7.1", Reason::Unclear),
+            ("450 4.7.1 try again later", Reason::Unclear),
+            ("452 4.2.2 full", Reason::MailboxFull),
+            ("450 4.2.1 The user you are trying to contact is receiving mail too quickly", Reason::Speeding),
+            ("454 4.3.0 busy", Reason::SystemError),
+            ("499", Reason::Unclear),
+        ] {
+            assert_eq!(judge(&refused(stage, reply)), Verdict::Retry(reason), "{stage:?} {reply}");
+        }
+    }
+}
+
+/// Row 4: RCPT, DATA, after the dot | 5yz | this mail, for good, and the reason is the reply's own.
 #[test]
 fn a_permanent_refusal_after_mail_is_for_good() {
-    let recipient = Verdict::Dead(DeadReason::RecipientRefused);
-    let content = Verdict::Dead(DeadReason::ContentRefused);
-    for (stage, reply, expected) in [
-        (Stage::Rcpt, "550 5.1.1 unknown", &recipient),
-        (Stage::Rcpt, "553 5.1.3 syntax", &recipient),
-        (Stage::Rcpt, "554", &recipient),
-        (Stage::Rcpt, "552 5.2.2 mailbox full", &Verdict::Retry),
-        (Stage::Data, "554 no valid recipients", &content),
-        (Stage::Data, "550", &content),
-        (Stage::Content, "554 5.7.1 spam", &content),
-        (Stage::Content, "552 5.3.4 too big", &content),
-        (Stage::Content, "550 5.6.0", &content),
+    for (stage, reply, reason) in [
+        (Stage::Rcpt, "550 5.1.1 unknown", Reason::UserUnknown),
+        (Stage::Rcpt, "553 5.1.3 syntax", Reason::UserUnknown),
+        (Stage::Rcpt, "550 5.7.1 no", Reason::PolicyViolation),
+        (Stage::Rcpt, "554", Reason::RecipientRefused),
+        (Stage::Rcpt, "552 5.2.2 mailbox full", Reason::MailboxFull),
+        (Stage::Data, "554 no valid recipients", Reason::ContentRefused),
+        (Stage::Data, "550", Reason::ContentRefused),
+        (Stage::Content, "554 5.7.1 spam", Reason::SpamDetected),
+        (Stage::Content, "552 5.3.4 too big", Reason::MailTooLarge),
+        (Stage::Content, "552 5.2.2 mailbox full", Reason::MailboxFull),
+        (Stage::Content, "550 5.6.0", Reason::ContentError),
     ] {
-        assert_eq!(judge(&refused(stage, reply)), *expected, "{stage:?} {reply}");
+        assert_eq!(judge(&refused(stage, reply)), dead(reason), "{stage:?} {reply}");
     }
+    let stopped = judge(&refused(Stage::Content, "554 Message rejected: Sending paused for this account."));
+    assert_eq!(stopped, Verdict::CircuitOpen(Illness::SenderRefused));
 }
 
 /// Row 5: after MAIL | 421, dropped, timeout | reconnect.
@@ -125,7 +175,7 @@ fn a_conversation_that_broke_off_is_judged_by_the_next_greeting() {
             assert_eq!(judge(&broken(stage, cause.clone())), Verdict::Reconnect, "{stage:?} {cause:?}");
         }
     }
-    assert_eq!(after_reconnect(true), Verdict::Retry);
+    assert_eq!(after_reconnect(true), Verdict::Retry(Reason::BrokenOff));
     assert_eq!(after_reconnect(false), Verdict::CircuitOpen(Illness::Unreachable));
 }
 
@@ -133,19 +183,21 @@ fn a_conversation_that_broke_off_is_judged_by_the_next_greeting() {
 #[test]
 fn the_one_mail_is_not_lost_to_a_server_that_refuses_everyone() {
     for (verdict, expected) in [
-        (Verdict::Dead(DeadReason::RecipientRefused), Verdict::Retry),
-        (Verdict::Dead(DeadReason::ContentRefused), Verdict::Retry),
-        (Verdict::Dead(DeadReason::NeedsSmtpUtf8), Verdict::Dead(DeadReason::NeedsSmtpUtf8)),
-        (Verdict::Retry, Verdict::Retry),
+        (dead(Reason::PolicyViolation), Verdict::Retry(Reason::PolicyViolation)),
+        (dead(Reason::ContentRefused), Verdict::Retry(Reason::ContentRefused)),
+        (dead(Reason::UserUnknown), dead(Reason::UserUnknown)),
+        (dead(Reason::NeedsSmtpUtf8), dead(Reason::NeedsSmtpUtf8)),
+        (Verdict::Retry(Reason::Unclear), Verdict::Retry(Reason::Unclear)),
+        (Verdict::TooFast, Verdict::TooFast),
     ] {
-        assert_eq!(verdict.while_everyone_is_refused(), expected);
+        assert_eq!(verdict.clone().while_everyone_is_refused(), expected, "{verdict:?}");
     }
 }
 
 #[test]
 fn what_no_server_was_asked_is_dead_at_once() {
     for (unsendable, reason) in [
-        (Unsendable::NeedsSmtpUtf8, DeadReason::NeedsSmtpUtf8),
+        (Unsendable::NeedsSmtpUtf8, DeadReason::Refused(Reason::NeedsSmtpUtf8)),
         (Unsendable::Template("undefined".to_owned()), DeadReason::Unrenderable),
     ] {
         assert_eq!(judge(&SendError::Unsendable(unsendable)), Verdict::Dead(reason));

@@ -198,9 +198,15 @@ impl Flights {
             Some(Cause::MailServer(Illness::EveryoneRefused)) => disposition::judge(error).while_everyone_is_refused(),
             _ => disposition::judge(error),
         };
+        self.metrics.refused(disposition::reason(error), error.stage());
         let ending = match verdict {
             Verdict::CircuitOpen(illness) => {
                 self.ill(pass, illness, error);
+                return Try::Again;
+            }
+            // Nothing is spent: whoever learns the server's limits takes it from here.
+            Verdict::TooFast | Verdict::TooManyConnections => {
+                self.ill(pass, Illness::ServerError, error);
                 return Try::Again;
             }
             Verdict::Reconnect => {
@@ -211,7 +217,7 @@ impl Flights {
                 pass.broken_off(id);
                 self.next_step(task, error)
             }
-            Verdict::Retry => {
+            Verdict::Retry(_) => {
                 pass.refused(id);
                 self.next_step(task, error)
             }
@@ -238,11 +244,7 @@ impl Flights {
 
     /// A session could not be opened.
     fn server_is_ill(&self, error: &SendError, pass: Pass) {
-        let illness = match disposition::judge(error) {
-            Verdict::CircuitOpen(illness) => illness,
-            _ => Illness::Unreachable,
-        };
-        self.ill(pass, illness, error);
+        self.ill(pass, disposition::judge(error).illness(), error);
     }
 
     fn ill(&self, pass: Pass, illness: Illness, error: &SendError) {

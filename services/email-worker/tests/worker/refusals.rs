@@ -52,8 +52,7 @@ async fn a_mail_refused_for_now_goes_to_the_first_rung_one_attempt_richer() {
         (Stage::Rcpt, "450 4.2.0 later"),
         (Stage::Rcpt, "451 4.7.1 greylisted"),
         (Stage::Rcpt, "452 4.2.2 mailbox full"),
-        (Stage::Rcpt, "552 5.2.2 mailbox full"),
-        (Stage::Rcpt, "454 4.7.0 not now"),
+        (Stage::Rcpt, "450 4.2.1 The user you are trying to contact is receiving mail too quickly"),
         (Stage::Data, "451 4.3.0 try again"),
         (Stage::Data, "452 4.3.1 no space"),
         (Stage::Content, "451 4.3.0 try again"),
@@ -117,13 +116,15 @@ async fn a_conversation_that_breaks_off_costs_an_attempt_when_the_server_greets_
 async fn a_mail_refused_for_good_is_a_dead_letter_with_the_reason() {
     let world = World::new().await;
     let table = [
-        (Stage::Rcpt, "550 5.1.1 no such user", "recipient-refused"),
-        (Stage::Rcpt, "551 5.7.1 not here", "recipient-refused"),
-        (Stage::Rcpt, "553 5.1.3 bad mailbox", "recipient-refused"),
-        (Stage::Data, "554 5.7.1 no", "content-refused"),
-        (Stage::Content, "550 5.7.1 spam", "content-refused"),
-        (Stage::Content, "552 5.3.4 too big", "content-refused"),
-        (Stage::Content, "554 5.6.0 odd", "content-refused"),
+        (Stage::Rcpt, "550 5.1.1 no such user", "user-unknown"),
+        (Stage::Rcpt, "550 5.7.1 not from you", "policy-violation"),
+        (Stage::Rcpt, "554 5.7.1 blocked using zen.spamhaus.org", "blocked"),
+        (Stage::Rcpt, "550", "recipient-refused"),
+        (Stage::Rcpt, "552 5.2.2 mailbox full", "mailbox-full"),
+        (Stage::Data, "554 no", "content-refused"),
+        (Stage::Content, "550 5.7.1 spam", "spam-detected"),
+        (Stage::Content, "552 5.2.2 mailbox full", "mailbox-full"),
+        (Stage::Content, "552 5.3.4 too big", "mail-too-large"),
     ];
     let mood = table.iter().enumerate().fold(Mood::healthy(), |mood, (row, (stage, reply, _))| {
         mood.reply(*stage, reply).for_recipient(&recipient(row))

@@ -36,7 +36,7 @@ fn good() -> Facts {
         heard: mails.iter().map(note).collect(),
         marks: mails.iter().map(note).collect(),
         mails,
-        dead: vec![Dead { id: Some(id(3)), reason: Some("recipient-refused".to_owned()) }],
+        dead: vec![Dead { id: Some(id(3)), reason: Some("user-unknown".to_owned()) }],
         refused: [(email(3), 3.0)].into(),
         left: vec![("email_queue".to_owned(), 0)],
         ..Facts::default()
@@ -51,7 +51,7 @@ fn broken(facts: &Facts) -> Vec<Rule> {
 fn a_run_in_which_everything_adds_up_passes() {
     let verdict = judge(&good());
     assert_eq!(verdict.findings, [], "all is well");
-    assert_eq!(verdict.dead, BTreeMap::from([("recipient-refused".to_owned(), 1)]));
+    assert_eq!(verdict.dead, BTreeMap::from([("user-unknown".to_owned(), 1)]));
     assert_eq!(verdict.repeated, BTreeMap::new());
     assert_eq!(verdict.ends, Ends { mailed: 3, put_aside: 1, ..Ends::default() });
 }
@@ -163,7 +163,7 @@ fn faults_explain_a_second_copy_now_and_then_and_not_of_every_task() {
         for n in 5..5 + n {
             facts.published.push(task(n));
             facts.refused.insert(email(n), 3.0);
-            let letter = Dead { id: Some(id(n)), reason: Some("recipient-refused".to_owned()) };
+            let letter = Dead { id: Some(id(n)), reason: Some("user-unknown".to_owned()) };
             facts.dead.extend([letter.clone(), letter]);
         }
         broken(&facts)

@@ -160,7 +160,8 @@ fn discreet(text: &str) {
     assert!(text.chars().count() <= 600, "{} characters", text.chars().count());
 }
 
-/// Decided by stage and codes alone, but for the one code that two faults share (454, which may be about TLS).
+/// The words tell a limit of ours from a fault of the mail. They end no mail that the code leaves alive, and keep none for
+/// another try that the code has ended.
 fn verdict(error: &SendError) {
     let verdict = judge(error);
     let SendError::Refused { stage, reply, fresh } = error else {
@@ -168,10 +169,9 @@ fn verdict(error: &SendError) {
         return;
     };
     let bare = Reply { text: String::new(), ..reply.clone() };
-    if reply.code != 454 {
-        let without = judge(&SendError::Refused { stage: *stage, reply: bare, fresh: *fresh });
-        assert_eq!(verdict, without, "the words of {reply} decide");
-    }
+    let without = judge(&SendError::Refused { stage: *stage, reply: bare, fresh: *fresh });
+    let tried_again = matches!(verdict, Verdict::Retry(_) | Verdict::Reconnect);
+    assert!(!matches!(without, Verdict::Dead(_)) || !tried_again, "the words of {reply} keep the mail: {verdict:?}");
     assert!(!reply.is_transient() || !matches!(verdict, Verdict::Dead(_)), "{reply} is for now, and ends the task");
     assert!((400..600).contains(&reply.code), "{reply} is no refusal");
 }

@@ -1,0 +1,71 @@
+use super::*;
+
+mod known;
+
+use known::{KNOWN, Known};
+
+#[test]
+fn each_known_reply_is_read_as_it_is_meant() {
+    let mut wrong = Vec::new();
+    for Known { from, stage, reply, reason, lasting, concerns } in KNOWN {
+        let (code, text) = reply.split_once([' ', '-']).unwrap();
+        let expected = Judgement { reason: *reason, lasting: *lasting, concerns: *concerns };
+        let read = read(*stage, &Reply::new(code.parse().unwrap(), text, &[]));
+        if read != expected {
+            wrong.push(format!("{from}, {stage:?}: {reply}\n  is {expected:?}\n  read as {read:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), KNOWN.len(), wrong.join("\n"));
+    assert!(KNOWN.len() >= 60, "{} replies are known", KNOWN.len());
+}
+
+#[test]
+fn reasons_have_words_of_their_own() {
+    let mut slugs: Vec<_> = Reason::ALL.iter().map(|reason| reason.slug()).collect();
+    slugs.sort_unstable();
+    slugs.dedup();
+    assert_eq!(slugs.len(), Reason::ALL.len());
+    let plain = |slug: &&str| slug.bytes().all(|b| b.is_ascii_lowercase() || b == b'-' || b.is_ascii_digit());
+    assert!(slugs.iter().all(plain), "{slugs:?}");
+}
+
+/// Whatever a server says, at whatever stage: the first digit tells for how long, but for the account's own limits.
+#[test]
+fn any_reply_is_read_and_its_first_digit_holds() {
+    let texts = [
+        "",
+        "5.7.1",
+        "4.7.1 no",
+        "5.2.2 full",
+        "9.9.9",
+        "(#5.1.1)",
+        "(#)",
+        "(#x.y.z)",
+        "\u{0}\u{ffff}",
+        "ÄÖ 4.3.2 too many",
+        "Daily message quota exceeded",
+        "4.999.999 too many connections",
+        "slow down",
+        "greylisted",
+    ];
+    for stage in [Stage::Connect, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Content] {
+        for code in 400..600 {
+            for text in texts {
+                let judgement = read(stage, &Reply::new(code, text, &[]));
+                let expected = if code < 500 { Lasting::Now } else { Lasting::ForGood };
+                let limit =
+                    matches!(judgement.reason, Reason::Speeding | Reason::QuotaUsedUp | Reason::TooManyConnections);
+                assert!(
+                    judgement.lasting == expected || (limit && judgement.concerns == Concerns::Us),
+                    "{stage:?} {code} {text}: {judgement:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_code_that_is_repeated_on_each_line_does_not_come_between_the_words() {
+    let text = "4.7.28 Gmail has detected an unusual\n4.7.28 rate of mail";
+    assert_eq!(words(&Reply::new(421, text, &[])), "gmail has detected an unusual rate of mail");
+}
