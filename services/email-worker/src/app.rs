@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::circuit;
 use crate::config::Config;
+use crate::disposition::Doubts;
 use crate::email::{Renderer, Transport};
 use crate::flight::{Flights, Registry, Runway};
 use crate::intake::Intake;
@@ -141,6 +142,7 @@ fn assemble(
     Flights {
         ledger,
         rate,
+        doubts: Doubts::default(),
         circuit: circuit::Gate::new(PROBE.0, PROBE.1),
         slots: Slots::new(flow.sending_slots, transport),
         renderer,

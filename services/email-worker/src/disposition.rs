@@ -3,6 +3,7 @@
 //! The table is "What a mail server's answer means" in `docs/architecture.md`; the tests below have a row for each of its
 //! cells.
 
+mod doubt;
 mod phrases;
 mod reading;
 mod reason;
@@ -12,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use contract::{Attempt, Malformed};
 
+pub use doubt::{Advice, Doubts, Kind};
 pub use reading::{Concerns, Judgement, Lasting, read};
 pub use reason::Reason;
 pub use refusals::{Outcome, RefusedInARow, TooMany};

@@ -11,6 +11,9 @@ use crate::email::{SendError, Session, Transport};
 /// A connection that was not used for so long is closed: mail servers count them.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
+/// A connection that was not used for so long is asked whether it still stands before a mail is sent over it.
+const ASKED_AFTER: Duration = Duration::from_secs(1);
+
 /// All sending slots of this worker.
 #[derive(Debug, Clone)]
 pub struct Slots {
@@ -99,6 +102,17 @@ impl Slot {
             None => self.slots.transport.open().await?,
         };
         Ok(self.session.insert(session))
+    }
+
+    /// The same; a connection that has been idle is asked first whether it still stands.
+    ///
+    /// # Errors
+    /// As [`Transport::open`].
+    pub async fn live_session(&mut self) -> Result<&mut Session, SendError> {
+        if let Some(session) = self.session.as_mut().filter(|session| session.idle_for() >= ASKED_AFTER) {
+            session.check().await;
+        }
+        self.session().await
     }
 
     /// Drops the connection and greets the server again.

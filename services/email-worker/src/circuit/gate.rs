@@ -160,6 +160,11 @@ impl Pass {
         self.settle(Settled::ItsOwnFault, Some((mail, Outcome::BrokenOff)));
     }
 
+    /// The server is well, and wants the mail later: it says nothing about the mail.
+    pub fn put_off(self) {
+        self.settle(Settled::ItsOwnFault, None);
+    }
+
     /// The server, or the ledger, is ill.
     pub fn ill(self, cause: Cause) {
         self.settle(Settled::Ill(cause), None);

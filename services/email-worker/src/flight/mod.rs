@@ -8,6 +8,7 @@
 mod registry;
 mod runway;
 mod sending;
+mod speed;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,7 +22,7 @@ pub use registry::Registry;
 pub use runway::Runway;
 
 use crate::circuit::{self, Cause};
-use crate::disposition::DeadReason;
+use crate::disposition::{DeadReason, Doubts};
 use crate::email::Renderer;
 use crate::ladder::Ladder;
 use crate::ledger::{Claim, ClaimKind, Ledger, LedgerDown, Marking};
@@ -49,6 +50,8 @@ pub struct Flights {
     pub ledger: Ledger,
     /// The fleet's rate.
     pub rate: FleetRate,
+    /// What refusals without a reason were found to mean.
+    pub doubts: Doubts,
     /// Whether sending makes sense at all.
     pub circuit: circuit::Gate,
     /// The sending slots and their connections.

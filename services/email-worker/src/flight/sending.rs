@@ -1,11 +1,12 @@
 //! The part of a flight that talks to the mail server.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use super::speed::{Trials, Weighed};
 use super::{Ending, Flights};
 use crate::circuit::{Cause, Pass, State};
 use crate::disposition::{self, DeadReason, Illness, Step, Verdict};
@@ -23,6 +24,8 @@ enum Try {
     Over(Ending),
     /// Nothing was spent: once more, when the circuit lets it.
     Again,
+    /// Nothing was spent: once more, after this time.
+    AgainIn(Duration),
 }
 
 /// A turn at the mail server: everything that is needed to say `MAIL`.
@@ -30,6 +33,7 @@ struct Turn {
     slot: Slot,
     pass: Pass,
     leave: Leave,
+    claimed_until: Instant,
 }
 
 /// Why a mail can't go now.
@@ -44,6 +48,9 @@ enum Unready {
     LedgerDown(LedgerDown),
 }
 
+/// From one mail to the next, where there is time to open a connection in between.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// A mail that waits for its moment.
 struct Start<'a> {
     flights: &'a Flights,
@@ -54,13 +61,21 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Is there a point in waiting, and a connection to wait with?
-    async fn connect(&mut self) -> Result<(), Unready> {
-        // It may have opened while this mail waited.
-        if self.pass.probing().is_none() && self.flights.circuit.state() != State::Closed {
-            return Err(Unready::CircuitOpen);
+    /// Is there a point in waiting, and a connection to wait with? A slow fleet opens it when its moment comes: servers do not
+    /// like connections that stand idle.
+    async fn begin(&mut self) -> Result<(), Unready> {
+        self.look_at_the_circuit()?;
+        let rate = *self.flights.rate.in_force().borrow();
+        if rate.is_some_and(|rate| rate.spacing() >= SLOW) {
+            return Ok(());
         }
         self.slot.session().await.map(|_| ()).map_err(Unready::ServerIll)
+    }
+
+    /// It may have opened while this mail waited.
+    fn look_at_the_circuit(&self) -> Result<(), Unready> {
+        let open = self.pass.probing().is_none() && self.flights.circuit.state() != State::Closed;
+        if open { Err(Unready::CircuitOpen) } else { Ok(()) }
     }
 
     /// Makes the claim last as long as a send may take.
@@ -86,7 +101,8 @@ impl Prepare for Start<'_> {
     /// However long it waited: the circuit, the connection and the claim are looked at now, and not before, so that no wait
     /// wears them out.
     async fn prepare(&mut self) -> Result<(), Unready> {
-        self.connect().await?;
+        self.look_at_the_circuit()?;
+        self.slot.live_session().await.map_err(Unready::ServerIll)?;
         self.renew().await
     }
 }
@@ -99,6 +115,7 @@ impl Flights {
             Ok(rendered) => rendered,
             Err(unsendable) => return dead(&SendError::from(unsendable), DeadReason::Unrenderable),
         };
+        let mut trials = Trials::default();
         loop {
             let turn = self.turn(task, &mut claimed_until);
             let turn = match self.drain.run_until_cancelled(turn).await {
@@ -108,9 +125,14 @@ impl Flights {
                 Some(Ok(Some(turn))) => turn,
             };
             // From here on nothing is cancelled: the mail server may have the mail.
-            match self.converse(task, &rendered, turn).await {
+            match self.converse(task, &rendered, turn, &mut trials).await {
                 Try::Over(ending) => return ending,
                 Try::Again => {}
+                Try::AgainIn(wait) => {
+                    if self.drain.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                        return Ending::HandBack;
+                    }
+                }
             }
         }
     }
@@ -123,14 +145,13 @@ impl Flights {
         };
         let slot = self.slots.acquire().await;
         let mut start = Start { flights: self, task, pass, slot, claimed_until };
-        // Opened now, since a fast fleet has no time for it between two moments.
-        let leave = match start.connect().await {
+        let leave = match start.begin().await {
             Ok(()) => self.rate.leave(&mut start).await,
             Err(unready) => Err(NoLeave::NotReady(unready)),
         };
-        let Start { pass, slot, .. } = start;
+        let Start { pass, slot, claimed_until, .. } = start;
         match leave {
-            Ok(leave) => Ok(Some(Turn { slot, pass, leave })),
+            Ok(leave) => Ok(Some(Turn { slot, pass, leave, claimed_until: *claimed_until })),
             Err(NoLeave::NotReady(Unready::Over(ending))) => Err(ending),
             Err(NoLeave::NotReady(Unready::CircuitOpen)) => Ok(None),
             Err(NoLeave::NotReady(Unready::ServerIll(error))) => {
@@ -146,18 +167,23 @@ impl Flights {
     }
 
     /// One conversation about one mail, and what it means.
-    async fn converse(&self, task: &Task, rendered: &Rendered, turn: Turn) -> Try {
-        let Turn { mut slot, pass, leave } = turn;
+    async fn converse(&self, task: &Task, rendered: &Rendered, turn: Turn, trials: &mut Trials) -> Try {
+        let Turn { mut slot, pass, leave, claimed_until } = turn;
         let (host, port) = self.slots.server().unwrap_or(("file", 0));
         let span = spans::smtp(host, port);
         let began = Instant::now();
-        let result = match slot.session().await {
-            Ok(session) => session.send(rendered).instrument(span.clone()).await,
-            Err(error) => Err(error),
-        };
+        let mut result = talk(&mut slot, rendered).instrument(span.clone()).await;
         if matches!(&result, Err(error) if error.session_was_stale()) {
-            // It had hung up on an idle connection; the mail was not spoken of.
-            return Try::Again;
+            // It had hung up on an idle connection, and the mail was not spoken of: another connection, for the same moment.
+            let opened = slot.session().await.map(|_| ());
+            if claimed_until < Instant::now() + self.send_timeout {
+                // A slow greeting wore the claim out.
+                return Try::Again;
+            }
+            result = match opened {
+                Ok(()) => talk(&mut slot, rendered).instrument(span.clone()).await,
+                Err(error) => Err(error),
+            };
         }
         self.metrics.sent(result.is_ok(), began.elapsed());
         spans::record_reply(&span, &result);
@@ -165,12 +191,10 @@ impl Flights {
         match result {
             Ok(accepted) => {
                 leave.accepted();
+                self.taken(trials);
                 self.accepted(task, &accepted, slot, pass).await
             }
-            Err(error) => {
-                leave.answered();
-                self.refused(task, &error, slot, pass).await
-            }
+            Err(error) => self.refused(task, &error, Turn { slot, pass, leave, claimed_until }, trials).await,
         }
     }
 
@@ -192,20 +216,39 @@ impl Flights {
         })
     }
 
-    async fn refused(&self, task: &Task, error: &SendError, mut slot: Slot, pass: Pass) -> Try {
+    async fn refused(&self, task: &Task, error: &SendError, turn: Turn, trials: &mut Trials) -> Try {
+        let Turn { mut slot, pass, leave, .. } = turn;
         let id = task.identity.id();
         let verdict = match pass.probing() {
             Some(Cause::MailServer(Illness::EveryoneRefused)) => disposition::judge(error).while_everyone_is_refused(),
             _ => disposition::judge(error),
         };
         self.metrics.refused(disposition::reason(error), error.stage());
+        let verdict = match self.weigh(verdict, error, trials) {
+            Weighed::Verdict(verdict) => verdict,
+            Weighed::AgainIn(wait) => {
+                leave.answered();
+                pass.put_off();
+                return Try::AgainIn(wait);
+            }
+        };
+        match (&verdict, error) {
+            (Verdict::TooFast, _) => leave.too_fast(&error.to_string()),
+            (_, SendError::Refused { .. }) => leave.answered(),
+            // It did not answer: whether it would take mails again is not known.
+            _ => drop(leave),
+        }
         let ending = match verdict {
             Verdict::CircuitOpen(illness) => {
                 self.ill(pass, illness, error);
                 return Try::Again;
             }
+            Verdict::TooFast => {
+                pass.put_off();
+                return Try::Again;
+            }
             // Nothing is spent: whoever learns the server's limits takes it from here.
-            Verdict::TooFast | Verdict::TooManyConnections => {
+            Verdict::TooManyConnections => {
                 self.ill(pass, Illness::ServerError, error);
                 return Try::Again;
             }
@@ -260,6 +303,10 @@ impl Flights {
         }
         self.circuit.fail(Cause::LedgerDown);
     }
+}
+
+async fn talk(slot: &mut Slot, rendered: &Rendered) -> Result<Accepted, SendError> {
+    slot.session().await?.send(rendered).await
 }
 
 fn dead(error: &SendError, reason: DeadReason) -> Ending {

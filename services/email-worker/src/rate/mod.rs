@@ -53,6 +53,8 @@ pub struct RateCounts {
     pub forfeited: u64,
     /// Mails that the server refused because they came too fast.
     pub refused: u64,
+    /// Mails that it took.
+    pub accepted: u64,
 }
 
 /// Why there is no leave to send.
@@ -107,7 +109,7 @@ impl FleetRate {
 
     fn over<S: Store>(store: S, terms: Terms, token: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, inbox) = mpsc::channel(INBOX);
-        let shared = Shared::new(&sender, terms.ceiling);
+        let shared = Shared::new(&sender, terms);
         let dispenser = Dispenser::new(inbox, store, terms, Arc::clone(&shared));
         (Self { limited: Some(Limited { inbox: sender, shared }) }, dispenser.run(token))
     }
@@ -156,6 +158,18 @@ impl FleetRate {
         let slot = handed_out.await.map_err(|_| LedgerDown::stopping())??;
         shared.counters.waited(asked.elapsed());
         Ok(slot)
+    }
+
+    /// Does the fleet learn what the mail server takes?
+    pub fn adapts(&self) -> bool {
+        self.limited.as_ref().is_some_and(|limited| limited.shared.adapts())
+    }
+
+    /// Mails go too fast, as was found out after the fact.
+    pub fn slow_down(&self, reason: &str) {
+        if let Some(Limited { shared, .. }) = &self.limited {
+            shared.refused(shared.episode(), reason);
+        }
     }
 
     /// The rate in force, as far as this worker knows: the ceiling, or less. None: no limit.

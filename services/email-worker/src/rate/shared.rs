@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::dispenser::Message;
-use super::learnt::Taken;
+use super::learnt::{Refusal, Taken};
 use super::meter::Meter;
 use super::row::{Row, Terms};
 use super::slot::Slot;
@@ -19,6 +19,7 @@ use super::{Rate, RateCounts};
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) counters: Counters,
+    adapts: bool,
     origin: Instant,
     // Microseconds since the origin.
     free_until: AtomicU64,
@@ -31,14 +32,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(inbox: &mpsc::Sender<Message>, ceiling: Option<Rate>) -> Arc<Self> {
+    pub(super) fn new(inbox: &mpsc::Sender<Message>, terms: Terms) -> Arc<Self> {
         Arc::new(Self {
             counters: Counters::new(),
+            adapts: terms.adapts,
             origin: Instant::now(),
             free_until: AtomicU64::new(0),
             look_again: AtomicU64::new(0),
             episode: AtomicI64::new(0),
-            in_force: watch::Sender::new(ceiling),
+            in_force: watch::Sender::new(terms.ceiling),
             taken: Mutex::new(Meter::default()),
             inbox: inbox.downgrade(),
         })
@@ -96,7 +98,20 @@ impl Shared {
 
     /// The server took a mail.
     pub(super) fn took(&self, now: Instant) {
+        self.counters.accept();
         self.meter().count(now.saturating_duration_since(self.origin));
+    }
+
+    /// The server said no to the speed of a mail that was let go in this episode.
+    pub(super) fn refused(&self, episode: i64, reason: &str) {
+        self.counters.refuse();
+        let taken = self.taken(Instant::now());
+        // Lost, the next refusal says the same.
+        let _ = self.tell(Message::Refused(Refusal { episode, reason: reason.to_owned(), taken }));
+    }
+
+    pub(super) fn adapts(&self) -> bool {
+        self.adapts
     }
 
     /// What it took of late.
@@ -120,6 +135,7 @@ pub(super) struct Counters {
     handed_out: AtomicU64,
     forfeited: AtomicU64,
     refused: AtomicU64,
+    accepted: AtomicU64,
     forfeited_metric: Counter<u64>,
     refused_metric: Counter<u64>,
     wait_metric: Histogram<f64>,
@@ -133,6 +149,7 @@ impl Counters {
             handed_out: AtomicU64::new(0),
             forfeited: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
             forfeited_metric: meter
                 .u64_counter("sluice.rate.slots.forfeited")
                 .with_unit("{slot}")
@@ -171,7 +188,11 @@ impl Counters {
         }
     }
 
-    pub(super) fn refuse(&self) {
+    fn accept(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn refuse(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
         self.refused_metric.add(1, &[]);
     }
@@ -187,6 +208,7 @@ impl Counters {
             handed_out: read(&self.handed_out),
             forfeited: read(&self.forfeited),
             refused: read(&self.refused),
+            accepted: read(&self.accepted),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::dispenser::Message;
-use super::learnt::Refusal;
 use super::shared::Shared;
 use super::supply::Moment;
 
@@ -64,12 +63,9 @@ impl Slot {
 
     /// The server said no to the speed, in these words.
     pub fn too_fast(self, reason: &str) {
-        let Some(shared) = &self.shared else { return };
-        shared.counters.refuse();
-        let taken = shared.taken(Instant::now());
-        let refusal = Refusal { episode: self.episode, reason: reason.to_owned(), taken };
-        // Lost, the next refusal says the same.
-        let _ = shared.tell(Message::Refused(refusal));
+        if let Some(shared) = &self.shared {
+            shared.refused(self.episode, reason);
+        }
     }
 }
 

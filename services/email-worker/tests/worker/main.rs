@@ -16,3 +16,4 @@ mod recovery;
 mod refusals;
 mod suspects;
 mod telemetry;
+mod throttling;

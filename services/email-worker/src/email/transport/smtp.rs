@@ -127,6 +127,9 @@ impl Smtp {
     }
 }
 
+/// A session that was not used for so long after it was opened may have been closed for being idle.
+const FRESH_FOR: Duration = Duration::from_secs(1);
+
 /// One connection. It is in here only while nothing is asked of it, so that dropping a future half way drops it too.
 pub(super) struct SmtpSession {
     connection: Option<AsyncSmtpConnection>,
@@ -152,7 +155,7 @@ impl SmtpSession {
     }
 
     pub(super) async fn send(&mut self, mail: &Rendered) -> Result<Accepted, SendError> {
-        let fresh = self.fresh;
+        let fresh = self.fresh && self.idle_for() < FRESH_FOR;
         let Some(mut connection) = self.connection.take() else {
             return Err(Failure::Broken(Broken::Dropped).at(Stage::Mail, fresh));
         };

@@ -1,0 +1,87 @@
+//! Refusals that are about how fast we send: they cost the mail nothing, and slow the fleet down.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Flights;
+use crate::disposition::{Advice, Illness, Kind, Reason, Verdict};
+use crate::email::{Reply, SendError, Stage};
+
+/// A mail that was refused for the speed so often, while so many others were taken, is refused for itself, whatever is said.
+const STUBBORN: (u32, u64) = (5, 50);
+
+/// What one mail has been through in this flight.
+#[derive(Debug, Default)]
+pub(super) struct Trials {
+    /// Refused without a reason, so often in a row.
+    unclear: Option<(Kind, usize)>,
+    /// Refused for the speed so often, since so many others had been taken.
+    too_fast: (u32, u64),
+}
+
+/// What a refusal means once it is known whether it was for the speed.
+pub(super) enum Weighed {
+    /// This.
+    Verdict(Verdict),
+    /// Nobody knows yet: the same mail again, after this time.
+    AgainIn(Duration),
+}
+
+impl Flights {
+    /// Looks at a verdict in the light of what else is known.
+    pub(super) fn weigh(&self, verdict: Verdict, error: &SendError, trials: &mut Trials) -> Weighed {
+        let SendError::Refused { stage, reply, .. } = error else { return Weighed::Verdict(verdict) };
+        Weighed::Verdict(match verdict {
+            Verdict::TooFast => self.too_fast(*stage, trials),
+            Verdict::Retry(Reason::Unclear) if self.rate.adapts() => {
+                match self.is_it_the_speed(kind(*stage, reply), trials) {
+                    Advice::TooFast => self.too_fast(*stage, trials),
+                    Advice::ItsOwn => verdict,
+                    Advice::TryAgainIn(wait) => return Weighed::AgainIn(wait),
+                }
+            }
+            other => other,
+        })
+    }
+
+    fn too_fast(&self, stage: Stage, trials: &mut Trials) -> Verdict {
+        if !self.rate.adapts() {
+            return its_own(stage);
+        }
+        let taken = self.rate.counts().accepted;
+        let (times, before) = &mut trials.too_fast;
+        if *times == 0 {
+            *before = taken;
+        }
+        *times += 1;
+        if *times >= STUBBORN.0 && taken >= *before + STUBBORN.1 { its_own(stage) } else { Verdict::TooFast }
+    }
+
+    fn is_it_the_speed(&self, kind: Kind, trials: &mut Trials) -> Advice {
+        let tries = trials.unclear.filter(|(before, _)| *before == kind).map_or(0, |(_, tries)| tries);
+        trials.unclear = Some((kind, tries + 1));
+        self.doubts.refused(kind, tries, Instant::now())
+    }
+
+    /// A mail was taken. If it had been refused without a reason a moment ago, the reason was the speed.
+    pub(super) fn taken(&self, trials: &Trials) {
+        self.doubts.taken();
+        if let Some((kind, _)) = trials.unclear
+            && self.doubts.taken_after(kind, Instant::now())
+        {
+            let Kind { stage, code, .. } = kind;
+            tracing::info!(stage = stage.slug(), code, "refused and taken a moment later: it was the speed");
+            self.rate.slow_down(&format!("{code} without a reason, and taken a moment later"));
+        }
+    }
+}
+
+/// A refusal for the speed where nothing is learnt of it.
+fn its_own(stage: Stage) -> Verdict {
+    if stage <= Stage::Mail { Verdict::CircuitOpen(Illness::ServerError) } else { Verdict::Retry(Reason::Speeding) }
+}
+
+fn kind(stage: Stage, reply: &Reply) -> Kind {
+    Kind { stage, code: reply.code, enhanced: reply.enhanced }
+}
