@@ -59,6 +59,10 @@ pub enum Probe {
     Ledger,
 }
 
+/// Mails that try a server which refuses everyone, one after the other, before it is left alone again. One would be by
+/// chance for a domain that refuses anyway.
+const TRIES: u8 = 5;
+
 /// Whether mails are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -79,8 +83,10 @@ pub enum State {
         cause: Cause,
         /// Since when none are.
         since: Instant,
-        /// The one mail is under way.
-        taken: bool,
+        /// Since when one may be; `None` while it is under way.
+        free: Option<Instant>,
+        /// Mails that were tried and refused, this time.
+        refused: u8,
     },
 }
 
@@ -96,8 +102,10 @@ impl State {
 pub enum Settled {
     /// The server took it.
     Accepted,
-    /// It failed, and the fault is its own.
+    /// It failed, and the fault is its own: it says nothing of others.
     ItsOwnFault,
+    /// It was refused, and others may be for the same reason.
+    Refused,
     /// The server, or the ledger, is ill.
     Ill(Cause),
     /// It was not sent after all.
@@ -142,9 +150,9 @@ impl Circuit {
     pub fn admit(&mut self) -> Option<Ticket> {
         match &mut self.state {
             State::Closed => Some(Ticket { round: self.round, probing: None }),
-            State::Open { .. } | State::HalfOpen { taken: true, .. } => None,
-            State::HalfOpen { cause, taken, .. } => {
-                *taken = true;
+            State::Open { .. } | State::HalfOpen { free: None, .. } => None,
+            State::HalfOpen { cause, free, .. } => {
+                *free = None;
                 Some(Ticket { round: self.round, probing: Some(*cause) })
             }
         }
@@ -162,18 +170,24 @@ impl Circuit {
                 self.backoff.reset();
                 self.close();
             }
-            (State::HalfOpen { cause, .. }, Settled::ItsOwnFault) => {
-                // Where everyone is refused, one more refusal shows nothing; elsewhere it came further than before.
-                match cause {
-                    Cause::MailServer(Illness::EveryoneRefused) => self.open(cause, now),
-                    _ => self.close(),
+            // Where everyone is refused, a refusal leaves it open; elsewhere the mail came further than those before.
+            (
+                State::HalfOpen { cause: cause @ Cause::MailServer(Illness::EveryoneRefused), since, refused, .. },
+                Settled::ItsOwnFault | Settled::Refused,
+            ) => {
+                let refused = refused + u8::from(settled == Settled::Refused);
+                if refused < TRIES {
+                    self.state = State::HalfOpen { cause, since, free: Some(now), refused };
+                } else {
+                    self.open(cause, now);
                 }
             }
-            (State::HalfOpen { cause, since, .. }, Settled::NotSent) => {
-                self.state = State::HalfOpen { cause, since, taken: false };
+            (State::HalfOpen { .. }, Settled::ItsOwnFault | Settled::Refused) => self.close(),
+            (State::HalfOpen { cause, since, refused, .. }, Settled::NotSent) => {
+                self.state = State::HalfOpen { cause, since, free: Some(now), refused };
             }
             (State::Closed | State::HalfOpen { .. }, Settled::Ill(cause)) => self.open(cause, now),
-            (State::Closed, Settled::ItsOwnFault | Settled::NotSent) | (State::Open { .. }, _) => {}
+            (State::Closed, Settled::ItsOwnFault | Settled::Refused | Settled::NotSent) | (State::Open { .. }, _) => {}
         }
     }
 
@@ -194,7 +208,7 @@ impl Circuit {
         let probe = cause.probe();
         if probe.is_none() {
             self.round += 1;
-            self.state = State::HalfOpen { cause, since, taken: false };
+            self.state = State::HalfOpen { cause, since, free: Some(now), refused: 0 };
         }
         probe
     }

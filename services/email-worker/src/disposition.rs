@@ -4,19 +4,19 @@
 //! cells.
 
 mod doubt;
+mod everyone;
 mod phrases;
 mod reading;
 mod reason;
-mod refusals;
 
 use std::time::{Duration, SystemTime};
 
 use contract::{Attempt, Malformed};
 
 pub use doubt::{Advice, Doubts, Kind};
+pub use everyone::{Everyone, TooMany};
 pub use reading::{Concerns, Judgement, Lasting, read};
 pub use reason::Reason;
-pub use refusals::{Outcome, RefusedInARow, TooMany};
 
 use crate::email::{Broken, Reply, SendError, Stage, Unsendable};
 
@@ -55,7 +55,7 @@ pub enum Illness {
     ServerError,
     /// What our account may send in a day has been sent.
     QuotaUsedUp,
-    /// It refuses one mail after the other.
+    /// It refuses one mail after the other, at several domains.
     EveryoneRefused,
 }
 
@@ -193,6 +193,20 @@ pub fn reason(error: &SendError) -> Reason {
         SendError::Broken { .. } => Reason::BrokenOff,
         SendError::Unsendable(Unsendable::NeedsSmtpUtf8) => Reason::NeedsSmtpUtf8,
         SendError::Unsendable(Unsendable::Template(_)) => Reason::ContentError,
+    }
+}
+
+/// Whether a failure tells what the server thinks of others than this recipient. What is for now alone is no judgement, but
+/// for trouble of the server's own; an unknown address, or a dead domain, is nobody else's fault.
+pub fn tells_of_the_server(error: &SendError) -> bool {
+    match error {
+        SendError::Refused { stage, reply, .. } => {
+            let Judgement { reason, lasting, .. } = read(*stage, reply);
+            let own_trouble = matches!(reason, Reason::SystemError | Reason::SystemFull);
+            (lasting == Lasting::ForGood || own_trouble) && !reason.is_the_addresss_own()
+        }
+        SendError::Broken { .. } => true,
+        SendError::Unsendable(_) => false,
     }
 }
 

@@ -32,7 +32,7 @@ pub enum Stage {
 
 /// Rules, of which the first that fits a command decides; a command that none fits is answered as a healthy server would.
 ///
-/// `for_recipient`, `times`, `times_each` and `after` narrow the rule before them:
+/// `for_recipient`, `for_domain`, `times`, `times_each` and `after` narrow the rule before them:
 /// ```
 /// use testkit::{Mood, Stage};
 /// let greylisting = Mood::healthy().reply(Stage::Rcpt, "450 4.7.1 greylisted").times_each(2);
@@ -48,6 +48,7 @@ struct Rule {
     stage: Stage,
     act: Act,
     recipient: Option<String>,
+    domain: Option<String>,
     after: u32,
     times: Option<u32>,
     times_each: Option<u32>,
@@ -128,6 +129,12 @@ impl Mood {
         self
     }
 
+    /// The rule before holds for the recipients at this domain, and at those below it (from RCPT on).
+    pub fn for_domain(mut self, domain: &str) -> Self {
+        self.last().domain = Some(domain.to_lowercase());
+        self
+    }
+
     /// The rule before holds `n` times, then no more.
     pub fn times(mut self, n: u32) -> Self {
         self.last().times = Some(n);
@@ -157,6 +164,7 @@ impl Mood {
             stage,
             act,
             recipient: None,
+            domain: None,
             after: 0,
             times: None,
             times_each: None,
@@ -207,6 +215,11 @@ impl Rule {
         if self.above.is_some_and(|(n, within)| self.is_within(now, n, within)) {
             return false;
         }
+        if let Some(wanted) = &self.domain
+            && !recipients.iter().any(|r| is_at(&r.to_lowercase(), wanted))
+        {
+            return false;
+        }
         self.met += 1;
         if self.met <= self.after || self.times.is_some_and(|times| self.met > self.after + times) {
             return false;
@@ -229,6 +242,12 @@ impl Rule {
         }
         passes
     }
+}
+
+/// Whether the address is at this domain, or at one below it.
+fn is_at(address: &str, domain: &str) -> bool {
+    let rest = address.rsplit_once('@').and_then(|(_, at)| at.strip_suffix(domain));
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 #[cfg(test)]
@@ -291,6 +310,15 @@ mod tests {
         let at = [0, 100, 200, 300, 999, 1_000, 1_050, 1_100, 1_101].map(|ms| began + Duration::from_millis(ms));
         let taken = at.map(|now| mood.decide_at(now, Stage::Content, &[]).act.is_none());
         assert_eq!(taken, [true, true, false, false, false, true, false, true, false]);
+    }
+
+    #[test]
+    fn a_domain_is_its_own_and_those_below() {
+        for (address, expected) in
+            [("a@bad.example", true), ("a@d1.bad.example", true), ("a@notbad.example", false), ("bad.example", false)]
+        {
+            assert_eq!(is_at(address, "bad.example"), expected, "{address}");
+        }
     }
 
     #[test]

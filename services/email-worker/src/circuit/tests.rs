@@ -45,16 +45,18 @@ fn each_cause_has_its_probe() {
 fn the_one_mail_decides() {
     let closed = |state| matches!(state, State::Closed);
     let open = |state| matches!(state, State::Open { .. });
-    let free = |state| matches!(state, State::HalfOpen { taken: false, .. });
+    let free = |state| matches!(state, State::HalfOpen { free: Some(_), .. });
     type Check = fn(State) -> bool;
-    let rows: [(Cause, Settled, Check); 8] = [
+    let rows: [(Cause, Settled, Check); 10] = [
         (SENDER, Settled::Accepted, closed),
         (SENDER, Settled::ItsOwnFault, closed),
+        (SENDER, Settled::Refused, closed),
         (SENDER, Settled::Ill(SENDER), open),
         (SENDER, Settled::Ill(DOWN), open),
         (SENDER, Settled::NotSent, free),
         (EVERYONE, Settled::Accepted, closed),
-        (EVERYONE, Settled::ItsOwnFault, open),
+        (EVERYONE, Settled::ItsOwnFault, free),
+        (EVERYONE, Settled::Refused, free),
         (EVERYONE, Settled::NotSent, free),
     ];
     for (cause, settled, expected) in rows {
@@ -62,6 +64,21 @@ fn the_one_mail_decides() {
         circuit.settle(ticket, settled, start + 11 * MS);
         assert!(expected(circuit.state()), "{cause:?}, {settled:?}: {:?}", circuit.state());
     }
+}
+
+#[test]
+fn five_refusals_of_a_server_that_refuses_everyone_are_enough_for_now() {
+    let (mut circuit, ticket, start) = half_open(EVERYONE);
+    circuit.settle(ticket, Settled::Refused, start + 11 * MS);
+    for try_ in 2..=TRIES {
+        // What is the mail's own fault tells nothing.
+        for settled in [Settled::ItsOwnFault, Settled::Refused] {
+            let ticket = circuit.admit().unwrap_or_else(|| panic!("try {try_}: {:?}", circuit.state()));
+            assert_eq!(circuit.admit(), None, "one at a time");
+            circuit.settle(ticket, settled, start + 12 * MS);
+        }
+    }
+    assert!(matches!(circuit.state(), State::Open { cause: EVERYONE, .. }), "{:?}", circuit.state());
 }
 
 #[test]
@@ -86,7 +103,7 @@ fn since_is_the_first_failure_and_the_cause_is_the_latest() {
 
 #[test]
 fn what_was_admitted_before_it_moved_changes_nothing() {
-    for late in [Settled::Accepted, Settled::ItsOwnFault, Settled::Ill(DOWN), Settled::NotSent] {
+    for late in [Settled::Accepted, Settled::ItsOwnFault, Settled::Refused, Settled::Ill(DOWN), Settled::NotSent] {
         let (mut circuit, start) = circuit();
         let old = circuit.admit().unwrap();
         circuit.on_failure(SENDER, start);
@@ -146,6 +163,7 @@ fn a_closed_circuit_opens_for_illness_alone() {
     for (settled, stays) in [
         (Settled::Accepted, true),
         (Settled::ItsOwnFault, true),
+        (Settled::Refused, true),
         (Settled::NotSent, true),
         (Settled::Ill(DOWN), false),
         (Settled::Ill(Cause::LedgerDown), false),

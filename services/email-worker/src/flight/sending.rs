@@ -140,7 +140,8 @@ impl Flights {
     /// Waits for everything that a mail needs before `MAIL`: the circuit, a slot with a connection, and the fleet's rate, in
     /// this order, since a moment of the rate does not keep. `None`: start over.
     async fn turn(&self, task: &Task, claimed_until: &mut Instant) -> Result<Option<Turn>, Ending> {
-        let Ok(pass) = tokio::time::timeout(super::HOLD, self.circuit.pass()).await else {
+        let Ok(pass) = tokio::time::timeout(super::HOLD, self.circuit.pass(task.mail.email.ascii_domain())).await
+        else {
             return Err(Ending::HeldTooLong);
         };
         let slot = self.slots.acquire().await;
@@ -202,7 +203,7 @@ impl Flights {
     async fn accepted(&self, task: &Task, accepted: &Accepted, slot: Slot, pass: Pass) -> Try {
         let marking = self.ledger.begin_mark(task.identity.id()).await;
         drop(slot);
-        pass.accepted(task.identity.id());
+        pass.accepted();
         let delay = task.created.and_then(|created| SystemTime::now().duration_since(created).ok());
         if let Some(delay) = delay {
             self.metrics.accepted_after(delay);
@@ -257,17 +258,17 @@ impl Flights {
                     self.server_is_ill(&ill, pass);
                     return Try::Again;
                 }
-                pass.broken_off(id);
+                pass.refused(id, error);
                 self.next_step(task, error)
             }
             Verdict::Retry(_) => {
-                pass.refused(id);
+                pass.refused(id, error);
                 self.next_step(task, error)
             }
             Verdict::Dead(reason) => {
                 // A mail that no server was asked about says nothing about this one.
                 if !matches!(error, SendError::Unsendable(_)) {
-                    pass.refused(id);
+                    pass.refused(id, error);
                 }
                 dead(error, reason)
             }

@@ -177,28 +177,3 @@ async fn a_login_refused_for_a_while_costs_a_fleet_with_a_thousand_tasks_no_atte
     world.ends_clean(one).await;
     assert_eq!(world.smtp.mails().len(), 1000, "a mail was repeated");
 }
-
-#[tokio::test]
-async fn twenty_refusals_in_a_row_open_the_circuit_and_then_one_mail_at_a_time_tries_it() {
-    let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, "550 5.7.1 nobody"));
-    world.queue_exists().await;
-    world.register_many("user", 30).await;
-    let worker = world.worker_with(&[("SENDING_SLOTS", "1")]).await;
-    worker.circuit_opens("everyone-refused").await;
-    // Judged as it was until then; from here on the server's word counts no more than for an attempt.
-    assert_eq!(world.smtp.mail_from_times().len(), 20, "mails until the circuit opened");
-    let all_dead = async || (world.waiting(queue::DEAD).await == 20).then_some(());
-    eventually("the twentieth is put aside, which follows the circuit", PATIENCE, all_dead).await;
-    eventually("one more mail tries it", PATIENCE, async || (world.smtp.mail_from_times().len() == 21).then_some(()))
-        .await;
-    worker.circuit_opens("everyone-refused").await;
-    world.smtp.set_mood(Mood::healthy());
-    world.smtp.wait_for_mails(10, PATIENCE).await;
-    world.marked(10).await;
-    worker.circuit_closes().await;
-    assert_eq!(world.waiting(queue::DEAD).await, 20, "a mail was lost to a server that refuses everyone");
-    while world.client.take(queue::DEAD).await.is_some() {}
-    world.ends_clean(worker).await;
-    assert_eq!(world.smtp.mails().len(), 10);
-}

@@ -6,6 +6,7 @@ mod bad_input;
 mod commands;
 mod crash;
 mod delivery;
+mod domains;
 mod drain;
 mod frames;
 mod helpers;
