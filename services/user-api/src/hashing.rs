@@ -1,6 +1,6 @@
 //! Argon2id at OWASP's parameters, off the async threads, no more at once than there are cores to do it.
 //!
-//! What it costs is the capacity of the service: 15 ms and 19 MiB a registration. So it is here that requests wait, and
+//! What it costs is the capacity of the service: 8 ms and 19 MiB a registration. So it is here that requests wait, and
 //! here that the service says no, before it has done anything for them.
 
 mod admission;
@@ -20,6 +20,7 @@ pub use argon::HashCost;
 use crate::domain::Password;
 use crate::telemetry::Metrics;
 use admission::Admission;
+use argon::Room;
 use memory::Memory;
 use turns::Turns;
 
@@ -82,7 +83,7 @@ impl Hasher {
     /// [`HashError`]
     pub async fn hash(&self, password: Password) -> Result<String, HashError> {
         let cost = self.shared.cost;
-        self.run(move |memory| argon::hash(&password, cost, memory)).await
+        self.run(move |room| argon::hash(&password, cost, room)).await
     }
 
     /// Whether `phc` is a hash of this password.
@@ -90,7 +91,7 @@ impl Hasher {
     /// # Errors
     /// [`HashError`]
     pub async fn verify(&self, password: Password, phc: String) -> Result<bool, HashError> {
-        self.run(move |memory| argon::verify(&password, &phc, memory)).await
+        self.run(move |room| argon::verify(&password, &phc, room)).await
     }
 
     /// Gives memory back when nobody has hashed for some seconds, until the token is cancelled.
@@ -100,16 +101,16 @@ impl Hasher {
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Vec<argon2::Block>) -> Result<T, String> + Send + 'static,
+        work: impl FnOnce(&mut Room) -> Result<T, String> + Send + 'static,
     ) -> Result<T, HashError> {
         let shared = &self.shared;
         let place = shared.admission.enter()?;
         let (done, mut hashed) = oneshot::channel();
         let (asked, metrics) = (Instant::now(), shared.metrics.clone());
-        let ticket = shared.turns.join(move |memory| {
+        let ticket = shared.turns.join(move |room| {
             metrics.hashing_wait(asked.elapsed());
             let started = Instant::now();
-            let hash = work(memory);
+            let hash = work(room);
             place.took(started.elapsed());
             drop(place);
             let _ = done.send(hash);
@@ -156,8 +157,8 @@ mod tests {
         let hasher = |cost| Hasher::new(1, Duration::from_secs(5), cost, Metrics::new());
         let (cheap, dear) = (hasher(HashCost::Cheap), hasher(HashCost::Owasp));
         let cheaply = cheap.hash(password("korrekt-pferd")).await.unwrap();
-        let blocks = cheap.shared.memory.take().len();
-        assert!(blocks < 100, "a cheap hash touched {blocks} KiB");
+        let kib = cheap.shared.memory.take().kib();
+        assert!(kib < 100, "a cheap hash touched {kib} KiB");
         let dearly = dear.hash(password("korrekt-pferd")).await.unwrap();
         for (hasher, phc) in [(&cheap, &dearly), (&dear, &cheaply), (&cheap, &cheaply), (&dear, &dearly)] {
             assert!(hasher.verify(password("korrekt-pferd"), phc.clone()).await.unwrap(), "{phc}");

@@ -13,7 +13,7 @@ pub struct Password(String);
 /// the first 1,000 of each kind of word. In lower case, sorted.
 ///
 /// Not zxcvbn itself: its dictionaries take 12 MiB of memory, and a password made of substitutions keeps it busy for
-/// four times as long as a hash. The tests hold this list and the rules below against it.
+/// seven times as long as a hash. The tests hold this list and the rules below against it.
 static COMMON: LazyLock<Vec<&'static str>> = LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
 impl Password {

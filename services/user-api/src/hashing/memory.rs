@@ -3,19 +3,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use argon2::Block;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Room for 33 MiB is asked for, of which the hash touches 19.
-///
-/// The allocator maps what is larger than its threshold, and unmaps it when it is freed; but freeing a mapped piece of up
-/// to 32 MiB raises that threshold, and the next piece of the same size comes from the heap and stays there for good.
-/// Pieces above 32 MiB are always mapped and never raise it. Room that is never touched is no memory.
-const ROOM: usize = 33 * 1024;
+use super::argon::Room;
 
-/// Sets of blocks that are not in use at the moment: never more than there were hashes at once.
+/// Rooms that are not in use at the moment: never more than there were hashes at once.
 #[derive(Debug)]
 pub(super) struct Memory {
     idle: Duration,
@@ -25,25 +19,25 @@ pub(super) struct Memory {
 
 #[derive(Debug)]
 struct Free {
-    sets: Vec<Vec<Block>>,
+    rooms: Vec<Room>,
     last_use: Instant,
 }
 
 impl Memory {
     /// Given back after `idle` without a hash.
     pub(super) fn new(idle: Duration) -> Self {
-        Self { idle, free: Mutex::new(Free { sets: Vec::new(), last_use: Instant::now() }), used: Notify::new() }
+        Self { idle, free: Mutex::new(Free { rooms: Vec::new(), last_use: Instant::now() }), used: Notify::new() }
     }
 
-    /// Room for a hash, as long as the largest that was hashed in it.
-    pub(super) fn take(&self) -> Vec<Block> {
-        let set = self.lock().sets.pop();
-        set.unwrap_or_else(|| Vec::with_capacity(ROOM))
+    /// Room for a hash, with the memory of the one before.
+    pub(super) fn take(&self) -> Room {
+        let room = self.lock().rooms.pop();
+        room.unwrap_or_else(Room::new)
     }
 
-    pub(super) fn put(&self, set: Vec<Block>) {
+    pub(super) fn put(&self, room: Room) {
         let mut free = self.lock();
-        free.sets.push(set);
+        free.rooms.push(room);
         free.last_use = Instant::now();
         drop(free);
         self.used.notify_one();
@@ -69,10 +63,10 @@ impl Memory {
         if idle < self.idle {
             return Some(self.idle - idle);
         }
-        let sets = std::mem::take(&mut free.sets);
+        let rooms = std::mem::take(&mut free.rooms);
         drop(free);
         // Unmapping takes a while: not under the lock.
-        drop(sets);
+        drop(rooms);
         None
     }
 
@@ -85,7 +79,9 @@ impl Memory {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::argon::{self, HashCost};
     use super::*;
+    use crate::domain::Password;
 
     /// Memory of this process that no file backs, in MiB.
     fn resident() -> usize {
@@ -94,31 +90,49 @@ mod tests {
         line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
     }
 
-    /// Several rounds: it is the second that would come from the heap, had the first raised the threshold.
+    /// Several rounds: what an allocator gives back at first it may keep the second time.
     #[test]
     fn memory_is_kept_while_it_is_used_and_given_back_when_it_is_not() {
-        const SETS: usize = 8;
-        const MIB: usize = SETS * 19;
+        const ROOMS: usize = 8;
+        const MIB: usize = ROOMS * 19;
+        let password = Password::parse("korrekt-pferd").unwrap();
         let hour = Duration::from_secs(3600);
         let mut memory = Memory::new(hour);
         let before = resident();
         for round in 1..=3 {
             memory.idle = hour;
-            let mut sets: Vec<_> = (0..SETS).map(|_| memory.take()).collect();
-            sets.iter_mut().for_each(|set| set.resize(super::super::argon::BLOCKS, Block::default()));
+            let mut rooms: Vec<_> = (0..ROOMS).map(|_| memory.take()).collect();
+            for room in &mut rooms {
+                argon::hash(&password, HashCost::Owasp, room).unwrap();
+            }
             let busy = resident();
             assert!(
                 busy >= before + MIB * 9 / 10,
                 "round {round}: {busy} MiB resident, {before} before: none touched?"
             );
-            sets.into_iter().for_each(|set| memory.put(set));
+            rooms.into_iter().for_each(|room| memory.put(room));
             assert!(memory.free_if_idle().is_some(), "given back too early");
-            assert_eq!(memory.lock().sets.len(), SETS);
+            assert_eq!(memory.lock().rooms.len(), ROOMS);
             memory.idle = Duration::ZERO;
             assert_eq!(memory.free_if_idle(), None);
-            // Other tests run beside this one: allow them some sets.
+            // Other tests run beside this one: allow them some rooms.
             let after = resident();
             assert!(after < before + 60, "round {round}: {after} MiB resident, {before} before: the heap keeps it");
+        }
+    }
+
+    #[test]
+    fn a_room_is_as_large_as_its_largest_hash_and_is_taken_again() {
+        let memory = Memory::new(Duration::from_secs(3600));
+        let password = Password::parse("korrekt-pferd").unwrap();
+        for (cost, kib) in [(HashCost::Cheap, 8), (HashCost::Owasp, 19_456), (HashCost::Cheap, 19_456)] {
+            for _ in 0..3 {
+                let mut room = memory.take();
+                argon::hash(&password, cost, &mut room).unwrap();
+                assert_eq!(room.kib(), kib, "{cost:?}");
+                memory.put(room);
+                assert_eq!(memory.lock().rooms.len(), 1, "one hash at a time needs one room");
+            }
         }
     }
 
@@ -132,8 +146,8 @@ mod tests {
         });
         for _ in 0..2 {
             memory.put(memory.take());
-            let given_back = async || memory.lock().sets.is_empty().then_some(());
-            testkit::eventually("an unused set is given back", Duration::from_secs(5), given_back).await;
+            let given_back = async || memory.lock().rooms.is_empty().then_some(());
+            testkit::eventually("an unused room is given back", Duration::from_secs(5), given_back).await;
         }
         token.cancel();
         watch.await.unwrap();

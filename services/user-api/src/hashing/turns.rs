@@ -7,11 +7,10 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use argon2::Block;
-
+use super::argon::Room;
 use super::memory::Memory;
 
-type Work = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
+type Work = Box<dyn FnOnce(&mut Room) + Send>;
 
 /// A hash that waits. Whoever takes the work out first has it: a thread, or the caller who waits no longer.
 #[derive(Clone)]
@@ -66,7 +65,7 @@ impl Turns {
     }
 
     /// Joins the queue. A thread is started unless as many as may be are at work, one of which will come to it.
-    pub(super) fn join(self: &Arc<Self>, work: impl FnOnce(&mut Vec<Block>) + Send + 'static) -> Ticket {
+    pub(super) fn join(self: &Arc<Self>, work: impl FnOnce(&mut Room) + Send + 'static) -> Ticket {
         let waiting = Waiting(Arc::new(Mutex::new(Some(Box::new(work)))));
         let mut state = lock(&self.state);
         state.waiting.push_back(waiting.clone());
@@ -81,14 +80,14 @@ impl Turns {
     }
 
     fn work(&self) {
-        let mut memory = self.memory.take();
+        let mut room = self.memory.take();
         while let Some(waiting) = self.next() {
             if let Some(work) = waiting.take() {
                 // The caller hears of a panic by the end of its channel; those who wait behind it are not to suffer.
-                let _ = catch_unwind(AssertUnwindSafe(|| work(&mut memory)));
+                let _ = catch_unwind(AssertUnwindSafe(|| work(&mut room)));
             }
         }
-        self.memory.put(memory);
+        self.memory.put(room);
     }
 
     /// The next in the queue; `None` ends the thread's work, which is no longer counted.

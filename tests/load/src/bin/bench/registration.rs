@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use argon2::{Algorithm, Argon2, Block, Params, Version};
 use testkit::Mood;
 
 use load::{Answer, Goal, Registrations, Report, Servers, median, process};
@@ -25,31 +24,45 @@ pub(crate) async fn run(report: &mut Report) {
     slow_mail_server(report, &servers).await;
 }
 
-/// Registrations at saturation against Argon2id alone.
+/// Registrations at saturation against Argon2id alone, by the fastest implementation that we know.
 async fn saturation(report: &mut Report, servers: &Servers) {
     report.measuring("registrations at saturation, beside Argon2id alone");
     let api = servers.api(&[]).await;
     let client = Registrations::at(&api.base_url());
     let threads = std::thread::available_parallelism().unwrap().get();
     client.accept_all("warm", 100, 16).await;
-    let (mut cpu, mut goodput) = (Vec::new(), Vec::new());
+    let (mut cpu, mut goodput, mut implementations) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        let alone = tokio::task::spawn_blocking(move || hash_alone(threads, ROUND / threads)).await.unwrap();
+        let mut alone = Vec::new();
+        for implementation in [argon2_rust, rust_crypto] {
+            let hashing = move || hash_alone(threads, ROUND / threads, implementation);
+            alone.push(tokio::task::spawn_blocking(hashing).await.unwrap());
+        }
+        implementations.push(alone[0].cpu.as_secs_f64() / alone[1].cpu.as_secs_f64());
+        let fastest = alone.iter().min_by_key(|alone| alone.cpu).unwrap();
         let (before, began) = (process::cpu(api.pid()), Instant::now());
         client.accept_all(&format!("round-{round}"), ROUND, 4 * threads).await;
         let per_second = ROUND as f64 / began.elapsed().as_secs_f64();
         let used = (process::cpu(api.pid()) - before).as_secs_f64() / ROUND as f64;
         report.note(&format!(
-            "{:.2} ms of CPU a 201, {:.2} ms a hash; {per_second:.0} registrations/s, {:.0} hashes/s",
+            "{:.2} ms of CPU a 201, {:.2} ms a hash ({:.2} ms by RustCrypto's argon2); {per_second:.0} registrations/s, \
+             {:.0} hashes/s",
             used * 1e3,
-            alone.cpu.as_secs_f64() * 1e3,
-            alone.per_second
+            fastest.cpu.as_secs_f64() * 1e3,
+            alone[1].cpu.as_secs_f64() * 1e3,
+            fastest.per_second
         ));
-        cpu.push(used / alone.cpu.as_secs_f64());
-        goodput.push(per_second / alone.per_second);
+        cpu.push(used / fastest.cpu.as_secs_f64());
+        goodput.push(per_second / fastest.per_second);
     }
-    report.add("CPU of user-api a 201 / CPU of one Argon2id hash", median(cpu), "ratio", Goal::AtMost(1.05));
-    report.add("registrations a second / Argon2id hashes a second", median(goodput), "ratio", Goal::AtLeast(0.9));
+    let figures = [
+        ("CPU of user-api a 201 / CPU of the fastest Argon2id hash", cpu, Goal::AtMost(1.05)),
+        ("registrations a second / the fastest Argon2id hashes a second", goodput, Goal::AtLeast(0.9)),
+        ("CPU of a hash, argon2-rust / RustCrypto's argon2", implementations, Goal::None),
+    ];
+    for (name, ratios, goal) in figures {
+        report.add(name, median(ratios), "ratio", goal);
+    }
 }
 
 /// Transactions a registration, each of which is one statement and one round trip. The broker can't be reached, so the relay
@@ -122,21 +135,20 @@ struct Alone {
     per_second: f64,
 }
 
-/// Argon2id with the service's parameters on all cores, memory reused: the best that a registration could be.
-fn hash_alone(threads: usize, each: usize) -> Alone {
+/// Computes the hash of a password with this salt.
+type Hash = Box<dyn FnMut(&[u8], &mut [u8])>;
+
+/// On all cores: the best that registrations could be.
+fn hash_alone(threads: usize, each: usize, implementation: fn() -> Hash) -> Alone {
     let before = process::cpu(std::process::id());
     let began = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(move || {
-                let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default());
-                let mut memory = vec![Block::default(); argon.params().block_count()];
+                let mut hash = implementation();
                 let mut out = [0u8; 32];
                 for n in 0..each {
-                    let salt = format!("salt of {n:>10}");
-                    argon
-                        .hash_password_into_with_memory(b"a long enough one", salt.as_bytes(), &mut out, &mut memory)
-                        .unwrap();
+                    hash(format!("salt of {n:>10}").as_bytes(), &mut out);
                     std::hint::black_box(&out);
                 }
             });
@@ -145,4 +157,21 @@ fn hash_alone(threads: usize, each: usize) -> Alone {
     let total = (threads * each) as f64;
     let cpu = (process::cpu(std::process::id()) - before).div_f64(total);
     Alone { cpu, per_second: total / began.elapsed().as_secs_f64() }
+}
+
+const PASSWORD: &[u8] = b"a long enough one";
+
+/// With the service's parameters, which are the default of both, and memory reused.
+fn argon2_rust() -> Hash {
+    use argon2_rust::{Algorithm, Argon2, Params, Version};
+
+    let mut hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT).hasher();
+    Box::new(move |salt, out| hasher.hash_into(PASSWORD, salt, out).unwrap())
+}
+
+/// The same.
+fn rust_crypto() -> Hash {
+    let argon = argon2::Argon2::default();
+    let mut memory = vec![argon2::Block::default(); argon.params().block_count()];
+    Box::new(move |salt, out| argon.hash_password_into_with_memory(PASSWORD, salt, out, &mut memory).unwrap())
 }

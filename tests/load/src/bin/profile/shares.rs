@@ -47,7 +47,7 @@ const PARTS: [(&str, &[&str]); 14] = [
             "__rdl_",
         ],
     ),
-    ("hashing", &["argon2::", "blake2::", "user_api::hashing", "password_hash::"]),
+    ("hashing", &["argon2_rust::", "user_api::hashing", "phc::"]),
     (
         "telemetry",
         &[
