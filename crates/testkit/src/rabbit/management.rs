@@ -115,6 +115,19 @@ impl Management {
         self.expect(Method::DELETE, &format!("/api/queues/{vhost}/{queue}"), None).await;
     }
 
+    pub(crate) async fn policy(&self, vhost: &str, name: &str, pattern: &str, definition: Option<Value>) {
+        let path = format!("/api/policies/{vhost}/{name}");
+        match definition {
+            Some(definition) => {
+                let policy = json!({"pattern": pattern, "definition": definition, "apply-to": "queues"});
+                self.expect(Method::PUT, &path, Some(policy)).await;
+            }
+            None => {
+                self.expect(Method::DELETE, &path, None).await;
+            }
+        }
+    }
+
     /// The connections of a vhost: their names at the broker, and those that the clients gave.
     pub(crate) async fn connections(&self, vhost: &str) -> Vec<(String, String)> {
         let all = self.expect(Method::GET, &format!("/api/vhosts/{vhost}/connections"), None).await;

@@ -88,6 +88,11 @@ impl Vhost {
         RawPublisher::new(&self.url)
     }
 
+    /// Sets a policy for the queues whose names match; without a definition it is taken back.
+    pub async fn policy(&self, name: &str, pattern: &str, definition: Option<serde_json::Value>) {
+        self.management.policy(&self.name, name, pattern, definition).await;
+    }
+
     /// Has the broker close every connection whose name (as its client gave it) contains this; tells how many.
     pub async fn close_connections(&self, named: &str) -> usize {
         let all = self.management.connections(&self.name).await;

@@ -4,9 +4,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use amqp::Broker;
 use contract::{header, queue};
+use email_worker::dead;
+use serde_json::{Value, json};
 use testkit::fuzz::Target;
-use testkit::{RawPublisher, Taken, eventually};
+use testkit::{Mood, RawPublisher, Stage, Taken, eventually};
 
 use crate::helpers::{PATIENCE, Running, World, body};
 
@@ -271,6 +274,67 @@ async fn a_body_of_any_size_is_a_mail_or_one_dead_letter_that_says_how_long_it_w
         assert_eq!(said, (size > 65_537).then(|| size.to_string()), "how long it was");
     }
     scene.ends().await;
+}
+
+#[tokio::test]
+async fn a_task_with_more_headers_than_a_frame_goes_over_the_rungs_and_back_and_is_mailed_once() {
+    let mut scene = Scene::new().await;
+    let refused = "case-0@example.com";
+    let mood = Mood::healthy().reply(Stage::Rcpt, "450 4.2.0 later").for_recipient(refused).times(4);
+    scene.world.smtp.set_mood(mood);
+    // A rung adds what the broker counts at each round.
+    for (n, size) in [12_000, 13_500, 14_500, 16_200, 100_000].into_iter().enumerate() {
+        let properties = headers(&text(b"large", &vec![b'v'; size]));
+        scene.publisher.publish(queue::EMAIL, &properties, &task(n)).await.unwrap();
+    }
+    scene.world.smtp.wait_for_mails(5, PATIENCE).await;
+    assert_eq!(scene.world.waiting(queue::DEAD).await, 0);
+    scene.seen = 5;
+    scene.ends().await;
+}
+
+#[tokio::test]
+async fn a_large_letter_is_listed_and_redriven() {
+    let mut scene = Scene::new().await;
+    let many: Vec<u8> = (0..300).flat_map(|n| text(format!("header-{n:03}").as_bytes(), &[b'v'; 200])).collect();
+    scene.publisher.publish(queue::EMAIL, &headers(&many), b"no task").await.unwrap();
+    scene.publisher.publish(queue::EMAIL, b"\0\0", &vec![b' '; 1 << 20]).await.unwrap();
+    let dead = async || (scene.world.waiting(queue::DEAD).await == 2).then_some(());
+    eventually("two letters", PATIENCE, dead).await;
+    let broker = Broker::new(scene.world.vhost.amqp_url().parse().unwrap(), "commands");
+    assert_eq!(dead::list(&broker, 10, true).await.unwrap().len(), 2);
+    assert_eq!(dead::redrive(&broker, dead::Selection::First(2), PATIENCE).await.unwrap(), 2);
+    eventually("two letters again", PATIENCE, dead).await;
+    for _ in 0..2 {
+        let letter = scene.world.dead_letter().await;
+        let said = [header::HEADERS_LEFT_OUT, header::BODY_CUT_FROM].map(|name| letter.header(name));
+        assert!(said.iter().flatten().count() == 1, "it still says what is missing: {said:?}");
+    }
+    scene.seen = 0;
+    scene.ends().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_move_messages_is_not_ready_and_names_the_reason() {
+    let scene = Scene::new().await;
+    let world = &scene.world;
+    let full = json!({"max-length": 0, "overflow": "reject-publish"});
+    world.vhost.policy("full", "dead$", Some(full)).await;
+    world.client.publish_bare(queue::EMAIL, b"first").await;
+    world.client.publish_bare(queue::EMAIL, b"second").await;
+    let says = |_, body: &Value| body["components"]["publisher"]["status"] == "down";
+    let body = scene.worker.says("the publisher is down", says).await;
+    assert!(body["components"]["publisher"]["reason"].as_str().unwrap().contains(queue::DEAD), "{body}");
+    assert_eq!(scene.worker.readyz().await.map(|(status, _)| status), Some(503));
+    world.register("meanwhile@example.com").await;
+    world.smtp.wait_for_mails(1, PATIENCE).await;
+    world.vhost.policy("full", "dead$", None).await;
+    scene.worker.ready().await;
+    for _ in 0..2 {
+        world.dead_letter().await;
+    }
+    scene.world.marked(1).await;
+    scene.world.ends_clean(scene.worker).await;
 }
 
 #[test]
