@@ -152,6 +152,7 @@ fn assemble(
         ladder: flow.retry_ladder.clone(),
         give_up_after: flow.give_up_after,
         retention: flow.ledger_retention,
+        hold_limit: flow.hold_limit,
         send_timeout: config.mail.send_timeout,
         metrics: Metrics::new(),
         drain: stop.clone(),

@@ -133,6 +133,10 @@ pub struct FlowArgs {
     /// How long after its first failure a mail is given up
     #[arg(long, env = "MAIL_GIVE_UP_AFTER", default_value = "24h", value_parser = duration)]
     pub give_up_after: Duration,
+    /// How long a task may wait in a worker before it goes back to the broker; at most half of the broker's
+    /// consumer_timeout
+    #[arg(long, env = "HOLD_LIMIT", default_value = "15m", value_parser = duration)]
+    pub hold_limit: Duration,
     /// How long the ledger remembers a sent mail; older tasks are put aside, not sent
     #[arg(long, env = "LEDGER_RETENTION", default_value = "7d", value_parser = duration)]
     pub ledger_retention: Duration,

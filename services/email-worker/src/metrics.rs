@@ -23,7 +23,7 @@ pub enum Disposition {
     Retried,
     /// Put aside for good.
     Dead,
-    /// Given back to the broker while draining.
+    /// Given back to the broker: the worker drains, or it waited here for too long.
     HandedBack,
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use amqp::{Delivery, Properties, Receipt};
 use contract::{Attempt, TaskId, WelcomeEmail, header};
+use tokio::time::Instant;
 
 use crate::disposition::DeadReason;
 use crate::moves::DeadLetter;
@@ -57,6 +58,9 @@ pub struct Task {
     pub suspect: bool,
     /// The broker says that it delivered this message before.
     pub redelivered: bool,
+    /// When it has waited here for long enough: the broker takes a delivery back that is held for too long, and with it
+    /// everything else that this worker holds.
+    pub hold_until: Instant,
     /// What to publish when it has to go elsewhere.
     pub message: Message,
 }
@@ -66,10 +70,15 @@ impl Task {
     ///
     /// # Errors
     /// A dead letter, with the reason, when the message can never become a mail.
-    pub fn read(delivery: Delivery, now: SystemTime, retention: Duration) -> (Receipt, Result<Self, Rejected>) {
+    pub fn read(
+        delivery: Delivery,
+        now: SystemTime,
+        retention: Duration,
+        hold_until: Instant,
+    ) -> (Receipt, Result<Self, Rejected>) {
         let Delivery { body, properties, redelivered, delivery_count, receipt } = delivery;
         let message = Message { body, properties };
-        (receipt, Self::parse(message, redelivered, delivery_count, now, retention))
+        (receipt, Self::parse(message, redelivered, delivery_count, now, retention, hold_until))
     }
 
     #[allow(clippy::result_large_err, reason = "the message is moved on, not told")]
@@ -79,6 +88,7 @@ impl Task {
         delivery_count: u64,
         now: SystemTime,
         retention: Duration,
+        hold_until: Instant,
     ) -> Result<Self, Rejected> {
         let properties = &message.properties;
         let mail = match WelcomeEmail::decode(properties.kind.as_deref(), &message.body) {
@@ -109,6 +119,7 @@ impl Task {
             deliveries: headers.get_u64(header::DELIVERIES).unwrap_or(0).saturating_add(delivery_count),
             suspect: headers.get_u64(header::SUSPECT).is_some(),
             redelivered,
+            hold_until,
             message,
         })
     }

@@ -34,9 +34,6 @@ use crate::spans;
 use crate::task::{Identity, Rejected, Task};
 use registry::{Boarding, Seat};
 
-/// How long a delivery is held while the circuit is open; well below the broker's own limit (30 minutes by default).
-const HOLD: Duration = Duration::from_secs(600);
-
 /// A mail is made ready at most so long before its moment, the tolerance of a moment included.
 const LEAD: Duration = Duration::from_secs(1);
 
@@ -70,6 +67,8 @@ pub struct Flights {
     pub give_up_after: Duration,
     /// How long the ledger remembers.
     pub retention: Duration,
+    /// How long a delivery may wait here for everything that it needs before `MAIL`.
+    pub hold_limit: Duration,
     /// One whole conversation about a mail; a claim must last longer.
     pub send_timeout: Duration,
     /// What is counted.
@@ -98,7 +97,7 @@ enum Ending {
     },
     /// For good.
     Dead(DeadLetter),
-    /// Back to the broker, which may find a worker whose circuit is closed.
+    /// It waited here for as long as it may: to the first rung, from where a worker may take it whose circuit is closed.
     HeldTooLong,
     /// The worker drains: the claim is released, all deliveries go back together.
     HandBack,
@@ -123,7 +122,8 @@ impl Flights {
     pub async fn fly(self: Arc<Self>, delivery: Delivery) {
         let began = Instant::now();
         let span = spans::process(&delivery);
-        let (receipt, task) = Task::read(delivery, SystemTime::now(), self.retention);
+        let hold_until = began + self.hold_limit;
+        let (receipt, task) = Task::read(delivery, SystemTime::now(), self.retention, hold_until);
         let disposition = match task {
             Ok(task) => self.fly_task(task, receipt).instrument(span.clone()).await,
             Err(rejected) => Some(self.bury(rejected, receipt).instrument(span.clone()).await),
@@ -165,8 +165,9 @@ impl Flights {
         if task.is_newly_suspect() {
             return Ending::Suspect;
         }
-        let Some(_passage) = self.drain.run_until_cancelled(self.runway.enter(task.suspect)).await else {
-            return Ending::HandBack;
+        let _passage = match self.patiently(task, self.runway.enter(task.suspect)).await {
+            Ok(passage) => passage,
+            Err(ending) => return ending,
         };
         // Not cut short by a drain: a claim that is under way would be granted after it was released.
         match self.cleared(task).await {
@@ -185,7 +186,7 @@ impl Flights {
         let claim = loop {
             match self.ledger.claim(id, kind).await {
                 Ok(claim) => break claim,
-                Err(down) => self.hold_for_the_ledger(&down).await?,
+                Err(down) => self.hold_for_the_ledger(task, &down).await?,
             }
         };
         let until = match claim {
@@ -197,7 +198,7 @@ impl Flights {
             let run = loop {
                 match self.ledger.begin_lone_run(id).await {
                     Ok(run) => break run,
-                    Err(down) => self.hold_for_the_ledger(&down).await?,
+                    Err(down) => self.hold_for_the_ledger(task, &down).await?,
                 }
             };
             tracing::warn!(task = %id, run, "a suspect runs alone");
@@ -210,14 +211,20 @@ impl Flights {
     }
 
     /// The ledger did not answer: the circuit opens, and the task is held until it closes.
-    async fn hold_for_the_ledger(&self, down: &LedgerDown) -> Result<(), Ending> {
+    async fn hold_for_the_ledger(&self, task: &Task, down: &LedgerDown) -> Result<(), Ending> {
         self.ledger_is_down(down);
         let mut circuit = self.circuit.watch();
         let closed = circuit.wait_for(|state| !state.is_open_for(Cause::LedgerDown));
-        match self.drain.run_until_cancelled(tokio::time::timeout(HOLD, closed)).await {
+        self.patiently(task, closed).await.map(drop)
+    }
+
+    /// Waits for something that a mail needs before `MAIL`, until the worker drains or the task has waited for as long as
+    /// it may, whatever it waited for before.
+    async fn patiently<T>(&self, task: &Task, wait: impl Future<Output = T>) -> Result<T, Ending> {
+        match self.drain.run_until_cancelled(tokio::time::timeout_at(task.hold_until, wait)).await {
             None => Err(Ending::HandBack),
-            Some(Ok(_)) => Ok(()),
             Some(Err(_)) => Err(Ending::HeldTooLong),
+            Some(Ok(ready)) => Ok(ready),
         }
     }
 
@@ -243,13 +250,7 @@ impl Flights {
                 self.release(id, suspect).await;
                 return disposition;
             }
-            Ending::HeldTooLong => {
-                self.release(id, suspect).await;
-                for receipt in seat.leave() {
-                    receipt.requeue().await;
-                }
-                return disposition;
-            }
+            Ending::HeldTooLong => (moves::to_wait(message, self.ladder.first(), deliveries), true),
             Ending::Wait => (moves::to_wait(message, self.ladder.first(), deliveries), false),
             Ending::Suspect => (moves::to_suspect(message), false),
             Ending::Failed { rung, first_failed } => {

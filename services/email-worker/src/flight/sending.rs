@@ -109,7 +109,7 @@ impl Prepare for Start<'_> {
 
 impl Flights {
     /// Sends a claimed task's mail. Tries again for as long as the failure is not the mail's own; gives up its turn when
-    /// the worker drains before `MAIL`.
+    /// the worker drains before `MAIL`, or when the task has waited for as long as it may.
     pub(super) async fn send(&self, task: &Task, mut claimed_until: Instant) -> Ending {
         let rendered = match self.renderer.render(&task.mail, task.identity.id(), OffsetDateTime::now_utc()) {
             Ok(rendered) => rendered,
@@ -117,12 +117,10 @@ impl Flights {
         };
         let mut trials = Trials::default();
         loop {
-            let turn = self.turn(task, &mut claimed_until);
-            let turn = match self.drain.run_until_cancelled(turn).await {
-                None => return Ending::HandBack,
-                Some(Err(ending)) => return ending,
-                Some(Ok(None)) => continue,
-                Some(Ok(Some(turn))) => turn,
+            let turn = match self.patiently(task, self.turn(task, &mut claimed_until)).await {
+                Err(ending) | Ok(Err(ending)) => return ending,
+                Ok(Ok(None)) => continue,
+                Ok(Ok(Some(turn))) => turn,
             };
             // From here on nothing is cancelled: the mail server may have the mail.
             match self.converse(task, &rendered, turn, &mut trials).await {
@@ -140,10 +138,7 @@ impl Flights {
     /// Waits for everything that a mail needs before `MAIL`: the circuit, a slot with a connection, and the fleet's rate, in
     /// this order, since a moment of the rate does not keep. `None`: start over.
     async fn turn(&self, task: &Task, claimed_until: &mut Instant) -> Result<Option<Turn>, Ending> {
-        let Ok(pass) = tokio::time::timeout(super::HOLD, self.circuit.pass(task.mail.email.ascii_domain())).await
-        else {
-            return Err(Ending::HeldTooLong);
-        };
+        let pass = self.circuit.pass(task.mail.email.ascii_domain()).await;
         let slot = self.slots.acquire().await;
         let mut start = Start { flights: self, task, pass, slot, claimed_until };
         let leave = match start.begin().await {

@@ -10,6 +10,7 @@ mod domains;
 mod drain;
 mod frames;
 mod helpers;
+mod holding;
 mod illness;
 mod ledger;
 mod rate;
