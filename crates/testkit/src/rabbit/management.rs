@@ -55,7 +55,7 @@ impl Management {
         body: Option<Value>,
     ) -> reqwest::Result<(StatusCode, Value)> {
         // A client each time: its connections belong to the runtime that made them, and tests have one each.
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
         let mut request = client.request(method, format!("{}{path}", self.base));
         if let Some(body) = body {
             request = request.json(&body);
