@@ -8,24 +8,27 @@
 
 pub mod topology;
 
+mod account;
 mod confirm;
 mod connection;
-mod consumer;
+mod delivery;
 mod error;
 mod line;
 mod message;
 mod peek;
 mod publisher;
 mod sieve;
+mod subscription;
 mod transport;
 mod url;
 
 pub use confirm::{ConfirmChannel, Outcome};
 pub use connection::{Broker, Connection};
-pub use consumer::{Delivery, Receipt, Settled, Subscription};
+pub use delivery::{Delivery, Receipt, Settled};
 pub use error::AmqpError;
 pub use line::{Line, LineState};
 pub use message::{Headers, Outgoing, Properties};
 pub use peek::Peek;
 pub use publisher::{PublishError, Publisher};
+pub use subscription::Subscription;
 pub use url::{BrokerUrl, InvalidBrokerUrl};

@@ -1,5 +1,7 @@
 //! Looking through a queue by taking and giving back.
 
+use std::sync::Arc;
+
 use lapin::Channel;
 use lapin::options::{BasicGetOptions, BasicNackOptions};
 
@@ -39,7 +41,7 @@ impl Peek {
             return Ok(None);
         };
         self.left = Some(self.left.map_or(message.message_count, |left| left - 1));
-        Ok(Some(Delivery::from_lapin(message.delivery)))
+        Ok(Some(Delivery::from_lapin(message.delivery, Arc::default())))
     }
 
     /// Gives back all that was not acknowledged.

@@ -76,7 +76,7 @@ impl Intake {
     }
 
     /// Takes deliveries until the token is cancelled, then drains: mails past `MAIL` are finished and acknowledged, the
-    /// rest goes back to the broker. The caller bounds the time.
+    /// rest is published again for other workers. The caller bounds the time.
     ///
     /// # Errors
     /// [`IntakeError`]: the worker can't go on.
@@ -145,6 +145,9 @@ impl Intake {
                         return Ok(Ended::Lost("the connection was lost".to_owned()));
                     }
                     self.pace.review(*rate.borrow());
+                    if let Err(error) = line.subscription.tend().await {
+                        return Ok(Ended::Lost(error.to_string()));
+                    }
                 }
             }
         }
@@ -160,24 +163,28 @@ impl Intake {
         }
     }
 
-    /// Stops the deliveries, waits for the flights, gives back what is not done.
+    /// Stops the deliveries and waits for the flights: what is not done is handed on.
     async fn drain(mut self, line: Option<Line>) -> Result<(), IntakeError> {
-        let Some(Line { connection, mut subscription }) = line else {
-            while let Some(landed) = self.airborne.join_next().await {
-                landed?;
-            }
-            return Ok(());
-        };
-        if let Err(error) = subscription.set_prefetch(None).await {
-            tracing::debug!(%error, "the consumer was not cancelled: the connection is gone");
+        let Some(Line { connection, mut subscription }) = line else { return self.all_landed().await };
+        if let Err(error) = subscription.stop().await {
+            tracing::debug!(%error, "the consumers were not cancelled: the connection is gone");
         }
+        while let Some(delivery) = subscription.delivered() {
+            self.airborne.spawn(Arc::clone(&self.flights).fly(delivery));
+        }
+        self.all_landed().await?;
+        // What could not be handed on. Mostly nothing.
+        if let Err(error) = subscription.requeue_unsettled().await {
+            tracing::debug!(%error, "nothing was given back: the connection is gone, the broker takes back all of it");
+        }
+        connection.close().await;
+        Ok(())
+    }
+
+    async fn all_landed(&mut self) -> Result<(), IntakeError> {
         while let Some(landed) = self.airborne.join_next().await {
             landed?;
         }
-        if let Err(error) = subscription.requeue_unsettled().await {
-            tracing::debug!(%error, "nothing was handed back: the connection is gone, the broker takes back all of it");
-        }
-        connection.close().await;
         Ok(())
     }
 }

@@ -45,6 +45,11 @@ pub fn to_wait(message: Message, rung: Duration, deliveries: u64) -> Outgoing {
     outgoing(message, queue::retry(rung), |headers| headers.set_u64(header::DELIVERIES, deliveries))
 }
 
+/// The worker drains: back to the main queue, for another one.
+pub fn to_hand_on(message: Message, deliveries: u64) -> Outgoing {
+    outgoing(message, queue::EMAIL.to_owned(), |headers| headers.set_u64(header::DELIVERIES, deliveries))
+}
+
 /// Delivered suspiciously often: back to the main queue, to be run with nothing else in flight.
 pub fn to_suspect(message: Message) -> Outgoing {
     outgoing(message, queue::EMAIL.to_owned(), |headers| {
@@ -90,7 +95,7 @@ pub fn without_strangers(outgoing: Outgoing) -> Outgoing {
 
 fn outgoing(message: Message, queue: String, edit: impl FnOnce(&mut Headers)) -> Outgoing {
     let Message { body, mut properties } = message;
-    // A bare task gets its id here: from now on every copy of it is the same task.
+    // What can't be read as a task has none yet: from now on every copy of it is the same message.
     let message_id = properties.message_id.take().filter(|id| !id.is_empty());
     let message_id = message_id.unwrap_or_else(|| TaskId::new().to_string());
     let mut headers = properties.headers.without_broker_counts();

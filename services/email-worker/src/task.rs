@@ -17,15 +17,21 @@ pub const SUSPECT_AFTER: u64 = 5;
 pub enum Identity {
     /// It carries a message id: every copy of it is the same task.
     Keyed(TaskId),
-    /// A bare task, as the tutorial's producer publishes it. The id is that of its content, which two tasks may share.
-    Bare(TaskId),
+    /// A bare task, as the tutorial's producer publishes it.
+    Bare {
+        /// Made for this delivery. Nothing says which of several tasks with one content a delivery is, so the ledger is
+        /// never asked whether it was sent before: every one of them is mailed.
+        id: TaskId,
+        /// What they share.
+        content: TaskId,
+    },
 }
 
 impl Identity {
     /// The ledger's key.
     pub fn id(self) -> TaskId {
         match self {
-            Self::Keyed(id) | Self::Bare(id) => id,
+            Self::Keyed(id) | Self::Bare { id, .. } => id,
         }
     }
 }
@@ -83,7 +89,7 @@ impl Task {
 
     #[allow(clippy::result_large_err, reason = "the message is moved on, not told")]
     fn parse(
-        message: Message,
+        mut message: Message,
         redelivered: bool,
         delivery_count: u64,
         now: SystemTime,
@@ -100,7 +106,7 @@ impl Task {
         };
         let identity = match properties.message_id.as_deref().filter(|id| !id.is_empty()) {
             Some(id) => Identity::Keyed(TaskId::from_message_id(id)),
-            None => Identity::Bare(TaskId::from_content(&message.body)),
+            None => Identity::Bare { id: TaskId::new(), content: TaskId::from_content(&message.body) },
         };
         let headers = &properties.headers;
         let created = created(properties, identity);
@@ -110,14 +116,21 @@ impl Task {
                 format!("the ledger remembers {}: it may have been sent before", humantime::format_duration(retention));
             return Err(Rejected { message, letter: DeadLetter::new(DeadReason::TooOld, detail) });
         }
+        let attempt = headers.get_u64(header::ATTEMPT).unwrap_or(0);
+        let (first_failed, suspect) = (headers.get_u64(header::FIRST_FAILED_AT), headers.get_u64(header::SUSPECT));
+        let deliveries = headers.get_u64(header::DELIVERIES).unwrap_or(0).saturating_add(delivery_count);
+        if let Identity::Bare { id, .. } = identity {
+            // Where it goes on from here it is known by this id, and every copy of it is the same task.
+            message.properties.message_id = Some(id.to_string());
+        }
         Ok(Self {
             identity,
             mail,
-            attempt: Attempt::from(u32::try_from(headers.get_u64(header::ATTEMPT).unwrap_or(0)).unwrap_or(u32::MAX)),
-            first_failed: headers.get_u64(header::FIRST_FAILED_AT).map(unix),
+            attempt: Attempt::from(u32::try_from(attempt).unwrap_or(u32::MAX)),
+            first_failed: first_failed.map(unix),
             created,
-            deliveries: headers.get_u64(header::DELIVERIES).unwrap_or(0).saturating_add(delivery_count),
-            suspect: headers.get_u64(header::SUSPECT).is_some(),
+            deliveries,
+            suspect: suspect.is_some(),
             redelivered,
             hold_until,
             message,
@@ -143,7 +156,7 @@ pub struct Rejected {
 fn created(properties: &Properties, identity: Identity) -> Option<SystemTime> {
     properties.timestamp.filter(|at| *at > 0).map(unix).or_else(|| match identity {
         Identity::Keyed(id) => id.created_at().map(SystemTime::from),
-        Identity::Bare(_) => None,
+        Identity::Bare { .. } => None,
     })
 }
 

@@ -1,7 +1,8 @@
 //! One task, two workers: delivered, claimed, sent, marked, acknowledged; or refused for good, and put aside.
 //!
 //! The code: `services/email-worker/src`: `intake.rs`, `flight/`, `ledger/`; the windows: the README's table of guarantees; what
-//! a second copy may become: `docs/chaos.md`. The task has an id. A bare one, a suspect and the circuit are not in here.
+//! a second copy may become: `docs/chaos.md`. The task has an id; bare ones are in [`bare`](crate::bare). A suspect and the
+//! circuit are not in here.
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use amqp::{Settled, Subscription, topology};
+use futures_util::StreamExt as _;
 use testkit::{Vhost, eventually};
 use tokio::time::timeout;
 
@@ -10,9 +11,10 @@ use crate::{QUEUE, SOON, broker, connect_with};
 
 async fn publish(vhost: &Vhost, count: usize) {
     let client = vhost.client().await;
-    for n in 0..count {
+    let publishing = futures_util::stream::iter(0..count).for_each_concurrent(100, async |n| {
         client.publish_bare(QUEUE, n.to_string().as_bytes()).await;
-    }
+    });
+    publishing.await;
 }
 
 /// The next body and its receipt, which must come soon.
@@ -46,6 +48,30 @@ async fn deliveries_stay_ours_to_acknowledge_over_changes_of_the_prefetch() {
     assert_eq!(vhost.client().await.ready(QUEUE).await, 0, "all were acknowledged");
 }
 
+/// What the broker has on its way when a consumer is cancelled, it takes back, and marks as delivered before.
+#[tokio::test]
+async fn a_prefetch_that_changes_under_load_gives_nothing_back() {
+    const MESSAGES: usize = 4_000;
+    let vhost = testkit::vhost().await;
+    let connection = connect_with(vhost.amqp_url(), &[topology::main()]).await;
+    publish(&vhost, MESSAGES).await;
+    let mut subscription = Subscription::open(&connection, QUEUE, "test").await.unwrap();
+    let mut seen = HashSet::new();
+    let mut prefetches = [64, 4, 200, 1, 16].into_iter().cycle();
+    while seen.len() < MESSAGES {
+        if seen.len().is_multiple_of(20) {
+            subscription.set_prefetch(prefetches.next()).await.unwrap();
+        }
+        let delivery = next(&mut subscription).await;
+        assert!(!delivery.redelivered, "given back after {} deliveries", seen.len());
+        assert_eq!(delivery.receipt.ack().await, Settled::Sent);
+        assert!(seen.insert(delivery.body), "delivered twice");
+    }
+    drop(subscription);
+    connection.close().await;
+    assert_eq!(vhost.client().await.ready(QUEUE).await, 0, "all were acknowledged");
+}
+
 #[tokio::test]
 async fn what_is_unsettled_goes_back_in_one_go_and_what_was_acknowledged_does_not() {
     let vhost = testkit::vhost().await;
@@ -56,7 +82,7 @@ async fn what_is_unsettled_goes_back_in_one_go_and_what_was_acknowledged_does_no
     let done = next(&mut subscription).await;
     let _held = next(&mut subscription).await;
     assert_eq!(done.receipt.ack().await, Settled::Sent);
-    subscription.set_prefetch(None).await.unwrap();
+    subscription.stop().await.unwrap();
     subscription.requeue_unsettled().await.unwrap();
     let client = vhost.client().await;
     eventually("nine are back", SOON, async || (client.ready(QUEUE).await == 9).then_some(())).await;

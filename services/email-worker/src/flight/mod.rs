@@ -10,6 +10,7 @@ mod runway;
 mod sending;
 mod speed;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -25,17 +26,20 @@ use crate::circuit::{self, Cause};
 use crate::disposition::{DeadReason, Doubts};
 use crate::email::Renderer;
 use crate::ladder::Ladder;
-use crate::ledger::{Claim, ClaimKind, Ledger, LedgerDown, Marking};
+use crate::ledger::{Cancelled, Claim, Ledger, LedgerDown, Marking};
 use crate::metrics::{Disposition, Metrics};
 use crate::moves::{self, DeadLetter};
 use crate::rate::FleetRate;
 use crate::slots::Slots;
 use crate::spans;
-use crate::task::{Identity, Rejected, Task};
+use crate::task::{Identity, Message, Rejected, Task};
 use registry::{Boarding, Seat};
 
 /// A mail is made ready at most so long before its moment, the tolerance of a moment included.
 const LEAD: Duration = Duration::from_secs(1);
+
+/// How long a worker that drains tries to publish a task for another one.
+const HAND_ON: Duration = Duration::from_secs(5);
 
 /// Crashes of a task that was running alone before it is put aside.
 const LONE_RUNS: u16 = 3;
@@ -99,7 +103,7 @@ enum Ending {
     Dead(DeadLetter),
     /// It waited here for as long as it may: to the first rung, from where a worker may take it whose circuit is closed.
     HeldTooLong,
-    /// The worker drains: the claim is released, all deliveries go back together.
+    /// The worker drains: the claim is released, and another one may have the task.
     HandBack,
 }
 
@@ -147,13 +151,13 @@ impl Flights {
     }
 
     async fn fly_task(&self, task: Task, receipt: Receipt) -> Option<Disposition> {
-        match self.registry.board(task.identity, receipt) {
+        match self.registry.board(&task, receipt) {
             Boarding::Boarded(seat) => {
                 let ending = self.ending(&task).await;
                 Some(self.conclude(task, ending, seat).await)
             }
-            Boarding::Twin(receipt) => {
-                let outgoing = moves::to_wait(task.message, self.ladder.first(), task.deliveries);
+            Boarding::Worn { receipt, deliveries } => {
+                let outgoing = moves::to_wait(task.message, self.ladder.first(), deliveries);
                 Some(self.publish_then_ack(outgoing, [receipt], Disposition::Waiting).await)
             }
             Boarding::Attached => None,
@@ -179,12 +183,8 @@ impl Flights {
     /// Claims the task, and counts the run if it is to run alone. Returns how long the claim holds.
     async fn cleared(&self, task: &Task) -> Result<Instant, Ending> {
         let id = task.identity.id();
-        let kind = match task.identity {
-            Identity::Bare(_) if !task.redelivered => ClaimKind::Fresh,
-            Identity::Bare(_) | Identity::Keyed(_) => ClaimKind::Keyed,
-        };
         let claim = loop {
-            match self.ledger.claim(id, kind).await {
+            match self.ledger.claim(id).await {
                 Ok(claim) => break claim,
                 Err(down) => self.hold_for_the_ledger(task, &down).await?,
             }
@@ -232,14 +232,12 @@ impl Flights {
     async fn conclude(&self, task: Task, ending: Ending, seat: Seat) -> Disposition {
         let disposition = ending.disposition();
         let id = task.identity.id();
+        let is_bare = matches!(task.identity, Identity::Bare { .. });
         let now = SystemTime::now();
-        let Task { message, attempt, deliveries, suspect, .. } = task;
+        let Task { message, attempt, deliveries, suspect, hold_until, .. } = task;
         let (outgoing, claimed) = match ending {
             Ending::Sent(marking) => {
-                // Stopped before the mark: unacknowledged, it is repeated elsewhere.
-                if marking.done().await.is_ok() {
-                    acknowledge(seat.leave()).await;
-                }
+                self.settle_once_marked(message, deliveries, hold_until, marking, seat).await;
                 return disposition;
             }
             Ending::Duplicate => {
@@ -248,6 +246,7 @@ impl Flights {
             }
             Ending::HandBack => {
                 self.release(id, suspect).await;
+                self.hand_on(message, deliveries, seat).await;
                 return disposition;
             }
             Ending::HeldTooLong => (moves::to_wait(message, self.ladder.first(), deliveries), true),
@@ -264,7 +263,52 @@ impl Flights {
         tracing::info!(task = %id, queue = %outgoing.queue, attempt = u32::from(attempt), "a task moves on");
         // From here on a delivery of this task may be the copy that is about to be published: it is a flight of its own.
         let receipts = seat.leave();
+        if is_bare && !receipts.iter().any(Receipt::is_live) {
+            // The broker delivers it again, as a task that nothing connects with this one: a copy would be a second mail.
+            return Disposition::HandedBack;
+        }
         self.publish_then_ack(outgoing, receipts, disposition).await
+    }
+
+    /// The mail server has the mail, and the mark is under way: only when it is durable the delivery may go. While the
+    /// ledger's database is away that may take longer than a delivery may be held. Then a copy waits on the first rung
+    /// instead, and joins this flight again when it comes back before the mark.
+    async fn settle_once_marked(
+        &self,
+        message: Message,
+        deliveries: u64,
+        mut hold_until: Instant,
+        marking: Marking,
+        seat: Seat,
+    ) {
+        let mut marked = pin!(marking.done());
+        loop {
+            match tokio::time::timeout_at(hold_until, &mut marked).await {
+                Ok(Ok(())) => return acknowledge(seat.leave()).await,
+                // Stopped before the mark: unacknowledged, it is repeated elsewhere.
+                Ok(Err(Cancelled)) => return,
+                Err(_) => {}
+            }
+            hold_until = Instant::now() + self.hold_limit;
+            let receipts = seat.take_live();
+            if !receipts.is_empty() {
+                let outgoing = moves::to_wait(message.clone(), self.ladder.first(), deliveries);
+                self.publish_then_ack(outgoing, receipts, Disposition::Waiting).await;
+            }
+        }
+    }
+
+    /// Published anew rather than given back: what is given back counts as delivered once more, and a bare task is
+    /// known by its id from here on. Where the broker does not take it in time, it stays unacknowledged: the broker has it
+    /// back when the connection ends, as it has what this worker lost with an earlier one.
+    async fn hand_on(&self, message: Message, deliveries: u64, seat: Seat) {
+        let receipts = seat.leave();
+        if receipts.iter().any(Receipt::is_live) {
+            let handed_on = self.publisher.publish(moves::to_hand_on(message, deliveries));
+            if let Ok(Ok(())) = tokio::time::timeout(HAND_ON, handed_on).await {
+                acknowledge(receipts).await;
+            }
+        }
     }
 
     /// A claim that is not given back only runs out later: the task waits for it on a rung.

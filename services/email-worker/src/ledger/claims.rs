@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::batch::Gathering;
 use super::link::{LedgerDown, Link};
-use super::{Claim, ClaimKind, LedgerCounters, LedgerOptions, sql};
+use super::{Claim, LedgerCounters, LedgerOptions, sql};
 
 /// More than a worker has deliveries at once.
 const QUEUE: usize = 1024;
@@ -21,7 +21,6 @@ type Answer = Result<Claim, LedgerDown>;
 #[derive(Debug)]
 struct Request {
     id: Uuid,
-    kind: ClaimKind,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -30,9 +29,9 @@ struct Request {
 pub(super) struct Desk(mpsc::Sender<Request>);
 
 impl Desk {
-    pub(super) async fn claim(&self, id: Uuid, kind: ClaimKind) -> Answer {
+    pub(super) async fn claim(&self, id: Uuid) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Request { id, kind, answer }).await.map_err(|_| LedgerDown::stopping())?;
+        self.0.send(Request { id, answer }).await.map_err(|_| LedgerDown::stopping())?;
         answered.await.map_err(|_| LedgerDown::stopping())?
     }
 }
@@ -77,8 +76,7 @@ impl Claims {
     /// One answer a request, in their order.
     async fn claim(&mut self, batch: &[Request]) -> Result<Vec<Claim>, LedgerDown> {
         let ids: Vec<Uuid> = batch.iter().map(|request| request.id).collect();
-        let fresh = batch.iter().filter(|request| request.kind == ClaimKind::Fresh).map(|request| request.id).collect();
-        let statement = sql::Claim { ids, fresh, owner: self.owner, lease: self.lease };
+        let statement = sql::Claim { ids, owner: self.owner, lease: self.lease };
         self.counters.claim_trips.fetch_add(1, Ordering::Relaxed);
         // The database counts the lease from its own now, which is later: this end of it comes first.
         let until = Instant::now() + self.lease;

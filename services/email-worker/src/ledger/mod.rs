@@ -49,17 +49,6 @@ pub enum Claim {
     Elsewhere,
 }
 
-/// How sure a task's id is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClaimKind {
-    /// Every copy with this id is the same task.
-    Keyed,
-    /// A bare task that the broker delivers for the first time. Its id is that of its content, which an earlier task may
-    /// have had as well: that one having been sent means nothing. One that another worker is sending right now must be
-    /// waited for, since the two share a row.
-    Fresh,
-}
-
 /// The worker is stopping, and the database did not take the mark before its time was up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the worker stopped before the ledger took the mark")]
@@ -180,8 +169,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerDown`] within about twice [`LedgerOptions::answer_within`]. The claim may have been taken all the same: it is
     /// this worker's, and can be claimed again.
-    pub async fn claim(&self, id: TaskId, kind: ClaimKind) -> Result<Claim, LedgerDown> {
-        self.claims.claim(id.as_uuid(), kind).await
+    pub async fn claim(&self, id: TaskId) -> Result<Claim, LedgerDown> {
+        self.claims.claim(id.as_uuid()).await
     }
 
     /// Makes a claim last a whole lease from now, if it is still to be had.
@@ -189,7 +178,7 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::claim`].
     pub async fn renew(&self, id: TaskId) -> Result<Claim, LedgerDown> {
-        self.claims.claim(id.as_uuid(), ClaimKind::Keyed).await
+        self.claims.claim(id.as_uuid()).await
     }
 
     /// Records that the mail was accepted. Returns once that is durable, however long the database is away.

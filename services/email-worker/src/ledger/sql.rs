@@ -18,8 +18,6 @@ use super::link::Statement;
 pub(super) struct Claim {
     /// Sorted, each once.
     pub(super) ids: Vec<Uuid>,
-    /// Those of `ids` for which an earlier mail says nothing.
-    pub(super) fresh: Vec<Uuid>,
     pub(super) owner: Uuid,
     pub(super) lease: Duration,
 }
@@ -32,14 +30,8 @@ impl Statement for Claim {
             "WITH claimed AS (
                  INSERT INTO ledger AS held (id, owner, until)
                  SELECT asked.id, $2, now() + make_interval(secs => $3) FROM unnest($1::uuid[]) AS asked (id)
-                 ON CONFLICT (id) DO UPDATE SET
-                     owner = excluded.owner,
-                     until = excluded.until,
-                     sent_at = NULL,
-                     first_seen =
-                         CASE WHEN excluded.id = ANY ($4::uuid[]) THEN excluded.first_seen ELSE held.first_seen END
-                 WHERE (held.sent_at IS NULL AND (held.owner = excluded.owner OR held.until < now()))
-                     OR (held.sent_at IS NOT NULL AND excluded.id = ANY ($4::uuid[]))
+                 ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, until = excluded.until
+                 WHERE held.sent_at IS NULL AND (held.owner = excluded.owner OR held.until < now())
                  RETURNING id
              )
              SELECT asked.id, coalesce((SELECT sent_at IS NOT NULL FROM ledger WHERE ledger.id = asked.id), false)
@@ -49,7 +41,6 @@ impl Statement for Claim {
         .bind(&self.ids)
         .bind(self.owner)
         .bind(self.lease.as_secs_f64())
-        .bind(&self.fresh)
         .fetch_all(conn)
         .await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()

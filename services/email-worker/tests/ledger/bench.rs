@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use contract::TaskId;
-use email_worker::ledger::ClaimKind::Keyed;
 use email_worker::rate::FleetRate;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -48,7 +47,7 @@ async fn bench_claim_and_mark() {
             tasks.spawn(async move {
                 while began.elapsed() < Duration::from_secs(4) {
                     let id = TaskId::new();
-                    ledger.claim(id, Keyed).await.unwrap();
+                    ledger.claim(id).await.unwrap();
                     ledger.mark_sent(id).await.unwrap();
                 }
             });

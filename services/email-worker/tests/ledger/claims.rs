@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::TaskId;
-use email_worker::ledger::ClaimKind::{Fresh, Keyed};
 use email_worker::ledger::{Claim, LedgerOptions};
 use futures_util::future::join_all;
 use testkit::Postgres;
@@ -22,12 +21,12 @@ async fn a_task_is_claimed_by_one_worker_and_is_sent_for_all_of_them() {
     let pool = Home::shared().await;
     let (a, b) = (Worker::start(&pool), Worker::start(&pool));
     let id = TaskId::new();
-    assert!(is_ours(a.ledger.claim(id, Keyed).await.unwrap()));
-    assert_eq!(b.ledger.claim(id, Keyed).await.unwrap(), Claim::Elsewhere);
-    assert!(is_ours(a.ledger.claim(id, Keyed).await.unwrap()), "a worker keeps what it has");
+    assert!(is_ours(a.ledger.claim(id).await.unwrap()));
+    assert_eq!(b.ledger.claim(id).await.unwrap(), Claim::Elsewhere);
+    assert!(is_ours(a.ledger.claim(id).await.unwrap()), "a worker keeps what it has");
     a.ledger.mark_sent(id).await.unwrap();
-    assert_eq!(a.ledger.claim(id, Keyed).await.unwrap(), Claim::Sent);
-    assert_eq!(b.ledger.claim(id, Keyed).await.unwrap(), Claim::Sent);
+    assert_eq!(a.ledger.claim(id).await.unwrap(), Claim::Sent);
+    assert_eq!(b.ledger.claim(id).await.unwrap(), Claim::Sent);
     assert_eq!(b.ledger.renew(id).await.unwrap(), Claim::Sent);
     a.stop().await;
     b.stop().await;
@@ -39,12 +38,12 @@ async fn a_claim_holds_until_the_moment_it_names_and_is_anybodys_after_it() {
     let lease = Duration::from_millis(600);
     let (a, b) = (Worker::with(&pool, LedgerOptions::new(lease)), Worker::start(&pool));
     let id = TaskId::new();
-    let Claim::Ours { until } = a.ledger.claim(id, Keyed).await.unwrap() else { panic!("nobody else has it") };
+    let Claim::Ours { until } = a.ledger.claim(id).await.unwrap() else { panic!("nobody else has it") };
     assert!(until <= Instant::now() + lease);
-    assert_eq!(b.ledger.claim(id, Keyed).await.unwrap(), Claim::Elsewhere);
+    assert_eq!(b.ledger.claim(id).await.unwrap(), Claim::Elsewhere);
     // The database's end comes after the worker's by no more than the round trip took.
     tokio::time::sleep_until(until + Duration::from_millis(400)).await;
-    assert!(is_ours(b.ledger.claim(id, Keyed).await.unwrap()), "the claim has run out");
+    assert!(is_ours(b.ledger.claim(id).await.unwrap()), "the claim has run out");
     assert_eq!(a.ledger.renew(id).await.unwrap(), Claim::Elsewhere, "it was another's by then");
 }
 
@@ -54,25 +53,12 @@ async fn a_renewed_claim_holds_for_longer() {
     let lease = Duration::from_millis(800);
     let (a, b) = (Worker::with(&pool, LedgerOptions::new(lease)), Worker::start(&pool));
     let id = TaskId::new();
-    let Claim::Ours { until } = a.ledger.claim(id, Keyed).await.unwrap() else { panic!("nobody else has it") };
+    let Claim::Ours { until } = a.ledger.claim(id).await.unwrap() else { panic!("nobody else has it") };
     tokio::time::sleep(Duration::from_millis(300)).await;
     let Claim::Ours { until: renewed } = a.ledger.renew(id).await.unwrap() else { panic!("it is ours to renew") };
     assert!(renewed >= until + Duration::from_millis(300));
     tokio::time::sleep_until(until + Duration::from_millis(50)).await;
-    assert_eq!(b.ledger.claim(id, Keyed).await.unwrap(), Claim::Elsewhere);
-}
-
-#[tokio::test]
-async fn a_fresh_bare_task_is_claimed_though_its_twin_was_sent() {
-    let pool = Home::shared().await;
-    let (a, b) = (Worker::start(&pool), Worker::start(&pool));
-    let id = TaskId::new();
-    assert!(is_ours(a.ledger.claim(id, Fresh).await.unwrap()));
-    a.ledger.mark_sent(id).await.unwrap();
-    assert_eq!(b.ledger.claim(id, Keyed).await.unwrap(), Claim::Sent, "a redelivery is a duplicate");
-    assert!(is_ours(b.ledger.claim(id, Fresh).await.unwrap()), "a new task with the same content is another mail");
-    assert!(is_ours(b.ledger.claim(id, Keyed).await.unwrap()), "which is not sent yet");
-    assert_eq!(a.ledger.claim(id, Keyed).await.unwrap(), Claim::Elsewhere);
+    assert_eq!(b.ledger.claim(id).await.unwrap(), Claim::Elsewhere);
 }
 
 #[tokio::test]
@@ -81,14 +67,14 @@ async fn a_released_claim_is_anybodys_at_once_and_what_was_sent_stays_sent() {
     let (a, b) = (Worker::start(&pool), Worker::start(&pool));
     let (given_back, sent, others) = (TaskId::new(), TaskId::new(), TaskId::new());
     for id in [given_back, sent] {
-        assert!(is_ours(a.ledger.claim(id, Keyed).await.unwrap()));
+        assert!(is_ours(a.ledger.claim(id).await.unwrap()));
     }
-    assert!(is_ours(b.ledger.claim(others, Keyed).await.unwrap()));
+    assert!(is_ours(b.ledger.claim(others).await.unwrap()));
     a.ledger.mark_sent(sent).await.unwrap();
     a.ledger.release(&[others, sent, given_back, TaskId::new()]).await.unwrap();
-    assert!(is_ours(b.ledger.claim(given_back, Keyed).await.unwrap()));
-    assert_eq!(b.ledger.claim(sent, Keyed).await.unwrap(), Claim::Sent);
-    assert_eq!(a.ledger.claim(others, Keyed).await.unwrap(), Claim::Elsewhere, "only the owner gives back");
+    assert!(is_ours(b.ledger.claim(given_back).await.unwrap()));
+    assert_eq!(b.ledger.claim(sent).await.unwrap(), Claim::Sent);
+    assert_eq!(a.ledger.claim(others).await.unwrap(), Claim::Elsewhere, "only the owner gives back");
 }
 
 #[tokio::test]
@@ -96,12 +82,12 @@ async fn lone_runs_are_counted_over_workers_until_one_ends_well() {
     let pool = Home::shared().await;
     let (a, b) = (Worker::start(&pool), Worker::start(&pool));
     let id = TaskId::new();
-    assert!(is_ours(a.ledger.claim(id, Keyed).await.unwrap()));
+    assert!(is_ours(a.ledger.claim(id).await.unwrap()));
     assert_eq!(a.ledger.begin_lone_run(id).await.unwrap(), 1);
     assert_eq!(b.ledger.begin_lone_run(id).await.unwrap(), 2);
     assert_eq!(a.ledger.begin_lone_run(id).await.unwrap(), 3);
     a.ledger.end_lone_run(id).await.unwrap();
-    assert!(is_ours(b.ledger.claim(id, Keyed).await.unwrap()), "a clean end gives the claim back as well");
+    assert!(is_ours(b.ledger.claim(id).await.unwrap()), "a clean end gives the claim back as well");
     assert_eq!(b.ledger.begin_lone_run(id).await.unwrap(), 1);
 }
 
@@ -119,7 +105,7 @@ async fn of_many_that_claim_the_same_tasks_at_once_each_task_has_one_owner() {
             // Every worker starts elsewhere in the list, so that they meet on rows from all sides.
             let mut order = ids.to_vec();
             order.rotate_left(number * 7 % TASKS);
-            let claims = join_all(order.iter().map(|id| ledger.claim(*id, Keyed))).await;
+            let claims = join_all(order.iter().map(|id| ledger.claim(*id))).await;
             order.into_iter().zip(claims.into_iter().map(Result::unwrap)).collect::<Vec<_>>()
         })
     }))
@@ -138,7 +124,7 @@ async fn a_task_that_is_claimed_twice_in_one_breath_is_answered_twice() {
     let pool = Home::shared().await;
     let worker = Worker::start(&pool);
     let ids: Vec<TaskId> = (0..20).map(|_| TaskId::new()).collect();
-    let claims = join_all(ids.iter().chain(&ids).chain(&ids).map(|id| worker.ledger.claim(*id, Keyed))).await;
+    let claims = join_all(ids.iter().chain(&ids).chain(&ids).map(|id| worker.ledger.claim(*id))).await;
     assert!(claims.into_iter().all(|claim| is_ours(claim.unwrap())));
 }
 
@@ -151,7 +137,7 @@ async fn a_lone_claim_does_not_wait_for_company() {
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(30)).await;
         let asked = Instant::now();
-        worker.ledger.claim(TaskId::new(), Keyed).await.unwrap();
+        worker.ledger.claim(TaskId::new()).await.unwrap();
         waits.push(asked.elapsed());
     }
     waits.sort();
@@ -162,7 +148,7 @@ async fn a_lone_claim_does_not_wait_for_company() {
 async fn claims_that_arrive_together_share_round_trips() {
     let pool = Home::shared().await;
     let worker = Worker::start(&pool);
-    let claims = join_all((0..2_000).map(|_| worker.ledger.claim(TaskId::new(), Keyed))).await;
+    let claims = join_all((0..2_000).map(|_| worker.ledger.claim(TaskId::new()))).await;
     assert!(claims.into_iter().all(|claim| is_ours(claim.unwrap())));
     let counts = worker.ledger.counts();
     assert_eq!(counts.claims, 2_000);
@@ -175,6 +161,6 @@ async fn claims_are_refused_once_the_worker_stops() {
     let worker = Worker::start(&pool);
     let ledger = worker.ledger.clone();
     worker.stop().await;
-    assert!(ledger.claim(TaskId::new(), Keyed).await.is_err());
+    assert!(ledger.claim(TaskId::new()).await.is_err());
     assert!(ledger.mark_sent(TaskId::new()).await.is_err());
 }

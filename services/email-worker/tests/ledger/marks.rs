@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use contract::TaskId;
-use email_worker::ledger::ClaimKind::Keyed;
 use email_worker::ledger::{Cancelled, Claim, LedgerCounts, LedgerOptions};
 use futures_util::future::join_all;
 use testkit::Postgres;
@@ -22,7 +21,7 @@ async fn marks_outlive_a_database_that_is_killed_and_restarted() {
     let pool = Home::within(&server, 8).await;
     let worker = Worker::with(&pool, impatient());
     let ids: Vec<TaskId> = (0..80).map(|_| TaskId::new()).collect();
-    join_all(ids.iter().map(|id| worker.ledger.claim(*id, Keyed))).await;
+    join_all(ids.iter().map(|id| worker.ledger.claim(*id))).await;
     server.kill();
 
     let mut marks = JoinSet::new();
@@ -31,7 +30,7 @@ async fn marks_outlive_a_database_that_is_killed_and_restarted() {
         marks.spawn(async move { ledger.mark_sent(id).await });
     }
     let asked = Instant::now();
-    worker.ledger.claim(TaskId::new(), Keyed).await.expect_err("nothing is claimed without a database");
+    worker.ledger.claim(TaskId::new()).await.expect_err("nothing is claimed without a database");
     worker.ledger.probe().await.expect_err("the database is away");
     assert!(asked.elapsed() < Duration::from_secs(4), "LedgerDown took {:?}", asked.elapsed());
     assert!(marks.try_join_next().is_none(), "a mark is only done once it is durable");
@@ -40,7 +39,7 @@ async fn marks_outlive_a_database_that_is_killed_and_restarted() {
     let marked =
         timeout(Duration::from_secs(10), marks.join_all()).await.expect("the marks are made once the database is back");
     assert!(marked.iter().all(Result::is_ok));
-    let claims = join_all(ids.iter().map(|id| worker.ledger.claim(*id, Keyed))).await;
+    let claims = join_all(ids.iter().map(|id| worker.ledger.claim(*id))).await;
     assert!(claims.into_iter().all(|claim| claim.unwrap() == Claim::Sent));
 }
 
@@ -51,12 +50,12 @@ async fn a_restart_while_nothing_is_asked_goes_unnoticed() {
     let worker = Worker::start(&pool);
     let id = TaskId::new();
     // Leaves an idle connection in every place that keeps one.
-    worker.ledger.claim(id, Keyed).await.unwrap();
+    worker.ledger.claim(id).await.unwrap();
     join_all((0..5).map(|_| worker.ledger.probe())).await;
     worker.ledger.mark_sent(TaskId::new()).await.unwrap();
     server.kill();
     server.restart().await;
-    worker.ledger.claim(TaskId::new(), Keyed).await.unwrap();
+    worker.ledger.claim(TaskId::new()).await.unwrap();
     worker.ledger.probe().await.unwrap();
     worker.ledger.release(&[id]).await.unwrap();
     worker.ledger.mark_sent(id).await.unwrap();
@@ -68,16 +67,16 @@ async fn a_database_that_hangs_is_down_in_bounded_time() {
     let pool = Home::within(&server, 8).await;
     let worker = Worker::with(&pool, impatient());
     let id = TaskId::new();
-    worker.ledger.claim(id, Keyed).await.unwrap();
+    worker.ledger.claim(id).await.unwrap();
     server.pause();
     let asked = Instant::now();
-    let claims = join_all((0..10).map(|_| worker.ledger.claim(TaskId::new(), Keyed))).await;
+    let claims = join_all((0..10).map(|_| worker.ledger.claim(TaskId::new()))).await;
     assert!(claims.iter().all(Result::is_err));
     assert!(asked.elapsed() < Duration::from_secs(3), "LedgerDown took {:?}", asked.elapsed());
     let mark = worker.ledger.begin_mark(id).await.unwrap();
     server.resume();
     timeout(Duration::from_secs(10), mark.done()).await.expect("the mark is made once the database answers").unwrap();
-    assert_eq!(worker.ledger.claim(id, Keyed).await.unwrap(), Claim::Sent);
+    assert_eq!(worker.ledger.claim(id).await.unwrap(), Claim::Sent);
 }
 
 #[tokio::test]
@@ -121,12 +120,12 @@ async fn marks_that_wait_when_the_worker_stops_are_still_made() {
     let pool = Home::shared().await;
     let worker = Worker::start(&pool);
     let id = TaskId::new();
-    worker.ledger.claim(id, Keyed).await.unwrap();
+    worker.ledger.claim(id).await.unwrap();
     let mark = worker.ledger.begin_mark(id).await.unwrap();
     worker.stop().await;
     mark.done().await.unwrap();
     let next = Worker::start(&pool);
-    assert_eq!(next.ledger.claim(id, Keyed).await.unwrap(), Claim::Sent);
+    assert_eq!(next.ledger.claim(id).await.unwrap(), Claim::Sent);
 }
 
 #[tokio::test]
@@ -134,10 +133,10 @@ async fn a_mark_whose_row_is_gone_is_written_anew() {
     let pool = Home::shared().await;
     let worker = Worker::start(&pool);
     let id = TaskId::new();
-    worker.ledger.claim(id, Keyed).await.unwrap();
+    worker.ledger.claim(id).await.unwrap();
     sqlx::query("DELETE FROM ledger").execute(&*pool).await.unwrap();
     worker.ledger.mark_sent(id).await.unwrap();
-    assert_eq!(worker.ledger.claim(id, Keyed).await.unwrap(), Claim::Sent);
+    assert_eq!(worker.ledger.claim(id).await.unwrap(), Claim::Sent);
 }
 
 /// Claims and marks `per_second` tasks a second, evenly spread, as an engine does that never waits for itself.
@@ -154,7 +153,7 @@ pub(crate) async fn load(worker: &Worker, per_second: u32, lasting: Duration) ->
             let ledger = worker.ledger.clone();
             tasks.spawn(async move {
                 let id = TaskId::new();
-                ledger.claim(id, Keyed).await.unwrap();
+                ledger.claim(id).await.unwrap();
                 ledger.mark_sent(id).await.unwrap();
             });
         }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use contract::TaskId;
-use email_worker::ledger::ClaimKind::Keyed;
 use email_worker::retention::{self, RetentionOptions};
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -71,7 +70,7 @@ async fn claims_do_not_wait_for_a_purge() {
     while !purge.is_finished() {
         let asked = Instant::now();
         let id = TaskId::new();
-        worker.ledger.claim(id, Keyed).await.unwrap();
+        worker.ledger.claim(id).await.unwrap();
         worker.ledger.mark_sent(id).await.unwrap();
         longest = longest.max(asked.elapsed());
     }

@@ -84,6 +84,9 @@ async fn what_an_open_circuit_holds_is_handed_back_at_once() {
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     world.handed_back(30).await;
     assert_eq!(claims(&world).await, 0);
+    while let Some(task) = world.client.take(queue::EMAIL).await {
+        assert!(!task.redelivered, "it was returned, which counts as delivered, and not published anew");
+    }
 }
 
 #[tokio::test]
