@@ -10,7 +10,7 @@ use crate::error::{AmqpError, bounded};
 use crate::transport;
 
 /// TCP, TLS and the AMQP handshake together.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 /// Any single answer of the broker, other than a confirm.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 /// The library keeps two buffers of 32 frames for each connection: with the broker's 128 KiB they would be most of the

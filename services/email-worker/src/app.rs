@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::circuit;
 use crate::config::Config;
+use crate::delivery_limit;
 use crate::disposition::Doubts;
 use crate::email::{Renderer, Transport};
 use crate::flight::{Flights, Registry, Runway};
@@ -79,6 +80,12 @@ impl App {
 
         let flights = Arc::new(assemble(&config, &pool, (transport, renderer), moving, &stop, &background, &mut tasks));
         tasks.spawn(prober::run(Arc::clone(&flights), sending, background.clone()));
+        tasks.spawn(delivery_limit::check(
+            broker(&config, "email-worker check"),
+            config.flow.delivery_limit_raised,
+            health.clone(),
+            background.clone(),
+        ));
         tasks.spawn(flights.slots.clone().tend(background.clone()));
         tasks.spawn(retention::run(
             pool.clone(),

@@ -137,6 +137,9 @@ pub struct FlowArgs {
     /// consumer_timeout
     #[arg(long, env = "HOLD_LIMIT", default_value = "15m", value_parser = duration)]
     pub hold_limit: Duration,
+    /// Whether the broker has a policy that keeps what is returned to it often: RabbitMQ 4 drops it by itself
+    #[arg(long, env = "DELIVERY_LIMIT_RAISED", default_value_t = false, action = clap::ArgAction::Set)]
+    pub delivery_limit_raised: bool,
     /// How long the ledger remembers a sent mail; older tasks are put aside, not sent
     #[arg(long, env = "LEDGER_RETENTION", default_value = "7d", value_parser = duration)]
     pub ledger_retention: Duration,

@@ -9,6 +9,7 @@ pub mod circuit;
 pub mod cli;
 pub mod config;
 pub mod dead;
+mod delivery_limit;
 pub mod disposition;
 pub mod email;
 pub mod flight;

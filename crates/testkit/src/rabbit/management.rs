@@ -111,6 +111,12 @@ impl Management {
         serde_json::from_value(self.expect(Method::GET, &format!("/api/queues/{vhost}"), None).await).expect("queues")
     }
 
+    pub(crate) async fn set_policy(&self, vhost: &str, queue: &str, definition: Value) {
+        let policy =
+            json!({"pattern": format!("^{queue}$"), "apply-to": "queues", "priority": 1, "definition": definition});
+        self.expect(Method::PUT, &format!("/api/policies/{vhost}/{queue}"), Some(policy)).await;
+    }
+
     pub(crate) async fn delete_queue(&self, vhost: &str, queue: &str) {
         self.expect(Method::DELETE, &format!("/api/queues/{vhost}/{queue}"), None).await;
     }

@@ -63,6 +63,11 @@ impl Vhost {
         self.management.queues(&self.name).await
     }
 
+    /// Gives a queue, by its name, a policy with this definition.
+    pub async fn set_policy(&self, queue: &str, definition: serde_json::Value) {
+        self.management.set_policy(&self.name, queue, definition).await;
+    }
+
     /// Deletes a queue and what is in it. Its declaration has to have been answered: on RabbitMQ 3.10, a queue that is deleted while it is
     /// being declared cannot be declared any more (`cluster_not_formed`).
     pub async fn delete_queue(&self, queue: &str) {

@@ -7,6 +7,7 @@ mod bare;
 mod commands;
 mod crash;
 mod delivery;
+mod delivery_limit;
 mod domains;
 mod drain;
 mod frames;
