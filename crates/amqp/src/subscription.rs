@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::time::{Instant, timeout_at};
@@ -167,6 +167,24 @@ impl Subscription {
         let options = BasicNackOptions { multiple: true, requeue: true };
         bounded(ANSWER, || format!("give back what is left of {}", self.queue), self.channel.basic_nack(0, options))
             .await
+    }
+
+    /// Waits until the queue has what was settled on this channel. To be called before the connection is closed: a
+    /// settlement is not answered, under load the broker's end of the channel keeps some back, and what it has kept is
+    /// forgotten with the channel.
+    ///
+    /// It asks after the queue on the same channel. The answer comes after all that went to the queue before, and whose being
+    /// done makes the channel let go what it kept; so twice is enough, and once more does no harm.
+    ///
+    /// # Errors
+    /// The channel is gone, or the queue is.
+    pub async fn settled(&mut self) -> Result<(), AmqpError> {
+        for _ in 0..3 {
+            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let asked = self.channel.queue_declare(short(&self.queue), options, FieldTable::default());
+            bounded(ANSWER, || format!("ask after {}", self.queue), asked).await?;
+        }
+        Ok(())
     }
 
     async fn consume(&mut self, level: u32) -> Result<Part, AmqpError> {

@@ -174,7 +174,11 @@ impl Intake {
         }
         self.all_landed().await?;
         // What could not be handed on. Mostly nothing.
-        if let Err(error) = subscription.requeue_unsettled().await {
+        let end = async {
+            subscription.requeue_unsettled().await?;
+            subscription.settled().await
+        };
+        if let Err(error) = end.await {
             tracing::debug!(%error, "nothing was given back: the connection is gone, the broker takes back all of it");
         }
         connection.close().await;

@@ -67,6 +67,8 @@ async fn a_prefetch_that_changes_under_load_gives_nothing_back() {
         assert_eq!(delivery.receipt.ack().await, Settled::Sent);
         assert!(seen.insert(delivery.body), "delivered twice");
     }
+    subscription.stop().await.unwrap();
+    subscription.settled().await.unwrap();
     drop(subscription);
     connection.close().await;
     assert_eq!(vhost.client().await.ready(QUEUE).await, 0, "all were acknowledged");
