@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-use crate::facts::{Acceptance, Dead, Facts, Note, Task};
+use crate::facts::{Acceptance, Dead, Facts, Note, Task, Twins};
 use crate::load::Answers;
 use crate::schedule::INSTANCES;
 use crate::stage::{Clock, Stage};
@@ -63,12 +63,14 @@ pub(crate) async fn collect(
     stage: &Stage,
     answers: &Answers,
     published: Vec<Task>,
+    mut twins: Vec<Twins>,
     left: Vec<(String, u64)>,
     mut odd: Vec<String>,
 ) -> Facts {
     let system = &stage.system;
     let committed = committed(stage.clock, system.users_pool()).await;
     let commands = system.smtp.commands();
+    let dead = dead_letters(system, &mut twins).await;
     let refused = commands.iter().filter(|command| command.answer.starts_with('5') && command.stage != At::Mail);
     odd.extend(answers.odd.iter().cloned());
     Facts {
@@ -78,10 +80,11 @@ pub(crate) async fn collect(
         created: answers.created.iter().cloned().collect(),
         committed,
         published,
+        twins,
         mails: acceptances(stage.clock, &system.smtp.mails(), &commands),
         heard: heard(stage),
         marks: marks(stage.clock, system.ledger_pool()).await,
-        dead: dead_letters(system).await,
+        dead,
         // In the order of their arrival: the last one stays.
         refused: refused.filter_map(|command| Some((command.recipient.clone()?, stage.clock.of(command.at)))).collect(),
         left,
@@ -170,10 +173,16 @@ fn said_about(clock: Clock, worker: usize, id: TaskId, line: &str) -> Option<(f6
     Some((logged_at(clock, &line)?, format!("email-worker {worker}: {message} {more}")))
 }
 
-async fn dead_letters(system: &System) -> Vec<Dead> {
+/// Those of twins are counted with them.
+async fn dead_letters(system: &System, twins: &mut [Twins]) -> Vec<Dead> {
     let client = system.rabbit.client().await;
     let mut dead = Vec::new();
     while let Some(letter) = client.take(queue::DEAD).await {
+        let body: Value = serde_json::from_slice(&letter.body).unwrap_or_default();
+        if let Some(twin) = twins.iter_mut().find(|twin| body["email"] == twin.email.as_str()) {
+            twin.put_aside += 1;
+            continue;
+        }
         let id = letter.message_id().map(TaskId::from_message_id);
         dead.push(Dead { id, reason: letter.header(header::DEAD_REASON).filter(|reason| !reason.is_empty()) });
     }

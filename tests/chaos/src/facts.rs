@@ -39,6 +39,18 @@ pub(crate) struct Task {
     pub(crate) promised: bool,
 }
 
+/// Bare tasks with one content: nothing tells them apart, so they are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Twins {
+    pub(crate) email: String,
+    /// Published and confirmed.
+    pub(crate) confirmed: usize,
+    /// Published, perhaps: each try counts.
+    pub(crate) tries: usize,
+    /// Among the dead letters.
+    pub(crate) put_aside: usize,
+}
+
 /// A mail that the mail server took.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Acceptance {
@@ -83,6 +95,8 @@ pub(crate) struct Facts {
     pub(crate) committed: Vec<Task>,
     /// Tasks that were published straight into the queue.
     pub(crate) published: Vec<Task>,
+    /// Tasks without ids.
+    pub(crate) twins: Vec<Twins>,
     /// In the order of their arrival.
     pub(crate) mails: Vec<Acceptance>,
     pub(crate) heard: Vec<Note>,

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::dice::Dice;
-use crate::facts::Task;
+use crate::facts::{Task, Twins};
 use crate::stage::Stage;
 
 /// Registrations a second.
@@ -19,6 +19,12 @@ const REGISTRATIONS: u32 = 20;
 const PUBLISHED: u32 = 2;
 /// One address in so many is refused for good.
 const REFUSED_ONE_IN: u64 = 50;
+/// So many tasks without ids come at once ..
+const BURST: usize = 60;
+/// .. for so many people in turn ..
+const TWINS: usize = 10;
+/// .. so often: between two bursts the workers are nearly idle, and the prefetch follows.
+const BURSTS_EVERY: Duration = Duration::from_secs(5);
 /// How long after the last planned fault clients go on trying: what is broken is healed within ten seconds of it, and the rest
 /// is many tries.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -134,7 +140,7 @@ pub(crate) async fn publish(stage: Arc<Stage>, time: Duration) -> Vec<Task> {
         sleep_until(start + Duration::from_secs(1) * n / PUBLISHED).await;
         let (seed, email) = (stage.seed, foreign_address(stage.seed, n));
         let name = format!("foreign-{seed}-{n}");
-        let message = bare(&name, &email);
+        let message = bare(Some(&name), &email);
         let since = stage.clock.now();
         let mut confirmed = false;
         while !confirmed && Instant::now() < start + time + PATIENCE {
@@ -148,9 +154,38 @@ pub(crate) async fn publish(stage: Arc<Stage>, time: Duration) -> Vec<Task> {
     tasks
 }
 
-fn bare(id: &str, email: &str) -> Outgoing {
+/// Publishes the same few tasks, without ids, again and again, in bursts.
+pub(crate) async fn publish_twins(stage: Arc<Stage>, time: Duration) -> Vec<Twins> {
+    let broker = Broker::new(stage.system.rabbit.amqp_url().parse().unwrap(), "tutorial's producer");
+    let start = Instant::from_std(stage.clock.instant());
+    let mut open: Option<(Connection, ConfirmChannel)> = None;
+    let email = |n| format!("twin-{n}@seed-{}.example.com", stage.seed);
+    let twins = (0..TWINS).map(|n| Twins { email: email(n), confirmed: 0, tries: 0, put_aside: 0 });
+    let mut twins: Vec<Twins> = twins.collect();
+    let mut burst = start;
+    while burst < start + time {
+        sleep_until(burst).await;
+        for n in 0..BURST {
+            let twin = &mut twins[n % TWINS];
+            let message = bare(None, &twin.email);
+            loop {
+                twin.tries += 1;
+                let outcome = confirm(&broker, &mut open, &message).await;
+                twin.confirmed += usize::from(outcome == Some(Outcome::Confirmed));
+                if outcome == Some(Outcome::Confirmed) || Instant::now() >= start + time + PATIENCE {
+                    break;
+                }
+                sleep(Duration::from_millis(300)).await;
+            }
+        }
+        burst = (burst + BURSTS_EVERY).max(Instant::now());
+    }
+    twins
+}
+
+fn bare(id: Option<&str>, email: &str) -> Outgoing {
     let mail = WelcomeEmail { email: email.parse().unwrap(), username: "stranger".to_owned(), locale: None };
-    let properties = Properties { message_id: Some(id.to_owned()), ..Properties::default() };
+    let properties = Properties { message_id: id.map(str::to_owned), ..Properties::default() };
     Outgoing { queue: queue::EMAIL.to_owned(), body: mail.encode(), properties }
 }
 

@@ -75,6 +75,8 @@ pub(crate) fn counts(facts: &Facts, tried_again: usize, verdict: &Verdict) -> Ve
         ("users".to_owned(), facts.users.len(), "rows"),
         ("tasks of a foreign producer".to_owned(), facts.published.len(), "tasks"),
         ("confirmed".to_owned(), confirmed, "tasks"),
+        ("bare tasks, of ten contents".to_owned(), facts.twins.iter().map(|twin| twin.confirmed).sum(), "tasks"),
+        ("their mails and dead letters".to_owned(), verdict.twins, "ends"),
         ("mails".to_owned(), facts.mails.len(), "mails"),
     ];
     let dead = verdict.dead.iter().map(|(reason, count)| (format!("dead letters: {reason}"), *count, "tasks"));

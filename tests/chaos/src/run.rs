@@ -41,10 +41,13 @@ pub(crate) async fn run(seed: u64, time: Duration) -> Outcome {
     }
     let registering = tokio::spawn(load::register(stage.clone(), time));
     let publishing = tokio::spawn(load::publish(stage.clone(), time));
+    let publishing_twins = tokio::spawn(load::publish_twins(stage.clone(), time));
     join_all(victims.values().map(|faults| stage.play(faults))).await;
     progress(seed, stage.clock.now(), "everything is healed");
     let (answers, published) = (registering.await.unwrap(), publishing.await.unwrap());
+    let twins = publishing_twins.await.unwrap();
     let confirmed = published.iter().filter(|task| task.promised).count();
+    let confirmed = confirmed + twins.iter().map(|twin| twin.confirmed).sum::<usize>();
     let arrived = drained(&stage, confirmed).await;
     progress(
         seed,
@@ -56,7 +59,7 @@ pub(crate) async fn run(seed: u64, time: Duration) -> Outcome {
     let odd = stage.odd();
     join_all(stage.apis.iter().chain(&stage.workers).map(testkit::Service::terminate)).await;
     let left = left(&stage).await;
-    let facts = evidence::collect(&stage, &answers, published, left, odd).await;
+    let facts = evidence::collect(&stage, &answers, published, twins, left, odd).await;
     let verdict = verdict::judge(&facts);
     report::write_logs(&stage, &facts);
     let counts = report::counts(&facts, answers.tried_again, &verdict);

@@ -94,6 +94,8 @@ pub(crate) struct Verdict {
     pub(crate) repeated: BTreeMap<&'static str, usize>,
     /// Tasks whose second copy was seen: refused, then taken or refused again.
     pub(crate) copied: usize,
+    /// Ends of bare tasks that nothing tells apart.
+    pub(crate) twins: usize,
     /// Where each task came to its end.
     pub(crate) ends: Ends,
 }
@@ -129,6 +131,7 @@ pub(crate) fn judge(facts: &Facts) -> Verdict {
     load(facts, &mut verdict);
     users(facts, &mut verdict);
     tasks(facts, &mut verdict);
+    twins(facts, &mut verdict);
     crashes(facts, &mut verdict);
     dead_letters(facts, &mut verdict);
     for (queue, count) in facts.left.iter().filter(|(_, count)| *count > 0) {
@@ -217,9 +220,31 @@ fn tasks(facts: &Facts, verdict: &mut Verdict) {
             *verdict.repeated.entry(window.name()).or_default() += 1;
         }
     }
-    for mail in &facts.mails {
+    let twins: HashSet<&str> = facts.twins.iter().map(|twin| twin.email.as_str()).collect();
+    for mail in facts.mails.iter().filter(|mail| !twins.contains(mail.email.as_str())) {
         if known.get(&mail.id) != Some(&mail.email.as_str()) {
             verdict.find(Rule::NoStranger, format!("a mail to {}", mail.email), Some(mail.id));
+        }
+    }
+}
+
+/// As many ends as were published, whatever broke; more only where something did.
+fn twins(facts: &Facts, verdict: &mut Verdict) {
+    let broke = facts.faults.iter().any(|fault| fault.kind != Kind::Latency);
+    for twin in &facts.twins {
+        let mails = facts.mails.iter().filter(|mail| mail.email == twin.email).count();
+        let ends = mails + twin.put_aside;
+        verdict.twins += ends;
+        let text =
+            || format!("{}: {} bare tasks, {mails} mails, {} put aside", twin.email, twin.confirmed, twin.put_aside);
+        if ends < twin.confirmed {
+            verdict.find(Rule::NotLost, text(), None);
+        }
+        if ends > twin.tries && !broke {
+            verdict.find(Rule::RepeatedInWindow, text(), None);
+        }
+        if twin.confirmed == 0 {
+            verdict.find(Rule::ConfirmedInTheEnd, &twin.email, None);
         }
     }
 }

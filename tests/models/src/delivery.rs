@@ -120,6 +120,8 @@ pub struct State {
 pub enum Step {
     /// The broker delivers a copy.
     Deliver(usize),
+    /// The broker delivers a copy of what is in flight there, which came too often to be kept: it is to be published anew.
+    DeliverWorn(usize),
     /// The flight claims.
     Claim(usize, usize),
     /// It looks at its claim again, and says `MAIL`.
@@ -303,6 +305,8 @@ impl Model for Delivery {
         let may_fail = state.faults < self.faults;
         for (w, flights) in state.flights.iter().enumerate() {
             steps.extend((state.ready > 0).then_some(Step::Deliver(w)));
+            let may_be_worn = state.ready > 0 && flights.iter().any(|flight| self.attaches(flight));
+            steps.extend(may_be_worn.then_some(Step::DeliverWorn(w)));
             for (f, flight) in flights.iter().enumerate() {
                 match flight.stage {
                     Stage::Holds => steps.extend([Step::Claim(w, f), Step::HandBack(w, f)]),
@@ -334,6 +338,10 @@ impl Model for Delivery {
         let mut state = before.clone();
         match step {
             Step::Deliver(w) => self.deliver(&mut state, w),
+            Step::DeliverWorn(w) => {
+                state.ready -= 1;
+                state.flights[w].push(Flight { stage: Stage::Moves(Away::Ladder), receipts: 1 });
+            }
             Step::Claim(w, f) => state.flights[w][f].stage = self.claim(&mut state, w),
             Step::Begin(w, f) => {
                 let unseen = matches!(self.left_out, LeftOut::SecondLook | LeftOut::Claims);

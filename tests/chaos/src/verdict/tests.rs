@@ -1,7 +1,7 @@
 use std::mem::take;
 
 use super::*;
-use crate::facts::{Acceptance, Happened, Note};
+use crate::facts::{Acceptance, Happened, Note, Twins};
 
 fn id(n: u32) -> TaskId {
     TaskId::from_message_id(&n.to_string())
@@ -23,9 +23,19 @@ fn fault(victim: Victim, kind: Kind, from: f64, until: f64) -> Happened {
     Happened { victim, kind, planned: from, from, until }
 }
 
+/// Three bare tasks with one content: two mails, one put aside.
+fn twins() -> Vec<Twins> {
+    vec![Twins { email: "twin@example.com".to_owned(), confirmed: 3, tries: 3, put_aside: 1 }]
+}
+
+/// A mail for one of them.
+fn twins_mail(n: u32) -> Acceptance {
+    Acceptance { email: "twin@example.com".to_owned(), ..mail(n, 1.5) }
+}
+
 /// Users 1, 2, 3: two mails, one dead letter. Task 4 was published, and mailed.
 fn good() -> Facts {
-    let mails = vec![mail(1, 1.0), mail(2, 2.0), mail(4, 4.0)];
+    let mails = vec![mail(1, 1.0), mail(2, 2.0), mail(4, 4.0), twins_mail(21), twins_mail(22)];
     let note = |mail: &Acceptance| Note { id: mail.id, worker: 0, at: mail.at + 0.01 };
     Facts {
         asked: (1..=3).map(email).collect(),
@@ -33,6 +43,7 @@ fn good() -> Facts {
         created: (1..=3).map(email).collect(),
         committed: (1..=3).map(task).collect(),
         published: vec![task(4)],
+        twins: twins(),
         heard: mails.iter().map(note).collect(),
         marks: mails.iter().map(note).collect(),
         mails,
@@ -116,6 +127,9 @@ fn whatever_does_not_add_up_is_found() {
         ("given up", |f| f.dead[0].reason = Some("gave-up".to_owned()), &[Rule::DeadHasReason]),
         ("nobody crashed", |f| f.dead[0].reason = Some("crashes-worker".to_owned()), &[Rule::DeadHasReason]),
         ("a dead letter of nobody", |f| f.dead.push(Dead { id: None, reason: None }), &[Rule::DeadHasReason]),
+        ("a twin's mail is missing", |f| drop(f.mails.pop()), &[Rule::NotLost]),
+        ("a twin's dead letter is missing", |f| f.twins[0].put_aside = 0, &[Rule::NotLost]),
+        ("a twin's mail too many", |f| f.mails.push(twins_mail(23)), &[Rule::RepeatedInWindow]),
         ("something in a queue", |f| f.left[0].1 = 3, &[Rule::NothingLeft]),
         ("an odd answer", |f| f.odd.push("409".to_owned()), &[Rule::NothingOdd]),
     ];
@@ -134,6 +148,19 @@ fn a_task_that_was_not_confirmed_is_not_lost_and_may_not_be_mailed_twice() {
     assert_eq!(broken(&facts), [Rule::ConfirmedInTheEnd], "not lost: nobody promised it");
     facts.mails.extend([mail(4, 4.0), mail(4, 5.0)]);
     assert_eq!(broken(&facts), [Rule::ConfirmedInTheEnd, Rule::RepeatedInWindow]);
+}
+
+#[test]
+fn a_bare_task_may_be_mailed_again_where_something_broke_or_a_try_was_not_confirmed() {
+    let mut facts = good();
+    facts.mails.push(twins_mail(23));
+    facts.faults.push(fault(Victim::Broker, Kind::Latency, 0.6, 2.0));
+    assert_eq!(broken(&facts), [Rule::RepeatedInWindow], "latency repeats nothing");
+    facts.faults.push(fault(Victim::Broker, Kind::Resets, 0.6, 2.0));
+    assert_eq!(broken(&facts), []);
+    facts.faults.clear();
+    facts.twins[0].tries = 4;
+    assert_eq!(broken(&facts), []);
 }
 
 #[test]
