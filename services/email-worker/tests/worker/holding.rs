@@ -33,6 +33,6 @@ async fn probes_that_fail_do_not_prolong_the_hold() {
 
 #[tokio::test]
 async fn mails_that_try_a_half_open_circuit_and_fail_do_not_prolong_the_hold() {
-    let mood = Mood::healthy().reply(Stage::Mail, "451 4.7.1 slow down");
+    let mood = Mood::healthy().reply(Stage::Mail, "550 5.7.1 not you");
     is_held_no_longer_than_the_limit(mood, "sender-refused").await;
 }
