@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::connection::ANSWER;
 use crate::error::{AmqpError, bounded};
-use crate::message::short;
+use crate::message::{content_header_frame, short};
 use crate::{Connection, Outgoing};
 
 /// What the broker made of a message.
@@ -69,11 +69,13 @@ impl ConfirmChannel {
         };
         // Mandatory: a message that no queue takes comes back instead of vanishing.
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let fits: Vec<bool> = batch.iter().map(|message| message.properties.frame_length() <= self.frame_max).collect();
-        let fitting = batch.iter().zip(&fits).filter(|(_, fits)| **fits);
-        let sending = join_all(fitting.map(|(message, _)| {
+        let mut fits = Vec::with_capacity(batch.len());
+        let sending = join_all(batch.iter().filter_map(|message| {
             let properties = message.properties.to_lapin();
-            self.channel.basic_publish("".into(), short(&message.queue), options, &message.body, properties)
+            fits.push(content_header_frame(&properties) <= self.frame_max);
+            let publish =
+                || self.channel.basic_publish("".into(), short(&message.queue), options, &message.body, properties);
+            fits.last().is_some_and(|fits| *fits).then(publish)
         }));
         let sent = tokio::time::timeout_at(deadline, sending).await.map_err(|_| late())?;
 

@@ -171,11 +171,6 @@ impl Properties {
         }
     }
 
-    /// The frame that a content header with these takes, in bytes.
-    pub(crate) fn frame_length(&self) -> usize {
-        size::FRAME + size::properties(&self.to_lapin())
-    }
-
     pub(crate) fn to_lapin(&self) -> BasicProperties {
         let mut properties =
             BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(self.headers.0.clone());
@@ -208,6 +203,8 @@ pub(crate) fn short(text: &str) -> ShortString {
 }
 
 mod size;
+
+pub(crate) use size::content_header_frame;
 
 #[cfg(test)]
 mod fuzz;

@@ -5,10 +5,15 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 /// What a frame with a content header takes beside the properties: kind, channel, size and end; class, weight and the
 /// length of the body.
-pub(super) const FRAME: usize = 8 + 12;
+const FRAME: usize = 8 + 12;
+
+/// The frame of a content header with these properties.
+pub(crate) fn content_header_frame(of: &BasicProperties) -> usize {
+    FRAME + properties(of)
+}
 
 /// The flags, and what they announce.
-pub(super) fn properties(properties: &BasicProperties) -> usize {
+fn properties(properties: &BasicProperties) -> usize {
     let texts = [
         properties.content_type(),
         properties.content_encoding(),
