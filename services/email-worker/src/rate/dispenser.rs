@@ -264,6 +264,7 @@ impl<S: Store> Dispenser<S> {
             Grant::NotBefore(then) => {
                 self.close();
                 if then > now {
+                    self.supply.others_were_faster();
                     let then = self.clock.moment(then).unwrap_or(answered) + rand::rng().random_range(JITTER);
                     let limit = if row.learnt.pauses() { LOOKED_AT.0 } else { LOOKED_AT.1.max(self.spacing() / 20) };
                     self.not_before = then.clamp(answered, answered + limit);

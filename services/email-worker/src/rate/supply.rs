@@ -16,6 +16,9 @@ const PROBE_TOLERANCE: Duration = Duration::from_secs(1);
 /// A moment is handed out so much before it at most, so that what must be right at the moment can be made so.
 const LONGEST_LEAD: Duration = Duration::from_millis(500);
 
+/// Where many workers want moments, a lease has this part of them at most.
+const CONTENDED: u32 = 3;
+
 /// A moment of the fleet's rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment {
@@ -58,24 +61,31 @@ pub(super) struct Supply {
     // When the last moment that was leased may be used at the latest.
     end: Option<Instant>,
     wasted: bool,
+    contended: bool,
 }
 
 impl Supply {
     pub(super) fn new() -> Self {
-        Self { size: 1, largest: 1, moments: VecDeque::new(), end: None, wasted: false }
+        Self { size: 1, largest: 1, moments: VecDeque::new(), end: None, wasted: false, contended: false }
     }
 
     /// How many to lease now: twice as many when the last lease was taken up and more are wanted right after it, half as
-    /// many when some of it was wasted.
+    /// many when some of it was wasted; fewer where many workers want them, so that each gets its share.
     pub(super) fn next_size(&mut self, now: Instant) -> u32 {
         if self.wasted {
             self.size = (self.size / 2).max(1);
         } else if self.end.is_some_and(|end| now <= end) {
             self.size = self.size.saturating_mul(2);
         }
-        self.size = self.size.min(self.largest);
-        self.wasted = false;
+        let largest = if self.contended { (self.largest / CONTENDED).max(1) } else { self.largest };
+        self.size = self.size.min(largest);
+        (self.wasted, self.contended) = (false, false);
         self.size
+    }
+
+    /// There was nothing to lease: others were faster.
+    pub(super) fn others_were_faster(&mut self) {
+        self.contended = true;
     }
 
     /// Is it time to lease more for `waiting` waiters? Ahead of need, so that the round trip costs no moment: when half
@@ -157,6 +167,10 @@ mod tests {
         assert_eq!(supply.next_size(now + 60 * MS), 5);
         assert_eq!(supply.next_size(now + 60 * MS), 10);
         assert_eq!(supply.next_size(now + 500 * MS), 10, "nobody wanted more for a while: it stays as it is");
+        supply.others_were_faster();
+        assert_eq!(supply.next_size(now + 500 * MS), 3, "many want them");
+        supply.add(3, moment(now + 500 * MS, 200));
+        assert_eq!(supply.next_size(now + 510 * MS), 6, "nobody else does any more");
     }
 
     #[test]
