@@ -35,7 +35,7 @@ impl Mails {
             ("DATABASE_URL", self.database.url().to_owned()),
             ("AMQP_URL", self.vhost.amqp_url().to_owned()),
             ("MAIL_FROM", "Sluice <no-reply@example.com>".to_owned()),
-            ("MAIL_RATE", "1000000".to_owned()),
+            ("MAIL_RATE", "100000".to_owned()),
             ("SMTP_HOST", "127.0.0.1".to_owned()),
             ("SMTP_PORT", self.smtp.addr().port().to_string()),
             ("SMTP_TLS", "none".to_owned()),
