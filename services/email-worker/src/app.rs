@@ -146,12 +146,14 @@ fn assemble(
     let (publisher, publisher_task) =
         Publisher::start(broker(config, "email-worker publisher"), queues(config), moving, background.clone());
     tasks.spawn(publisher_task);
+    let slots = Slots::new(flow.sending_slots, transport);
+    slots.observe();
     Flights {
         ledger,
         rate,
         doubts: Doubts::default(),
         circuit: circuit::Gate::new(PROBE.0, PROBE.1),
-        slots: Slots::new(flow.sending_slots, transport),
+        slots,
         renderer,
         publisher,
         registry: Registry::default(),

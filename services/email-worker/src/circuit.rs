@@ -33,7 +33,9 @@ impl Cause {
 
     fn probe(self) -> Option<Probe> {
         match self {
-            Self::MailServer(Illness::Unreachable | Illness::NotGreeted | Illness::LoginRefused) => Some(Probe::Greet),
+            Self::MailServer(
+                Illness::Unreachable | Illness::NotGreeted | Illness::TooManyConnections | Illness::LoginRefused,
+            ) => Some(Probe::Greet),
             // Only a mail can show that mails are taken again.
             Self::MailServer(
                 Illness::LoginWanted
@@ -49,6 +51,9 @@ impl Cause {
 
 /// Between two looks at a quota that is used up: it comes back by the hour or the day, and providers count each try.
 const QUOTA: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(900));
+
+/// At most this long between two looks for a connection: whoever has one of ours leaves it free no longer.
+const CONNECTION: Duration = Duration::from_secs(4);
 
 /// How to find out whether it may go on without risking a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,6 +239,7 @@ impl Circuit {
         };
         let wait = match cause {
             Cause::MailServer(Illness::QuotaUsedUp) => Backoff::new(QUOTA.0, QUOTA.1).next_delay(),
+            Cause::MailServer(Illness::TooManyConnections) => self.backoff.next_delay().min(CONNECTION),
             _ => self.backoff.next_delay(),
         };
         self.state = State::Open { cause, since, next_probe: now + wait };

@@ -45,6 +45,8 @@ pub enum Illness {
     Unreachable,
     /// It does not let us in, or says that it is closing.
     NotGreeted,
+    /// It takes no more connections, and none of ours stands.
+    TooManyConnections,
     /// It does not take our login, or offers none that we know.
     LoginRefused,
     /// It lets us in, and then wants a login, another one, or TLS (530, 534, 535, 538, 454 at `MAIL` or later).
@@ -65,6 +67,7 @@ impl Illness {
         match self {
             Self::Unreachable => "unreachable",
             Self::NotGreeted => "not-greeted",
+            Self::TooManyConnections => "too-many-connections",
             Self::LoginRefused => "login-refused",
             Self::LoginWanted => "login-wanted",
             Self::SenderRefused => "sender-refused",
@@ -121,7 +124,8 @@ impl Verdict {
     pub fn illness(&self) -> Illness {
         match self {
             Self::CircuitOpen(illness) => *illness,
-            Self::TooFast | Self::TooManyConnections => Illness::NotGreeted,
+            Self::TooFast => Illness::NotGreeted,
+            Self::TooManyConnections => Illness::TooManyConnections,
             Self::Retry(_) | Self::Dead(_) | Self::Reconnect => Illness::Unreachable,
         }
     }

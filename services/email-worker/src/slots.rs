@@ -1,105 +1,294 @@
 //! The sending slots: how many mails are sent at once, and the connection that each slot owns.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod limit;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use opentelemetry::global;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::email::{SendError, Session, Transport};
+use crate::disposition::{self, Illness, Verdict};
+use crate::email::{Accepted, Broken, Rendered, SendError, Session, Stage, Transport};
+use limit::{Limit, Place, Refusal};
 
 /// A connection that was not used for so long is closed: mail servers count them.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
+
+/// The same where connections are short: another worker may wait for it.
+const IDLE_LIMIT_WHEN_SHORT: Duration = Duration::from_secs(1);
+
+/// How often connections are looked at that nobody uses.
+const TENDED_EVERY: Duration = Duration::from_millis(500);
 
 /// A connection that was not used for so long is asked whether it still stands before a mail is sent over it.
 const ASKED_AFTER: Duration = Duration::from_secs(1);
 
 /// All sending slots of this worker.
 #[derive(Debug, Clone)]
-pub struct Slots {
-    permits: Arc<Semaphore>,
-    // The session used last is taken first, so that a quiet worker keeps one connection busy and lets the others go.
-    sessions: Arc<Mutex<Vec<Session>>>,
+pub struct Slots(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     transport: Transport,
+    // Whose turn it is to wait for a slot: one after the other, in the order of their coming.
+    turn: Semaphore,
+    // Something changed for the one whose turn it is.
+    changed: Notify,
+    pool: Mutex<Pool>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    limit: Limit,
+    // The session used last is taken first, so that a quiet worker keeps one connection busy and lets the others go.
+    idle: Vec<Session>,
+    // Left to others: to be closed.
+    leaving: Vec<Session>,
 }
 
 /// One slot, held by one mail.
 #[derive(Debug)]
 pub struct Slot {
-    slots: Slots,
+    shared: Arc<Shared>,
     session: Option<Session>,
-    _permit: Option<OwnedSemaphorePermit>,
+    // Given back when the slot is dropped.
+    place: Option<Place>,
 }
 
+/// Why a slot has no connection.
+#[derive(Debug)]
+pub enum NoSession {
+    /// The server takes no more of them than stand already: wait for a slot again.
+    OthersStand,
+    /// The server, or what it thinks of us.
+    Ill(SendError),
+}
+
+/// A connection that is being opened; one that is given up half way is not counted.
+struct Opening<'a>(&'a Shared);
+
 impl Slots {
-    /// `count` slots over one transport.
+    /// At most `count` slots over one transport.
     pub fn new(count: u16, transport: Transport) -> Self {
-        let permits = Arc::new(Semaphore::new(usize::from(count.max(1))));
-        Self { permits, sessions: Arc::default(), transport }
+        let pool = Pool { limit: Limit::new(usize::from(count)), idle: Vec::new(), leaving: Vec::new() };
+        Self(Arc::new(Shared { transport, turn: Semaphore::new(1), changed: Notify::new(), pool: Mutex::new(pool) }))
     }
 
     /// Where the mails go, for spans.
     pub fn server(&self) -> Option<(&str, u16)> {
-        self.transport.server()
+        self.0.transport.server()
     }
 
-    /// Waits for a free slot.
+    /// Waits for a slot whose connection stands or may be opened. Dropping the future costs nothing but the turn.
     pub async fn acquire(&self) -> Slot {
-        // Never closed, so there is always a permit.
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
-        let session = self.sessions().pop();
-        Slot { slots: self.clone(), session, _permit: permit }
+        // Never closed, so there is always a turn.
+        let _turn = self.0.turn.acquire().await;
+        loop {
+            let next_try = {
+                let mut pool = self.0.pool();
+                if let Some((place, session)) = pool.take() {
+                    return Slot { shared: Arc::clone(&self.0), session, place: Some(place) };
+                }
+                pool.limit.next_try()
+            };
+            let later = async {
+                match next_try {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = later => {}
+                // What changed since the look is kept.
+                () = self.0.changed.notified() => {}
+            }
+        }
     }
 
-    /// Greets the mail server on a connection of its own: is it well, and does it accept our login?
+    /// Greets the mail server: is it well, and does it accept our login? A connection that nobody uses will do, else one is
+    /// opened and kept.
     ///
     /// # Errors
     /// What it answered, or that it did not.
     pub async fn greet(&self) -> Result<(), SendError> {
-        let session = self.transport.open().await?;
-        self.keep(session);
+        loop {
+            let idle = {
+                let mut pool = self.0.pool();
+                pool.idle.pop().inspect(|_| pool.limit.adopt_idle())
+            };
+            // Cut short, the connection is lost to the count of those that stand: the worker ends then.
+            let Some(mut session) = idle else { break };
+            if session.check().await {
+                self.0.keep(session);
+                return Ok(());
+            }
+            self.0.pool().limit.closed();
+        }
+        self.0.pool().limit.open_anyway();
+        let session = self.0.open(None).await.map_err(|(_, error)| error)?;
+        self.0.keep(session);
         Ok(())
     }
 
-    /// Closes idle connections until the token is cancelled, then all of them.
+    /// Closes connections that nobody uses until the token is cancelled, then all of them.
     pub async fn tend(self, token: CancellationToken) {
-        let mut tick = tokio::time::interval(IDLE_LIMIT / 6);
+        let mut tick = tokio::time::interval(TENDED_EVERY);
         while token.run_until_cancelled(tick.tick()).await.is_some() {
-            self.close(|session| session.idle_for() >= IDLE_LIMIT).await;
+            let limit = match self.0.pool().limit.learnt() {
+                Some(_) => IDLE_LIMIT_WHEN_SHORT,
+                None => IDLE_LIMIT,
+            };
+            self.close(|session| session.idle_for() >= limit).await;
         }
         self.close(|_| true).await;
     }
 
-    async fn close(&self, which: impl Fn(&Session) -> bool) {
-        let leaving: Vec<Session> = {
-            let mut sessions = self.sessions();
-            let (leaving, staying) = sessions.drain(..).partition(|session| which(session));
-            *sessions = staying;
-            leaving
-        };
-        futures_util::future::join_all(leaving.into_iter().map(Session::quit)).await;
+    /// `sluice.smtp.connections` and `sluice.smtp.connections.limit`.
+    pub fn observe(&self) {
+        let meter = global::meter("email-worker");
+        let (open, limit) = (Arc::clone(&self.0), Arc::clone(&self.0));
+        meter
+            .u64_observable_gauge("sluice.smtp.connections")
+            .with_unit("{connection}")
+            .with_description("Connections to the mail server that stand.")
+            .with_callback(move |gauge| gauge.observe(open.pool().limit.standing() as u64, &[]))
+            .build();
+        meter
+            .u64_observable_gauge("sluice.smtp.connections.limit")
+            .with_unit("{connection}")
+            .with_description("Connections to the mail server that there may be: what it takes, as far as it is known.")
+            .with_callback(move |gauge| gauge.observe(limit.pool().limit.allowed() as u64, &[]))
+            .build();
     }
 
-    fn keep(&self, session: Session) {
-        if session.is_usable() {
-            self.sessions().push(session);
+    async fn close(&self, which: impl Fn(&Session) -> bool) {
+        let leaving: Vec<Session> = {
+            let mut pool = self.0.pool();
+            let (mut leaving, staying): (Vec<_>, _) = pool.idle.drain(..).partition(|session| which(session));
+            pool.idle = staying;
+            leaving.append(&mut pool.leaving);
+            leaving
+        };
+        if leaving.is_empty() {
+            return;
+        }
+        let count = leaving.len();
+        futures_util::future::join_all(leaving.into_iter().map(Session::quit)).await;
+        // Counted until the server has been told.
+        self.0.change(|pool| pool.limit.idle_closed(count));
+    }
+}
+
+impl Pool {
+    fn take(&mut self) -> Option<(Place, Option<Session>)> {
+        if let Some(session) = self.idle.pop() {
+            return Some((self.limit.take_idle(), Some(session)));
+        }
+        self.limit.take(Instant::now()).map(|place| (place, None))
+    }
+}
+
+impl Shared {
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody waits for a slot.
+    fn wanted(&self) -> bool {
+        self.turn.available_permits() == 0
+    }
+
+    /// Changes what is counted; tells whoever waits, and the log if the number of connections has been learnt anew.
+    fn change<T>(&self, event: impl FnOnce(&mut Pool) -> T) -> T {
+        let (answer, before, after) = {
+            let mut pool = self.pool();
+            let before = pool.limit.learnt();
+            let answer = event(&mut pool);
+            (answer, before, pool.limit.learnt())
+        };
+        match after {
+            _ if before == after => {}
+            Some(limit) => tracing::info!(limit, "so many connections does the mail server take of this worker"),
+            None => tracing::info!("the mail server takes as many connections of this worker as there are slots"),
+        }
+        self.changed.notify_one();
+        answer
+    }
+
+    /// Opens a connection that the limit allowed.
+    async fn open(&self, place: Option<&mut Place>) -> Result<Session, (Refusal, SendError)> {
+        let opening = Opening(self);
+        let opened = self.transport.open().await;
+        std::mem::forget(opening);
+        let (wanted, now) = (self.wanted(), Instant::now());
+        match opened {
+            Ok(session) => {
+                self.change(|pool| pool.limit.opened(wanted, now));
+                Ok(session)
+            }
+            Err(error) => {
+                let verdict = disposition::judge(&error);
+                let explicit = verdict == Verdict::TooManyConnections;
+                let refusal = self.change(|pool| {
+                    if explicit || may_be_for_the_number(verdict.illness(), &error) {
+                        pool.limit.refused(place, explicit, now)
+                    } else {
+                        pool.limit.not_opened();
+                        Refusal::Alone
+                    }
+                });
+                Err((refusal, error))
+            }
         }
     }
 
-    fn sessions(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Keeps a connection that no slot holds, if it is of use.
+    fn keep(&self, session: Session) {
+        self.change(|pool| {
+            if session.is_usable() {
+                pool.limit.kept();
+                pool.idle.push(session);
+            } else {
+                pool.limit.closed();
+            }
+        });
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.change(|pool| pool.limit.not_opened());
+    }
+}
+
+/// Servers refuse a connection too many in many ways: by a reply at the greeting, by hanging up, by not taking it. What is
+/// about our login, about encryption, or not answered, is not among them.
+fn may_be_for_the_number(illness: Illness, error: &SendError) -> bool {
+    match error {
+        SendError::Refused { stage: Stage::Connect, .. } => illness == Illness::NotGreeted,
+        SendError::Broken { stage: Stage::Connect, cause, .. } => {
+            matches!(cause, Broken::Unreachable(_) | Broken::Dropped)
+        }
+        _ => false,
     }
 }
 
 impl Slot {
-    /// The slot's connection, opened if it has none.
+    /// The slot's connection; if it has none, one that nobody uses, or a new one.
     ///
     /// # Errors
-    /// As [`Transport::open`].
-    pub async fn session(&mut self) -> Result<&mut Session, SendError> {
-        let session = match self.session.take().filter(Session::is_usable) {
+    /// None could be had.
+    pub async fn session(&mut self) -> Result<&mut Session, NoSession> {
+        self.forget_a_broken_one();
+        let session = match self.session.take() {
             Some(session) => session,
-            None => self.slots.transport.open().await?,
+            None => match self.adopt() {
+                Some(session) => session,
+                None => self.open().await?,
+            },
         };
         Ok(self.session.insert(session))
     }
@@ -107,10 +296,13 @@ impl Slot {
     /// The same; a connection that has been idle is asked first whether it still stands.
     ///
     /// # Errors
-    /// As [`Transport::open`].
-    pub async fn live_session(&mut self) -> Result<&mut Session, SendError> {
-        if let Some(session) = self.session.as_mut().filter(|session| session.idle_for() >= ASKED_AFTER) {
-            session.check().await;
+    /// As [`session`](Self::session).
+    pub async fn live_session(&mut self) -> Result<&mut Session, NoSession> {
+        loop {
+            let session = self.session().await?;
+            if session.idle_for() < ASKED_AFTER || session.check().await {
+                break;
+            }
         }
         self.session().await
     }
@@ -118,17 +310,81 @@ impl Slot {
     /// Drops the connection and greets the server again.
     ///
     /// # Errors
-    /// As [`Transport::open`].
-    pub async fn reopen(&mut self) -> Result<(), SendError> {
-        self.session = None;
-        self.session().await.map(|_| ())
+    /// As [`session`](Self::session).
+    pub async fn reopen(&mut self) -> Result<(), NoSession> {
+        self.forget();
+        self.session = Some(self.open().await?);
+        Ok(())
+    }
+
+    /// Sends one mail over the connection that stands.
+    ///
+    /// # Errors
+    /// As [`Session::send`]; without a connection as if the server had closed it.
+    pub async fn send(&mut self, mail: &Rendered) -> Result<Accepted, SendError> {
+        match &mut self.session {
+            Some(session) => session.send(mail).await,
+            None => Err(SendError::Broken { stage: Stage::Mail, cause: Broken::Dropped, fresh: false }),
+        }
+    }
+
+    /// A mail was accepted over the connection.
+    pub fn accepted(&mut self) {
+        let wanted = self.shared.wanted();
+        let Some(place) = &mut self.place else { return };
+        self.shared.change(|pool| pool.limit.accepted(place, wanted, Instant::now()));
+    }
+
+    /// A mail was refused for the number of connections: closes this one. True: others stand, the mail may go over those.
+    pub async fn turned_away(mut self) -> bool {
+        if let Some(session) = self.session.take() {
+            session.quit().await;
+        }
+        let Some(place) = &mut self.place else { return false };
+        self.shared.change(|pool| pool.limit.turned_away(place, Instant::now())) == Refusal::OthersStand
+    }
+
+    async fn open(&mut self) -> Result<Session, NoSession> {
+        let Some(place) = &mut self.place else { return Err(NoSession::OthersStand) };
+        if !self.shared.pool().limit.open(place) {
+            return Err(NoSession::OthersStand);
+        }
+        self.shared.open(Some(place)).await.map_err(|(refusal, error)| match refusal {
+            Refusal::OthersStand => {
+                tracing::debug!(%error, "a connection was refused while others stand");
+                NoSession::OthersStand
+            }
+            Refusal::Alone => NoSession::Ill(error),
+        })
+    }
+
+    fn adopt(&self) -> Option<Session> {
+        let mut pool = self.shared.pool();
+        pool.idle.pop().inspect(|_| pool.limit.adopt_idle())
+    }
+
+    fn forget_a_broken_one(&mut self) {
+        if self.session.as_ref().is_some_and(|session| !session.is_usable()) {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        if self.session.take().is_some() {
+            self.shared.change(|pool| pool.limit.closed());
+        }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
-            self.slots.keep(session);
-        }
+        self.forget_a_broken_one();
+        let Some(place) = self.place.take() else { return };
+        let (session, wanted) = (self.session.take(), self.shared.wanted());
+        self.shared.change(|pool| {
+            let lend = pool.limit.give_back(place, session.is_some(), wanted, Instant::now());
+            let whereto = if lend { &mut pool.leaving } else { &mut pool.idle };
+            whereto.extend(session);
+        });
     }
 }

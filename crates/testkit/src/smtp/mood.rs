@@ -32,7 +32,7 @@ pub enum Stage {
 
 /// Rules, of which the first that fits a command decides; a command that none fits is answered as a healthy server would.
 ///
-/// `for_recipient`, `for_domain`, `times`, `times_each` and `after` narrow the rule before them:
+/// `for_recipient`, `for_domain`, `times`, `times_each`, `after`, `above` and `beyond` narrow the rule before them:
 /// ```
 /// use testkit::{Mood, Stage};
 /// let greylisting = Mood::healthy().reply(Stage::Rcpt, "450 4.7.1 greylisted").times_each(2);
@@ -55,6 +55,7 @@ struct Rule {
     met: u32,
     met_by: HashMap<String, u32>,
     above: Option<(usize, Duration)>,
+    beyond: Option<usize>,
     // When it let commands pass that are within the limit.
     passed: VecDeque<Instant>,
 }
@@ -159,6 +160,13 @@ impl Mood {
         self
     }
 
+    /// The rule before lets the `n` connections pass that have been open longest, and holds for all others: a limit on how
+    /// many are open at once.
+    pub fn beyond(mut self, n: usize) -> Self {
+        self.last().beyond = Some(n);
+        self
+    }
+
     fn rule(mut self, stage: Stage, act: Act) -> Self {
         let rule = Rule {
             stage,
@@ -171,6 +179,7 @@ impl Mood {
             met: 0,
             met_by: HashMap::new(),
             above: None,
+            beyond: None,
             passed: VecDeque::new(),
         };
         self.rules.push(rule);
@@ -181,15 +190,15 @@ impl Mood {
         self.rules.last_mut().expect("narrowing needs a rule before it")
     }
 
-    /// Decides about one command, and counts it.
-    pub(crate) fn decide(&mut self, stage: Stage, recipients: &[String]) -> Decision {
-        self.decide_at(Instant::now(), stage, recipients)
+    /// Decides about one command, and counts it. `older`: how many open connections are older than this one.
+    pub(crate) fn decide(&mut self, stage: Stage, recipients: &[String], older: usize) -> Decision {
+        self.decide_at(Instant::now(), stage, recipients, older)
     }
 
-    fn decide_at(&mut self, now: Instant, stage: Stage, recipients: &[String]) -> Decision {
+    fn decide_at(&mut self, now: Instant, stage: Stage, recipients: &[String], older: usize) -> Decision {
         let mut decision = Decision::default();
         for rule in self.rules.iter_mut().filter(|rule| rule.stage == stage) {
-            if !rule.fits(recipients, now) {
+            if !rule.fits(recipients, now, older) {
                 continue;
             }
             match &rule.act {
@@ -205,11 +214,14 @@ impl Mood {
 }
 
 impl Rule {
-    fn fits(&mut self, recipients: &[String], now: Instant) -> bool {
+    fn fits(&mut self, recipients: &[String], now: Instant, older: usize) -> bool {
         let key = recipients.first().map(|r| r.to_lowercase()).unwrap_or_default();
         if let Some(wanted) = &self.recipient
             && !recipients.iter().any(|r| r.to_lowercase() == *wanted)
         {
+            return false;
+        }
+        if self.beyond.is_some_and(|n| older < n) {
             return false;
         }
         if self.above.is_some_and(|(n, within)| self.is_within(now, n, within)) {
@@ -256,7 +268,7 @@ mod tests {
 
     fn replies(mood: &mut Mood, stage: Stage, to: &[&str]) -> Vec<&'static str> {
         to.iter()
-            .map(|to| match mood.decide(stage, &[(*to).to_owned()]).act {
+            .map(|to| match mood.decide(stage, &[(*to).to_owned()], 0).act {
                 None => "ok",
                 Some(Act::Reply(reply)) if reply.starts_with('4') => "later",
                 Some(Act::Reply(_)) => "never",
@@ -308,7 +320,7 @@ mod tests {
         let (second, began) = (Duration::from_secs(1), Instant::now());
         let mut mood = Mood::healthy().reply(Stage::Content, "454 4.7.0 too fast").above(2, second);
         let at = [0, 100, 200, 300, 999, 1_000, 1_050, 1_100, 1_101].map(|ms| began + Duration::from_millis(ms));
-        let taken = at.map(|now| mood.decide_at(now, Stage::Content, &[]).act.is_none());
+        let taken = at.map(|now| mood.decide_at(now, Stage::Content, &[], 0).act.is_none());
         assert_eq!(taken, [true, true, false, false, false, true, false, true, false]);
     }
 
@@ -322,9 +334,16 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_on_connections_refuses_the_youngest() {
+        let mut mood = Mood::healthy().reply(Stage::Connect, "421 too many connections").beyond(2);
+        let taken = [0, 1, 2, 3].map(|older| mood.decide(Stage::Connect, &[], older).act.is_none());
+        assert_eq!(taken, [true, true, false, false]);
+    }
+
+    #[test]
     fn delays_add_up_and_leave_the_answer_to_the_other_rules() {
         let second = Duration::from_secs(1);
         let mut mood = Mood::healthy().delay(second).delay(second).drop_at(Stage::Content);
-        assert_eq!(mood.decide(Stage::Content, &[]), Decision { delay: 2 * second, act: Some(Act::Drop) });
+        assert_eq!(mood.decide(Stage::Content, &[], 0), Decision { delay: 2 * second, act: Some(Act::Drop) });
     }
 }

@@ -1,6 +1,6 @@
 //! What the sessions share: the mood, and what has happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -71,6 +71,8 @@ struct State {
     mail_from: Vec<Instant>,
     commands: Vec<Command>,
     counts: Counts,
+    // The numbers of the connections that are open.
+    open: BTreeSet<u64>,
 }
 
 impl fmt::Debug for Shared {
@@ -112,27 +114,32 @@ impl Shared {
 
     /// Counts a connection and numbers it.
     pub(crate) fn connected(&self) -> u64 {
-        let counts = &mut self.state.lock().unwrap().counts;
+        let mut state = self.state.lock().unwrap();
+        let counts = &mut state.counts;
         counts.connections += 1;
         counts.open += 1;
         counts.most_open = counts.most_open.max(counts.open);
-        self.last_connection.fetch_add(1, Ordering::Relaxed) + 1
+        let number = self.last_connection.fetch_add(1, Ordering::Relaxed) + 1;
+        state.open.insert(number);
+        number
     }
 
-    pub(crate) fn disconnected(&self) {
-        let counts = &mut self.state.lock().unwrap().counts;
-        counts.open = counts.open.saturating_sub(1);
+    pub(crate) fn disconnected(&self, number: u64) {
+        let mut state = self.state.lock().unwrap();
+        state.counts.open = state.counts.open.saturating_sub(1);
+        state.open.remove(&number);
     }
 
-    /// Notes that a command came, and asks the mood about it.
-    pub(crate) fn arrived(&self, stage: Stage, recipients: &[String], at: Instant) -> Decision {
+    /// Notes that a command came over a connection, and asks the mood about it.
+    pub(crate) fn arrived(&self, connection: u64, stage: Stage, recipients: &[String], at: Instant) -> Decision {
         let (decision, hook) = {
             let mut state = self.state.lock().unwrap();
             *state.counts.commands.entry(stage).or_default() += 1;
             if stage == Stage::Mail {
                 state.mail_from.push(at);
             }
-            (state.mood.decide(stage, recipients), state.hook.clone())
+            let older = state.open.range(..connection).count();
+            (state.mood.decide(stage, recipients, older), state.hook.clone())
         };
         if let Some(hook) = hook {
             hook(stage, recipients.first().map(String::as_str));

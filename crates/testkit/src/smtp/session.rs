@@ -13,17 +13,17 @@ use super::wire::{End, Wire};
 use super::{Mail, Tls};
 
 /// Counts the connection while it lives, however its task ends.
-struct Open(Arc<Shared>);
+struct Open(Arc<Shared>, u64);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.disconnected();
+        self.0.disconnected(self.1);
     }
 }
 
 pub(crate) async fn run(stream: TcpStream, shared: Arc<Shared>) {
     let number = shared.connected();
-    let _open = Open(shared.clone());
+    let _open = Open(shared.clone(), number);
     if shared.options.tls == Tls::Implicit {
         let acceptor = shared.acceptor.clone().expect("TLS is set up");
         if let Ok(stream) = acceptor.accept(stream).await {
@@ -285,7 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     ) -> Result<bool, End> {
         let at = Instant::now();
         let shared = self.shared.clone();
-        let decision = shared.arrived(stage, to, at);
+        let decision = shared.arrived(self.number, stage, to, at);
         let note = |answer: &str| {
             shared.answered(|| Command {
                 connection: self.number,

@@ -23,6 +23,7 @@ fn each_cause_has_its_probe() {
     for (cause, expected) in [
         (DOWN, Some(Probe::Greet)),
         (Cause::MailServer(Illness::NotGreeted), Some(Probe::Greet)),
+        (Cause::MailServer(Illness::TooManyConnections), Some(Probe::Greet)),
         (Cause::MailServer(Illness::LoginRefused), Some(Probe::Greet)),
         (Cause::LedgerDown, Some(Probe::Ledger)),
         (Cause::MailServer(Illness::LoginWanted), None),

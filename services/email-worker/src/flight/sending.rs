@@ -10,11 +10,11 @@ use super::speed::{Trials, Weighed};
 use super::{Ending, Flights};
 use crate::circuit::{Cause, Pass, State};
 use crate::disposition::{self, DeadReason, Illness, Step, Verdict};
-use crate::email::{Accepted, Rendered, SendError};
+use crate::email::{Accepted, Rendered, SendError, Stage};
 use crate::ledger::{Claim, LedgerDown};
 use crate::moves::DeadLetter;
 use crate::rate::{NoLeave, Prepare, Slot as Leave};
-use crate::slots::Slot;
+use crate::slots::{NoSession, Slot};
 use crate::spans;
 use crate::task::Task;
 
@@ -42,10 +42,21 @@ enum Unready {
     Over(Ending),
     /// It is of no use.
     CircuitOpen,
-    /// No session.
+    /// No session: the server is ill.
     ServerIll(SendError),
+    /// No session: those that stand are taken, and the server takes no more.
+    NoConnection,
     /// No claim.
     LedgerDown(LedgerDown),
+}
+
+impl From<NoSession> for Unready {
+    fn from(none: NoSession) -> Self {
+        match none {
+            NoSession::OthersStand => Self::NoConnection,
+            NoSession::Ill(error) => Self::ServerIll(error),
+        }
+    }
 }
 
 /// From one mail to the next, where there is time to open a connection in between.
@@ -69,7 +80,8 @@ impl Start<'_> {
         if rate.is_some_and(|rate| rate.spacing() >= SLOW) {
             return Ok(());
         }
-        self.slot.session().await.map(|_| ()).map_err(Unready::ServerIll)
+        self.slot.session().await?;
+        Ok(())
     }
 
     /// It may have opened while this mail waited.
@@ -102,7 +114,7 @@ impl Prepare for Start<'_> {
     /// wears them out.
     async fn prepare(&mut self) -> Result<(), Unready> {
         self.look_at_the_circuit()?;
-        self.slot.live_session().await.map_err(Unready::ServerIll)?;
+        self.slot.live_session().await?;
         self.renew().await
     }
 }
@@ -149,7 +161,7 @@ impl Flights {
         match leave {
             Ok(leave) => Ok(Some(Turn { slot, pass, leave, claimed_until: *claimed_until })),
             Err(NoLeave::NotReady(Unready::Over(ending))) => Err(ending),
-            Err(NoLeave::NotReady(Unready::CircuitOpen)) => Ok(None),
+            Err(NoLeave::NotReady(Unready::CircuitOpen | Unready::NoConnection)) => Ok(None),
             Err(NoLeave::NotReady(Unready::ServerIll(error))) => {
                 self.server_is_ill(&error, pass);
                 Ok(None)
@@ -168,18 +180,16 @@ impl Flights {
         let (host, port) = self.slots.server().unwrap_or(("file", 0));
         let span = spans::smtp(host, port);
         let began = Instant::now();
-        let mut result = talk(&mut slot, rendered).instrument(span.clone()).await;
-        if matches!(&result, Err(error) if error.session_was_stale()) {
-            // It had hung up on an idle connection, and the mail was not spoken of: another connection, for the same moment.
-            let opened = slot.session().await.map(|_| ());
-            if claimed_until < Instant::now() + self.send_timeout {
+        let mut result = slot.send(rendered).instrument(span.clone()).await;
+        if matches!(&result, Err(error) if hung_up_on_us(error)) {
+            // The mail was not spoken of: another connection, for the same moment.
+            match slot.reopen().await {
                 // A slow greeting wore the claim out.
-                return Try::Again;
+                Ok(()) if claimed_until < Instant::now() + self.send_timeout => return Try::Again,
+                Ok(()) => result = slot.send(rendered).instrument(span.clone()).await,
+                Err(NoSession::OthersStand) => return Try::Again,
+                Err(NoSession::Ill(error)) => result = Err(error),
             }
-            result = match opened {
-                Ok(()) => talk(&mut slot, rendered).instrument(span.clone()).await,
-                Err(error) => Err(error),
-            };
         }
         self.metrics.sent(result.is_ok(), began.elapsed());
         spans::record_reply(&span, &result);
@@ -195,7 +205,8 @@ impl Flights {
     }
 
     /// The mail is the server's now. The slot is kept until the mark has its place: this bounds what a crash repeats.
-    async fn accepted(&self, task: &Task, accepted: &Accepted, slot: Slot, pass: Pass) -> Try {
+    async fn accepted(&self, task: &Task, accepted: &Accepted, mut slot: Slot, pass: Pass) -> Try {
+        slot.accepted();
         let marking = self.ledger.begin_mark(task.identity.id()).await;
         drop(slot);
         pass.accepted();
@@ -243,19 +254,27 @@ impl Flights {
                 pass.put_off();
                 return Try::Again;
             }
-            // Nothing is spent: whoever learns the server's limits takes it from here.
+            // No session at all, or one too many.
             Verdict::TooManyConnections => {
-                self.ill(pass, Illness::ServerError, error);
+                if error.stage() != Some(Stage::Connect) && slot.turned_away().await {
+                    pass.put_off();
+                } else {
+                    self.ill(pass, Illness::TooManyConnections, error);
+                }
                 return Try::Again;
             }
-            Verdict::Reconnect => {
-                if let Err(ill) = slot.reopen().await {
+            Verdict::Reconnect => match slot.reopen().await {
+                Ok(()) => {
+                    pass.refused(id, error);
+                    self.next_step(task, error)
+                }
+                // The server is well, but whose fault it was can't be learnt now.
+                Err(NoSession::OthersStand) => return Try::Again,
+                Err(NoSession::Ill(ill)) => {
                     self.server_is_ill(&ill, pass);
                     return Try::Again;
                 }
-                pass.refused(id, error);
-                self.next_step(task, error)
-            }
+            },
             Verdict::Retry(_) => {
                 pass.refused(id, error);
                 self.next_step(task, error)
@@ -301,8 +320,9 @@ impl Flights {
     }
 }
 
-async fn talk(slot: &mut Slot, rendered: &Rendered) -> Result<Accepted, SendError> {
-    slot.session().await?.send(rendered).await
+/// It closed an idle connection; not for the number of them, which is to be learnt.
+fn hung_up_on_us(error: &SendError) -> bool {
+    error.session_was_stale() && disposition::judge(error) != Verdict::TooManyConnections
 }
 
 fn dead(error: &SendError, reason: DeadReason) -> Ending {

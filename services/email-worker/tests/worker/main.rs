@@ -5,6 +5,7 @@
 mod bad_input;
 mod bare;
 mod commands;
+mod connections;
 mod crash;
 mod delivery;
 mod delivery_limit;

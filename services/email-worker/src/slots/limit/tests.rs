@@ -1,0 +1,272 @@
+use std::collections::BTreeMap;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::*;
+
+const SLOTS: usize = 16;
+
+/// A server with a limit, and a worker that has more mails than it can send.
+struct World {
+    limit: Limit,
+    now: Instant,
+    takes: usize,
+    // What each mail holds; its connection stands.
+    mails: BTreeMap<u64, Place>,
+    idle: usize,
+    begun: u64,
+    refused: usize,
+    alone: usize,
+}
+
+impl World {
+    fn new(takes: usize) -> Self {
+        let (limit, now) = (Limit::new(SLOTS), Instant::now());
+        Self { limit, now, takes, mails: BTreeMap::new(), idle: 0, begun: 0, refused: 0, alone: 0 }
+    }
+
+    /// Lets mails begin until none may; those without a connection open one.
+    fn begin_all(&mut self) {
+        loop {
+            if self.idle > 0 {
+                self.idle -= 1;
+                let place = self.limit.take_idle();
+                self.begin(place);
+            } else if let Some(place) = self.limit.take(self.now) {
+                self.open(place);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn begin(&mut self, place: Place) {
+        self.begun += 1;
+        self.mails.insert(self.begun, place);
+    }
+
+    fn open(&mut self, mut place: Place) {
+        assert!(self.limit.open(&place), "a place without the right to a connection");
+        if self.limit.standing() < self.takes {
+            self.limit.opened(true, self.now);
+            return self.begin(place);
+        }
+        self.refused += 1;
+        self.alone += usize::from(self.limit.refused(Some(&mut place), true, self.now) == Refusal::Alone);
+        self.limit.give_back(place, false, true, self.now);
+    }
+
+    /// Ends one mail: accepted, and its connection kept or lent.
+    fn accept(&mut self, mail: u64) {
+        let mut place = self.mails.remove(&mail).expect("a mail that is being sent");
+        self.limit.accepted(&mut place, true, self.now);
+        if self.limit.give_back(place, true, true, self.now) {
+            self.limit.idle_closed(1);
+        } else {
+            self.idle += 1;
+        }
+    }
+
+    fn accept_all(&mut self) {
+        for mail in self.mails.keys().copied().collect::<Vec<_>>() {
+            self.accept(mail);
+        }
+    }
+
+    /// One mail is told that its connection is one too many.
+    fn turn_away(&mut self) -> Refusal {
+        let (_, mut place) = self.mails.pop_first().expect("a mail that is being sent");
+        let refusal = self.limit.turned_away(&mut place, self.now);
+        self.limit.give_back(place, false, true, self.now);
+        refusal
+    }
+
+    /// Sends for so long, each mail taking 50 ms; gives how many.
+    fn send_for(&mut self, time: Duration) -> usize {
+        let (until, before) = (self.now + time, self.begun);
+        while self.now < until {
+            self.begin_all();
+            self.accept_all();
+            self.now += Duration::from_millis(50);
+        }
+        usize::try_from(self.begun - before).expect("few")
+    }
+}
+
+#[test]
+fn a_healthy_server_has_all_connections_at_once() {
+    let mut world = World::new(usize::MAX);
+    world.send_for(Duration::from_millis(250));
+    assert_eq!((world.limit.standing(), world.refused, world.limit.learnt()), (SLOTS, 0, None));
+}
+
+#[test]
+fn what_the_server_takes_is_learnt_and_used() {
+    for takes in 1..SLOTS {
+        let mut world = World::new(takes);
+        world.send_for(Duration::from_secs(1));
+        assert_eq!(world.limit.standing(), takes, "of {takes}");
+        let sent = world.send_for(Duration::from_secs(600));
+        let possible = takes * 12_000;
+        // One is lent now and then, and comes back with the next try.
+        assert!(sent * 10 >= possible * 9, "{sent} of {possible} with {takes}");
+        assert!(world.refused <= 60, "{} refusals with {takes}", world.refused);
+        assert_eq!(world.alone, 0, "with {takes}: others stood");
+    }
+}
+
+#[test]
+fn it_grows_again_when_the_server_lets_it_and_shrinks_when_it_does_not() {
+    let mut world = World::new(4);
+    world.send_for(Duration::from_secs(30));
+    assert_eq!(world.limit.learnt(), Some(4));
+    world.takes = SLOTS;
+    world.send_for(Duration::from_secs(61));
+    assert_eq!((world.limit.standing(), world.limit.learnt()), (SLOTS, None));
+    // Now it says so at MAIL, of one connection after the other.
+    world.takes = 3;
+    for stands in (3..SLOTS).rev() {
+        world.begin_all();
+        assert_eq!(world.turn_away(), Refusal::OthersStand);
+        world.accept_all();
+        assert_eq!(world.limit.learnt(), Some(stands));
+    }
+}
+
+#[test]
+fn tries_come_after_5_s_then_twice_as_late_up_to_a_minute() {
+    let mut world = World::new(2);
+    world.begin_all();
+    assert_eq!(world.limit.learnt(), Some(2), "a third was refused");
+    let mut waits = Vec::new();
+    for _ in 0..6 {
+        let at = world.limit.next_try().expect("a try to come");
+        waits.push((at - world.now).as_secs());
+        world.now = at.checked_sub(Duration::from_millis(1)).expect("later than the start");
+        assert!(world.limit.take(world.now).is_none(), "before its time");
+        world.now = at;
+        world.begin_all();
+    }
+    assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
+}
+
+#[test]
+fn what_is_said_to_several_at_once_leaves_those_that_stand() {
+    let mut world = World::new(SLOTS);
+    world.send_for(Duration::from_secs(1));
+    world.begin_all();
+    for _ in 4..SLOTS {
+        world.turn_away();
+    }
+    assert_eq!(world.limit.learnt(), Some(4));
+    world.accept_all();
+    world.begin_all();
+    assert_eq!((world.mails.len(), world.limit.standing()), (4, 4));
+}
+
+#[test]
+fn a_server_that_takes_none_is_known_only_when_nothing_is_under_way() {
+    let mut limit = Limit::new(SLOTS);
+    let now = Instant::now();
+    let mut places: Vec<Place> = std::iter::from_fn(|| limit.take(now)).collect();
+    assert_eq!(places.len(), AT_FIRST);
+    assert!(places.iter().all(|place| limit.open(place)));
+    assert_eq!(limit.refused(places.first_mut(), true, now), Refusal::OthersStand);
+    assert_eq!(limit.refused(places.last_mut(), true, now), Refusal::Alone);
+    for place in places {
+        limit.give_back(place, false, true, now);
+    }
+    // One connection from here on, and the next as soon as one was taken.
+    let first = limit.take(now).expect("one may always try");
+    assert!(limit.take(now).is_none());
+    assert!(limit.open(&first));
+    limit.opened(true, now);
+    assert!(limit.take(now).is_some_and(|place| place.trial));
+}
+
+#[test]
+fn an_outage_teaches_no_limit() {
+    let mut limit = Limit::new(SLOTS);
+    let now = Instant::now();
+    let mut place = limit.take(now).expect("the first");
+    assert!(limit.open(&place));
+    assert_eq!(limit.refused(Some(&mut place), false, now), Refusal::Alone);
+    assert_eq!(limit.learnt(), None);
+}
+
+/// Whatever happens in whatever order: the counts are right, and a mail that comes when all is quiet may talk to the server.
+#[test]
+fn any_order_of_events_keeps_the_counts_right() {
+    for seed in 0..300 {
+        let mut chance = StdRng::seed_from_u64(seed);
+        let mut world = World::new(chance.random_range(0..20));
+        let mut opening: Vec<Place> = Vec::new();
+        for step in 0..400 {
+            world.now += Duration::from_millis(chance.random_range(0..3_000));
+            any_event(&mut world, &mut opening, &mut chance);
+            let stand = world.mails.len() + world.idle;
+            assert_eq!(world.limit.standing(), stand, "seed {seed}, step {step}");
+            assert!(stand + opening.len() <= SLOTS, "seed {seed}, step {step}: {stand} and {}", opening.len());
+            assert!((1..=SLOTS).contains(&world.limit.allowed()), "seed {seed}, step {step}: {:?}", world.limit);
+        }
+        for place in opening {
+            world.limit.not_opened();
+            world.limit.give_back(place, false, true, world.now);
+        }
+        world.accept_all();
+        assert!(world.idle > 0 || world.limit.take(world.now).is_some(), "seed {seed}: {:?}", world.limit);
+    }
+}
+
+fn any_event(world: &mut World, opening: &mut Vec<Place>, chance: &mut StdRng) {
+    let now = world.now;
+    match chance.random_range(0..9) {
+        0 => world.takes = chance.random_range(0..20),
+        1 => {
+            // Hung up on, or cut short.
+            let Some((_, place)) = world.mails.pop_first() else { return };
+            world.limit.closed();
+            world.limit.give_back(place, false, chance.random(), now);
+        }
+        2 if !world.mails.is_empty() => {
+            let others = world.mails.len() + world.idle + opening.len() > 1;
+            assert_eq!(world.turn_away() == Refusal::OthersStand, others);
+        }
+        3 if world.idle > 0 => {
+            world.idle -= 1;
+            world.limit.idle_closed(1);
+        }
+        4 => {
+            let Some(place) = opening.pop() else { return };
+            world.limit.not_opened();
+            world.limit.give_back(place, false, chance.random(), now);
+        }
+        5 | 6 => {
+            let Some(mut place) = opening.pop() else { return };
+            if world.limit.standing() < world.takes {
+                world.limit.opened(chance.random(), now);
+                return world.begin(place);
+            }
+            world.limit.refused(Some(&mut place), chance.random(), now);
+            world.limit.give_back(place, false, true, now);
+        }
+        7 => {
+            let Some(mail) = world.mails.keys().next().copied() else { return };
+            world.accept(mail);
+        }
+        _ if world.idle > 0 => {
+            world.idle -= 1;
+            let place = world.limit.take_idle();
+            world.begin(place);
+        }
+        _ => {
+            let Some(place) = world.limit.take(now) else { return };
+            if world.limit.open(&place) {
+                opening.push(place);
+            } else {
+                world.limit.give_back(place, false, true, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A mail server that takes so many connections of one client and no more.
+
+use std::time::Duration;
+
+use testkit::{Mood, Stage};
+
+use crate::helpers::{PATIENCE, Running, World};
+
+/// What each mail takes, so that one connection takes 10 mails a second.
+const EACH: Duration = Duration::from_millis(100);
+
+/// Of what the connections can do, on a machine with other things to do between two mails. The figure itself, 0.9, is held
+/// where no machine counts: in the tests of the limit.
+const MOST: f64 = 0.8;
+
+/// A server that takes `limit` connections, and says so at this stage.
+fn at_most(limit: usize, stage: Stage, reply: &str) -> Mood {
+    Mood::healthy().reply(stage, reply).beyond(limit).delay(EACH)
+}
+
+fn greeting(limit: usize) -> Mood {
+    at_most(limit, Stage::Connect, "421 4.7.0 Too many concurrent SMTP connections; please try again later")
+}
+
+/// Waits for `mails`, and gives how much of what `limit` connections could do was done.
+async fn share_of_the_possible(world: &World, mails: usize, limit: usize) -> f64 {
+    world.smtp.wait_for_count(mails, 2 * PATIENCE).await;
+    let arrivals = world.smtp.arrivals();
+    let took = arrivals[mails - 1].at - arrivals[0].at;
+    let possible = EACH * u32::try_from(mails / limit).unwrap();
+    possible.as_secs_f64() / took.as_secs_f64()
+}
+
+/// All were mailed once, at their first attempt.
+async fn nothing_was_spent(world: &World, workers: Vec<Running>, mails: usize) {
+    world.marked(i64::try_from(mails).unwrap()).await;
+    assert_eq!(world.smtp.mails().len(), mails, "mails were repeated");
+    assert_eq!(world.on_rungs().await, 0, "an attempt was spent");
+    let mut workers = workers.into_iter();
+    let last = workers.next_back().expect("a worker");
+    for worker in workers {
+        worker.stop().await;
+    }
+    world.ends_clean(last).await;
+}
+
+async fn goes_on_with(limit: usize, mails: usize, mood: Mood) {
+    let world = World::new().await;
+    world.queue_exists().await;
+    world.register_many("user", mails).await;
+    world.smtp.set_mood(mood);
+    let worker = world.worker().await;
+    let share = share_of_the_possible(&world, mails, limit).await;
+    assert!(worker.is_sending().await, "the circuit opened");
+    assert!(share >= MOST, "{share:.2} of what {limit} connections can do");
+    let refused = world.smtp.commands().iter().filter(|command| command.answer.contains("oo many")).count();
+    assert!((1..=24).contains(&refused), "{refused} connections too many");
+    nothing_was_spent(&world, vec![worker], mails).await;
+}
+
+#[tokio::test]
+async fn four_connections_of_sixteen_slots_send_what_four_can_421_in_the_greeting() {
+    goes_on_with(4, 160, greeting(4)).await;
+}
+
+#[tokio::test]
+async fn four_connections_of_sixteen_slots_send_what_four_can_451_in_the_greeting() {
+    goes_on_with(4, 160, at_most(4, Stage::Connect, "451 4.7.0 too many connections from your host")).await;
+}
+
+#[tokio::test]
+async fn four_connections_of_sixteen_slots_send_what_four_can_451_at_mail() {
+    goes_on_with(4, 160, at_most(4, Stage::Mail, "451 4.7.0 Too many concurrent connections")).await;
+}
+
+#[tokio::test]
+async fn four_connections_of_sixteen_slots_send_what_four_can_421_at_mail() {
+    goes_on_with(4, 160, at_most(4, Stage::Mail, "421 4.7.0 Too many concurrent connections")).await;
+}
+
+#[tokio::test]
+async fn one_connection_is_enough() {
+    goes_on_with(1, 60, greeting(1)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_on_one_too_many_is_no_outage() {
+    let world = World::new().await;
+    world.queue_exists().await;
+    world.register_many("user", 160).await;
+    world.smtp.set_mood(Mood::healthy().drop_at(Stage::Connect).beyond(4).delay(EACH));
+    let worker = world.worker().await;
+    let share = share_of_the_possible(&world, 160, 4).await;
+    assert!(worker.is_sending().await, "the circuit opened");
+    assert!(share >= MOST, "{share:.2} of what 4 connections can do");
+    nothing_was_spent(&world, vec![worker], 160).await;
+}
+
+#[tokio::test]
+async fn it_grows_when_the_server_takes_more() {
+    let world = World::new().await;
+    world.queue_exists().await;
+    world.smtp.set_mood(greeting(4));
+    let worker = world.worker().await;
+    world.register_many("before", 60).await;
+    world.smtp.wait_for_count(60, PATIENCE).await;
+    assert_eq!(world.smtp.counts().open, 4, "as many as it takes");
+    world.smtp.set_mood(Mood::healthy().delay(EACH));
+    world.register_many("after", 800).await;
+    // The next try comes 5 s after the refusal; from then on one after the other.
+    world.smtp.wait_for_count(860, PATIENCE).await;
+    assert_eq!(world.smtp.counts().open, 16, "as many as there are slots");
+    nothing_was_spent(&world, vec![worker], 860).await;
+}
+
+#[tokio::test]
+async fn three_workers_share_the_four_connections_of_their_account() {
+    let world = World::new().await;
+    world.queue_exists().await;
+    world.smtp.set_mood(greeting(4));
+    world.register_many("user", 360).await;
+    let workers = vec![world.worker().await, world.worker().await, world.worker().await];
+    // What a worker holds that got no connection waits until another one leaves one.
+    let share = share_of_the_possible(&world, 240, 4).await;
+    assert!(share >= MOST, "{share:.2} of what 4 connections can do");
+    world.smtp.wait_for_count(360, PATIENCE).await;
+    nothing_was_spent(&world, workers, 360).await;
+}
+
+#[tokio::test]
+async fn a_rolling_update_passes_the_limit_on() {
+    let world = World::new().await;
+    world.queue_exists().await;
+    world.smtp.set_mood(greeting(4));
+    world.register_many("user", 200).await;
+    let old = world.worker().await;
+    world.smtp.wait_for_count(50, PATIENCE).await;
+    let new = world.worker().await;
+    world.smtp.wait_for_count(100, PATIENCE).await;
+    old.stop().await;
+    world.smtp.wait_for_count(200, PATIENCE).await;
+    nothing_was_spent(&world, vec![new], 200).await;
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_connection_at_all_is_an_outage_of_its_own_cause() {
+    let world = World::new().await;
+    world.queue_exists().await;
+    world.smtp.set_mood(greeting(0));
+    world.register_many("user", 40).await;
+    let worker = world.worker().await;
+    worker.circuit_opens("too-many-connections").await;
+    world.smtp.set_mood(greeting(2));
+    world.smtp.wait_for_count(40, PATIENCE).await;
+    worker.circuit_closes().await;
+    nothing_was_spent(&world, vec![worker], 40).await;
+}
