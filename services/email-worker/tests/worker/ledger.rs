@@ -80,20 +80,27 @@ async fn a_task_whose_worker_died_is_mailed_when_its_claim_has_run_out() {
 #[tokio::test]
 async fn a_redelivery_of_a_mail_that_is_being_sent_attaches_to_it() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_millis(1500)));
-    let worker = world.worker_with(&[("SEND_TIMEOUT", "10s")]).await;
+    world.smtp.set_mood(Mood::healthy().delay(Duration::from_millis(500)));
+    let worker = world.worker_with(&[("SEND_TIMEOUT", "60s")]).await;
     world.register("ada@example.com").await;
     world.client.publish_bare(queue::EMAIL, &body("bare@example.com")).await;
     let sending = || world.smtp.counts().commands.get(&Stage::Content).copied().unwrap_or_default();
     eventually("both mails are being sent", PATIENCE, async || (sending() == 2).then_some(())).await;
+    // Its answers come when both are delivered again.
+    world.smtp.pause();
     let closed = eventually("the consumer's connection is listed and closed", PATIENCE, async || {
         Some(world.vhost.close_connections("consumer").await).filter(|closed| *closed > 0)
     });
     assert_eq!(closed.await, 1);
-    world.marked(2).await;
+    worker.says("the connection is lost", |status, _| status == 503).await;
     worker.ready().await;
+    world.register("last@example.com").await;
+    let all = async || (world.waiting(queue::EMAIL).await == 0).then_some(());
+    eventually("the last one is delivered, and so are those that came back before it", PATIENCE, all).await;
+    world.smtp.resume();
+    world.marked(3).await;
     world.ends_clean(worker).await;
-    assert_eq!(world.smtp.mails().len(), 2, "a mail was sent again because its task was delivered again");
+    assert_eq!(world.smtp.mails().len(), 3, "a mail was sent again because its task was delivered again");
 }
 
 #[tokio::test]
