@@ -114,22 +114,19 @@ impl Slots {
     /// # Errors
     /// What it answered, or that it did not.
     pub async fn greet(&self) -> Result<(), SendError> {
-        loop {
-            let idle = {
-                let mut pool = self.0.pool();
-                pool.idle.pop().inspect(|_| pool.limit.adopt_idle())
-            };
-            // Cut short, the connection is lost to the count of those that stand: the worker ends then.
-            let Some(mut session) = idle else { break };
+        let place = self.0.pool().limit.take_to_probe();
+        let mut slot = Slot { shared: Arc::clone(&self.0), session: None, place: Some(place) };
+        slot.session = slot.adopt();
+        while let Some(session) = &mut slot.session {
             if session.check().await {
-                self.0.keep(session);
                 return Ok(());
             }
-            self.0.pool().limit.closed();
+            slot.forget();
+            slot.session = slot.adopt();
         }
-        self.0.pool().limit.open_anyway();
-        let session = self.0.open(None).await.map_err(|(_, error)| error)?;
-        self.0.keep(session);
+        let Some(place) = &mut slot.place else { return Ok(()) };
+        self.0.pool().limit.open(place);
+        slot.session = Some(self.0.open(place).await.map_err(|(_, error)| error)?);
         Ok(())
     }
 
@@ -219,7 +216,7 @@ impl Shared {
     }
 
     /// Opens a connection that the limit allowed.
-    async fn open(&self, place: Option<&mut Place>) -> Result<Session, (Refusal, SendError)> {
+    async fn open(&self, place: &mut Place) -> Result<Session, (Refusal, SendError)> {
         let opening = Opening(self);
         let opened = self.transport.open().await;
         std::mem::forget(opening);
@@ -243,18 +240,6 @@ impl Shared {
                 Err((refusal, error))
             }
         }
-    }
-
-    /// Keeps a connection that no slot holds, if it is of use.
-    fn keep(&self, session: Session) {
-        self.change(|pool| {
-            if session.is_usable() {
-                pool.limit.kept();
-                pool.idle.push(session);
-            } else {
-                pool.limit.closed();
-            }
-        });
     }
 }
 
@@ -349,7 +334,7 @@ impl Slot {
         if !self.shared.pool().limit.open(place) {
             return Err(NoSession::OthersStand);
         }
-        self.shared.open(Some(place)).await.map_err(|(refusal, error)| match refusal {
+        self.shared.open(place).await.map_err(|(refusal, error)| match refusal {
             Refusal::OthersStand => {
                 tracing::debug!(%error, "a connection was refused while others stand");
                 NoSession::OthersStand

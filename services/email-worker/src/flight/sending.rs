@@ -264,12 +264,11 @@ impl Flights {
                 return Try::Again;
             }
             Verdict::Reconnect => match slot.reopen().await {
-                Ok(()) => {
+                Err(NoSession::OthersStand) if trials.once_more() => return Try::Again,
+                Ok(()) | Err(NoSession::OthersStand) => {
                     pass.refused(id, error);
                     self.next_step(task, error)
                 }
-                // The server is well, but whose fault it was can't be learnt now.
-                Err(NoSession::OthersStand) => return Try::Again,
                 Err(NoSession::Ill(ill)) => {
                     self.server_is_ill(&ill, pass);
                     return Try::Again;

@@ -18,6 +18,16 @@ pub(super) struct Trials {
     unclear: Option<(Kind, usize)>,
     /// Refused for the speed so often, since so many others had been taken.
     too_fast: (u32, u64),
+    /// It broke off, and whose fault it was could not be learnt.
+    unsettled: bool,
+}
+
+impl Trials {
+    /// It broke off, and no other connection was to be had to see whose fault it was. True: once more, for nothing; but
+    /// only once, or a mail that ends every conversation would never end.
+    pub(super) fn once_more(&mut self) -> bool {
+        !std::mem::replace(&mut self.unsettled, true)
+    }
 }
 
 /// What a refusal means once it is known whether it was for the speed.

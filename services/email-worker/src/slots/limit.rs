@@ -49,6 +49,8 @@ struct Learnt {
 pub(super) struct Place {
     // It is one more than the server is known to take.
     trial: bool,
+    // Its connection is to show whether the server takes any.
+    probe: bool,
 }
 
 /// What a refused connection means.
@@ -87,7 +89,7 @@ impl Limit {
     pub(super) fn take_idle(&mut self) -> Place {
         self.idle -= 1;
         self.held += 1;
-        Place { trial: false }
+        Place { trial: false, probe: false }
     }
 
     /// A mail that has a place takes a connection that nobody holds, rather than to open one.
@@ -104,7 +106,13 @@ impl Limit {
             learnt.trying = true;
         }
         self.held += 1;
-        Some(Place { trial })
+        Some(Place { trial, probe: false })
+    }
+
+    /// The probe takes a place, whatever others hold.
+    pub(super) fn take_to_probe(&mut self) -> Place {
+        self.held += 1;
+        Place { trial: false, probe: true }
     }
 
     /// When [`take`](Self::take) may succeed though nobody gave anything back.
@@ -115,14 +123,9 @@ impl Limit {
 
     /// A place's connection is to be opened: may it? The limit may have been lowered since.
     pub(super) fn open(&mut self, place: &Place) -> bool {
-        let may = place.trial || self.standing + self.opening < self.bound();
+        let may = place.trial || place.probe || self.standing + self.opening < self.bound();
         self.opening += usize::from(may);
         may
-    }
-
-    /// As [`open`](Self::open), to find out whether the server takes any.
-    pub(super) fn open_anyway(&mut self) {
-        self.opening += 1;
     }
 
     /// It was opened. `wanted`: others wait for one.
@@ -145,7 +148,7 @@ impl Limit {
     }
 
     /// It was refused. `explicit`: the server spoke of too many; otherwise it is known only by those that stand.
-    pub(super) fn refused(&mut self, place: Option<&mut Place>, explicit: bool, now: Instant) -> Refusal {
+    pub(super) fn refused(&mut self, place: &mut Place, explicit: bool, now: Instant) -> Refusal {
         self.opening -= 1;
         let others = self.standing + self.opening > 0;
         if others || explicit {
@@ -160,7 +163,7 @@ impl Limit {
     /// A connection that stood was refused a mail for their number; it is closed now.
     pub(super) fn turned_away(&mut self, place: &mut Place, now: Instant) -> Refusal {
         self.standing -= 1;
-        self.lower(Some(place), now);
+        self.lower(place, now);
         if self.standing + self.opening > 0 { Refusal::OthersStand } else { Refusal::Alone }
     }
 
@@ -181,11 +184,6 @@ impl Limit {
     pub(super) fn idle_closed(&mut self, count: usize) {
         self.idle -= count;
         self.standing -= count;
-    }
-
-    /// The probe's connection is to be kept for the next mail.
-    pub(super) fn kept(&mut self) {
-        self.idle += 1;
     }
 
     /// A mail is done with its place. True: its connection, if it has one, is to be closed and left to others.
@@ -225,9 +223,9 @@ impl Limit {
     }
 
     /// As many as stand, and no more for a while.
-    fn lower(&mut self, place: Option<&mut Place>, now: Instant) {
+    fn lower(&mut self, place: &mut Place, now: Instant) {
         self.allowed = self.standing.clamp(1, self.ceiling);
-        let trial = place.is_some_and(|place| std::mem::take(&mut place.trial));
+        let trial = std::mem::take(&mut place.trial);
         let before = self.learnt;
         let wait = before.filter(|_| trial).map_or(TRY_AFTER.0, |learnt| learnt.wait);
         self.learnt = Some(Learnt {

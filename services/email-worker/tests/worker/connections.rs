@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use testkit::{Mood, Stage};
+use contract::queue;
+use testkit::{Mood, Stage, eventually};
 
 use crate::helpers::{PATIENCE, Running, World};
 
@@ -154,4 +155,25 @@ async fn a_server_that_takes_no_connection_at_all_is_an_outage_of_its_own_cause(
     world.smtp.wait_for_count(40, PATIENCE).await;
     worker.circuit_closes().await;
     nothing_was_spent(&world, vec![worker], 40).await;
+}
+
+#[tokio::test]
+async fn a_mail_that_ends_its_conversations_is_counted_though_no_connection_can_be_opened() {
+    let world = World::new().await;
+    world.queue_exists().await;
+    world.smtp.set_mood(greeting(4));
+    world.register_many("user", 40).await;
+    let rung = Duration::from_secs(30);
+    let worker = world.worker_with(&[("MAIL_RETRY_LADDER", "30s")]).await;
+    world.smtp.wait_for_count(40, PATIENCE).await;
+    let full = Mood::healthy().reply(Stage::Connect, "421 4.7.0 too many connections").beyond(1);
+    world.smtp.set_mood(full.drop_at(Stage::Data).for_recipient("bad@example.com"));
+    world.register("bad@example.com").await;
+    let on_the_rung = async || (world.waiting(&queue::retry(rung)).await == 1).then_some(());
+    eventually("its attempt is spent", PATIENCE, on_the_rung).await;
+    let commands = world.smtp.commands();
+    let ended = commands.iter().filter(|command| command.stage == Stage::Data && command.answer == "(dropped)").count();
+    assert!(ended <= 2, "{ended} conversations for one attempt");
+    assert!(worker.is_sending().await, "the circuit opened");
+    worker.stop().await;
 }

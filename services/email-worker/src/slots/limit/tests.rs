@@ -53,7 +53,7 @@ impl World {
             return self.begin(place);
         }
         self.refused += 1;
-        self.alone += usize::from(self.limit.refused(Some(&mut place), true, self.now) == Refusal::Alone);
+        self.alone += usize::from(self.limit.refused(&mut place, true, self.now) == Refusal::Alone);
         self.limit.give_back(place, false, true, self.now);
     }
 
@@ -172,8 +172,8 @@ fn a_server_that_takes_none_is_known_only_when_nothing_is_under_way() {
     let mut places: Vec<Place> = std::iter::from_fn(|| limit.take(now)).collect();
     assert_eq!(places.len(), AT_FIRST);
     assert!(places.iter().all(|place| limit.open(place)));
-    assert_eq!(limit.refused(places.first_mut(), true, now), Refusal::OthersStand);
-    assert_eq!(limit.refused(places.last_mut(), true, now), Refusal::Alone);
+    assert_eq!(limit.refused(&mut places[0], true, now), Refusal::OthersStand);
+    assert_eq!(limit.refused(&mut places[1], true, now), Refusal::Alone);
     for place in places {
         limit.give_back(place, false, true, now);
     }
@@ -186,12 +186,28 @@ fn a_server_that_takes_none_is_known_only_when_nothing_is_under_way() {
 }
 
 #[test]
+fn nobody_takes_a_place_beside_the_probes_own() {
+    let mut world = World::new(1);
+    world.begin_all();
+    assert_eq!(world.limit.learnt(), Some(1));
+    let (_, place) = world.mails.pop_first().expect("a mail");
+    world.limit.closed();
+    world.limit.give_back(place, false, true, world.now);
+    let probe = world.limit.take_to_probe();
+    assert!(world.limit.open(&probe));
+    assert!(world.limit.take(world.now).is_none(), "a place that may not open a connection");
+    world.limit.opened(true, world.now);
+    world.limit.give_back(probe, true, true, world.now);
+    assert_eq!((world.limit.standing(), world.limit.allowed()), (1, 1));
+}
+
+#[test]
 fn an_outage_teaches_no_limit() {
     let mut limit = Limit::new(SLOTS);
     let now = Instant::now();
     let mut place = limit.take(now).expect("the first");
     assert!(limit.open(&place));
-    assert_eq!(limit.refused(Some(&mut place), false, now), Refusal::Alone);
+    assert_eq!(limit.refused(&mut place, false, now), Refusal::Alone);
     assert_eq!(limit.learnt(), None);
 }
 
@@ -248,7 +264,7 @@ fn any_event(world: &mut World, opening: &mut Vec<Place>, chance: &mut StdRng) {
                 world.limit.opened(chance.random(), now);
                 return world.begin(place);
             }
-            world.limit.refused(Some(&mut place), chance.random(), now);
+            world.limit.refused(&mut place, chance.random(), now);
             world.limit.give_back(place, false, true, now);
         }
         7 => {
