@@ -7,7 +7,7 @@
 {{- $grace := $worker.shutdownGrace | trimSuffix "s" | int -}}
 {{- $kill := int $worker.terminationGracePeriodSeconds -}}
 {{- if le $grace $send -}}
-{{- fail (printf "emailWorker.shutdownGrace (%s) must be more than emailWorker.sendTimeout (%s), or a mail that is being sent would be cut off" $worker.shutdownGrace $worker.sendTimeout) -}}
+{{- fail (printf "emailWorker.shutdownGrace (%s) must be more than emailWorker.sendTimeout (%s), or a mail would be cut off before its last byte" $worker.shutdownGrace $worker.sendTimeout) -}}
 {{- end -}}
 {{- if lt $kill (add $grace 5 | int) -}}
 {{- fail (printf "emailWorker.terminationGracePeriodSeconds (%d) must be emailWorker.shutdownGrace (%s) and 5 s more, or the pod would be killed before it is done" $kill $worker.shutdownGrace) -}}

@@ -8,6 +8,8 @@ pub const TRACESTATE: &str = "tracestate";
 pub const ATTEMPT: &str = "x-attempt";
 /// When the first attempt failed, in Unix seconds.
 pub const FIRST_FAILED_AT: &str = "x-first-failed-at";
+/// How often the content was handed over whole and no answer came; absent before the first time.
+pub const UNKNOWN_OUTCOMES: &str = "x-unknown-outcomes";
 /// Deliveries that earlier copies of this message had: the broker's own count starts anew with each publish.
 pub const DELIVERIES: &str = "x-deliveries";
 /// Present: to be run with nothing else in flight.
@@ -26,11 +28,12 @@ pub const HEADERS_LEFT_OUT: &str = "x-headers-left-out";
 pub const BODY_CUT_FROM: &str = "x-body-cut-from";
 
 /// All of them: what is kept of a message where there is no room for everything.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 13] = [
     TRACEPARENT,
     TRACESTATE,
     ATTEMPT,
     FIRST_FAILED_AT,
+    UNKNOWN_OUTCOMES,
     DELIVERIES,
     SUSPECT,
     REDRIVEN_AT,

@@ -79,6 +79,7 @@ fn main() {
             helo: "localhost".to_owned(),
             connect_timeout: Duration::from_secs(5),
             send_timeout: Duration::from_secs(5),
+            data_timeout: Duration::from_secs(5),
         })
         .unwrap();
         for _ in 0..3 {

@@ -78,7 +78,8 @@ impl App {
         let moving = health.component("publisher", Need::Required);
         tasks.spawn(admin.run(background.clone()));
 
-        let flights = Arc::new(assemble(&config, &pool, (transport, renderer), moving, &stop, &background, &mut tasks));
+        let ends = Ends { stop: stop.clone(), cut_off: CancellationToken::new(), background: background.clone() };
+        let flights = Arc::new(assemble(&config, &pool, (transport, renderer), moving, &ends, &mut tasks));
         tasks.spawn(prober::run(Arc::clone(&flights), sending, background.clone()));
         tasks.spawn(delivery_limit::check(
             broker(&config, "email-worker check"),
@@ -101,7 +102,7 @@ impl App {
             config.flow.sending_slots,
             config.flow.prefetch_max,
         );
-        let result = run_bounded(intake, stop, &health, config.common.shutdown_grace).await;
+        let result = run_bounded(intake, ends, &health, config.common.shutdown_grace).await;
 
         background.cancel();
         finish(tasks).await;
@@ -110,16 +111,33 @@ impl App {
     }
 }
 
+/// How a worker ends, step by step.
+struct Ends {
+    /// No further mail is begun.
+    stop: CancellationToken,
+    /// No answer is waited for any longer.
+    cut_off: CancellationToken,
+    /// Nothing is left to be settled.
+    background: CancellationToken,
+}
+
+/// The part of the grace in which answers are no longer waited for: what has none is counted, published and acknowledged.
+fn reserve(grace: Duration) -> Duration {
+    (grace / 5).min(Duration::from_secs(5))
+}
+
 /// Runs the intake; once stopped it has `grace` to drain.
-async fn run_bounded(intake: Intake, stop: CancellationToken, health: &Health, grace: Duration) -> anyhow::Result<()> {
+async fn run_bounded(intake: Intake, ends: Ends, health: &Health, grace: Duration) -> anyhow::Result<()> {
     let deadline = async {
-        stop.cancelled().await;
+        ends.stop.cancelled().await;
         health.start_draining();
         tracing::info!("draining: mails being sent are finished, the rest is handed back");
-        tokio::time::sleep(grace).await;
+        tokio::time::sleep(grace - reserve(grace)).await;
+        ends.cut_off.cancel();
+        tokio::time::sleep(reserve(grace)).await;
     };
     tokio::select! {
-        ended = intake.run(stop.clone()) => ended.context("take tasks from the queue"),
+        ended = intake.run(ends.stop.clone()) => ended.context("take tasks from the queue"),
         () = deadline => {
             tracing::warn!(?grace, "the drain took longer than SHUTDOWN_GRACE: what is left is delivered again elsewhere");
             Ok(())
@@ -132,12 +150,13 @@ fn assemble(
     pool: &PgPool,
     (transport, renderer): (Transport, Renderer),
     moving: Component,
-    stop: &CancellationToken,
-    background: &CancellationToken,
+    ends: &Ends,
     tasks: &mut JoinSet<()>,
 ) -> Flights {
+    let background = &ends.background;
     let flow = &config.flow;
-    let options = LedgerOptions::new(lease(config.mail.send_timeout));
+    let lease = lease(config.mail.send_timeout);
+    let options = LedgerOptions::new(lease);
     let (ledger, ledger_task) = Ledger::start(pool.clone(), Uuid::now_v7(), options, background.clone());
     tasks.spawn(ledger_task);
     let (rate, rate_task) = FleetRate::start(pool.clone(), flow.mail_rate, flow.adapts(), background.clone());
@@ -161,10 +180,13 @@ fn assemble(
         ladder: flow.retry_ladder.clone(),
         give_up_after: flow.give_up_after,
         retention: flow.ledger_retention,
-        hold_limit: flow.hold_limit,
+        hold_limit: hold_before_mail(flow.hold_limit, config.mail.send_timeout + config.mail.smtp_data_timeout),
         send_timeout: config.mail.send_timeout,
+        renew_every: lease / 3,
+        unknown_repeats: flow.unknown_repeats,
         metrics: Metrics::new(),
-        drain: stop.clone(),
+        drain: ends.stop.clone(),
+        cut_off: ends.cut_off.clone(),
     }
 }
 
@@ -177,7 +199,13 @@ fn queues(config: &Config) -> Vec<topology::QueueSpec> {
     [topology::main(), topology::dead()].into_iter().chain(rungs).collect()
 }
 
-/// A claim outlives the longest send, with room for the wait before it.
+/// What is left of the hold before `MAIL`, so that it ends with the longest conversation; never less than a minute.
+fn hold_before_mail(limit: Duration, conversation: Duration) -> Duration {
+    limit.saturating_sub(conversation).max(limit.min(Duration::from_secs(60)))
+}
+
+/// A claim outlives the longest conversation up to the dot, with room for the wait before it; during the wait for the
+/// answer it is renewed.
 fn lease(send_timeout: Duration) -> Duration {
     send_timeout + (send_timeout / 4).max(Duration::from_secs(1))
 }

@@ -42,7 +42,8 @@ impl Cause {
                 | Illness::SenderRefused
                 | Illness::ServerError
                 | Illness::QuotaUsedUp
-                | Illness::EveryoneRefused,
+                | Illness::EveryoneRefused
+                | Illness::NoAnswerAfterData,
             ) => None,
             Self::LedgerDown => Some(Probe::Ledger),
         }
@@ -54,6 +55,8 @@ const QUOTA: (Duration, Duration) = (Duration::from_secs(600), Duration::from_se
 
 /// At most this long between two looks for a connection: whoever has one of ours leaves it free no longer.
 const CONNECTION: Duration = Duration::from_secs(4);
+
+const NO_ANSWER: Cause = Cause::MailServer(Illness::NoAnswerAfterData);
 
 /// How to find out whether it may go on without risking a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +114,8 @@ pub enum Settled {
     ItsOwnFault,
     /// It was refused, and others may be for the same reason.
     Refused,
+    /// The server took its last byte, and did not answer.
+    Unanswered,
     /// The server, or the ledger, is ill.
     Ill(Cause),
     /// It was not sent after all.
@@ -175,10 +180,15 @@ impl Circuit {
                 self.backoff.reset();
                 self.close();
             }
+            // Where no mail is answered for, one more shows nothing, and one that was refused may not have come so far.
+            (State::HalfOpen { cause: NO_ANSWER, .. }, Settled::Unanswered) => self.open(NO_ANSWER, now),
+            (State::HalfOpen { cause: NO_ANSWER, since, refused, .. }, Settled::ItsOwnFault | Settled::Refused) => {
+                self.state = State::HalfOpen { cause: NO_ANSWER, since, free: Some(now), refused };
+            }
             // Where everyone is refused, a refusal leaves it open; elsewhere the mail came further than those before.
             (
                 State::HalfOpen { cause: cause @ Cause::MailServer(Illness::EveryoneRefused), since, refused, .. },
-                Settled::ItsOwnFault | Settled::Refused,
+                Settled::ItsOwnFault | Settled::Refused | Settled::Unanswered,
             ) => {
                 let refused = refused + u8::from(settled == Settled::Refused);
                 if refused < TRIES {
@@ -187,12 +197,13 @@ impl Circuit {
                     self.open(cause, now);
                 }
             }
-            (State::HalfOpen { .. }, Settled::ItsOwnFault | Settled::Refused) => self.close(),
+            (State::HalfOpen { .. }, Settled::ItsOwnFault | Settled::Refused | Settled::Unanswered) => self.close(),
             (State::HalfOpen { cause, since, refused, .. }, Settled::NotSent) => {
                 self.state = State::HalfOpen { cause, since, free: Some(now), refused };
             }
             (State::Closed | State::HalfOpen { .. }, Settled::Ill(cause)) => self.open(cause, now),
-            (State::Closed, Settled::ItsOwnFault | Settled::Refused | Settled::NotSent) | (State::Open { .. }, _) => {}
+            (State::Closed, Settled::ItsOwnFault | Settled::Refused | Settled::Unanswered | Settled::NotSent)
+            | (State::Open { .. }, _) => {}
         }
     }
 

@@ -133,13 +133,16 @@ pub struct FlowArgs {
     /// How long after its first failure a mail is given up
     #[arg(long, env = "MAIL_GIVE_UP_AFTER", default_value = "24h", value_parser = duration)]
     pub give_up_after: Duration,
-    /// How long a task may wait in a worker before it goes back to the broker; at most half of the broker's
-    /// consumer_timeout
+    /// How long a worker may hold a task, SEND_TIMEOUT and SMTP_DATA_TIMEOUT included: what is left of it, a minute at
+    /// least, it waits before it goes back to the broker; at most half of the broker's consumer_timeout
     #[arg(long, env = "HOLD_LIMIT", default_value = "15m", value_parser = duration)]
     pub hold_limit: Duration,
     /// Whether the broker has a policy that keeps what is returned to it often: RabbitMQ 4 drops it by itself
     #[arg(long, env = "DELIVERY_LIMIT_RAISED", default_value_t = false, action = clap::ArgAction::Set)]
     pub delivery_limit_raised: bool,
+    /// How often a mail is sent again whose outcome nobody can know, before it is put aside
+    #[arg(long, env = "MAIL_UNKNOWN_REPEATS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub unknown_repeats: u32,
     /// How long the ledger remembers a sent mail; older tasks are put aside, not sent
     #[arg(long, env = "LEDGER_RETENTION", default_value = "7d", value_parser = duration)]
     pub ledger_retention: Duration,

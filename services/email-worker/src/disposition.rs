@@ -8,6 +8,7 @@ mod everyone;
 mod phrases;
 mod reading;
 mod reason;
+mod unanswered;
 
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +18,7 @@ pub use doubt::{Advice, Doubts, Kind};
 pub use everyone::{Everyone, TooMany};
 pub use reading::{Concerns, Judgement, Lasting, read};
 pub use reason::Reason;
+pub use unanswered::Unanswered;
 
 use crate::email::{Broken, Reply, SendError, Stage, Unsendable};
 
@@ -33,6 +35,8 @@ pub enum Verdict {
     Retry(Reason),
     /// This mail, for good: to the dead letters.
     Dead(DeadReason),
+    /// It was handed over whole, and no answer came: the mail may have been sent.
+    OutcomeUnknown,
     /// The conversation broke off after `MAIL`: open another session to learn whose fault it was, and ask
     /// [`after_reconnect`].
     Reconnect,
@@ -59,6 +63,8 @@ pub enum Illness {
     QuotaUsedUp,
     /// It refuses one mail after the other, at several domains.
     EveryoneRefused,
+    /// It takes the content of one mail after the other, and does not say what becomes of them.
+    NoAnswerAfterData,
 }
 
 impl Illness {
@@ -74,6 +80,7 @@ impl Illness {
             Self::ServerError => "server-error",
             Self::QuotaUsedUp => "quota-used-up",
             Self::EveryoneRefused => "everyone-refused",
+            Self::NoAnswerAfterData => "no-answer-after-data",
         }
     }
 }
@@ -91,6 +98,8 @@ pub enum DeadReason {
     Refused(Reason),
     /// The mail could not be written.
     Unrenderable,
+    /// Handed over to the mail server as often as may be, and never answered.
+    OutcomeUnknown,
     /// Failed for now until time was up.
     GaveUp,
 }
@@ -104,6 +113,7 @@ impl DeadReason {
             Self::CrashesWorker => "crashes-worker",
             Self::Refused(reason) => reason.slug(),
             Self::Unrenderable => "unrenderable",
+            Self::OutcomeUnknown => "outcome-unknown",
             Self::GaveUp => "gave-up",
         }
     }
@@ -126,7 +136,7 @@ impl Verdict {
             Self::CircuitOpen(illness) => *illness,
             Self::TooFast => Illness::NotGreeted,
             Self::TooManyConnections => Illness::TooManyConnections,
-            Self::Retry(_) | Self::Dead(_) | Self::Reconnect => Illness::Unreachable,
+            Self::Retry(_) | Self::Dead(_) | Self::OutcomeUnknown | Self::Reconnect => Illness::Unreachable,
         }
     }
 }
@@ -141,6 +151,7 @@ pub fn judge(error: &SendError) -> Verdict {
             _ => Illness::Unreachable,
         }),
         SendError::Broken { .. } => Verdict::Reconnect,
+        SendError::Unanswered { .. } => Verdict::OutcomeUnknown,
         SendError::Unsendable(Unsendable::NeedsSmtpUtf8) => Verdict::Dead(DeadReason::Refused(Reason::NeedsSmtpUtf8)),
         SendError::Unsendable(Unsendable::Template(_)) => Verdict::Dead(DeadReason::Unrenderable),
     }
@@ -194,7 +205,7 @@ fn is_about_tls(reply: &Reply) -> bool {
 pub fn reason(error: &SendError) -> Reason {
     match error {
         SendError::Refused { stage, reply, .. } => read(*stage, reply).reason,
-        SendError::Broken { .. } => Reason::BrokenOff,
+        SendError::Broken { .. } | SendError::Unanswered { .. } => Reason::BrokenOff,
         SendError::Unsendable(Unsendable::NeedsSmtpUtf8) => Reason::NeedsSmtpUtf8,
         SendError::Unsendable(Unsendable::Template(_)) => Reason::ContentError,
     }
@@ -209,7 +220,7 @@ pub fn tells_of_the_server(error: &SendError) -> bool {
             let own_trouble = matches!(reason, Reason::SystemError | Reason::SystemFull);
             (lasting == Lasting::ForGood || own_trouble) && !reason.is_the_addresss_own()
         }
-        SendError::Broken { .. } => true,
+        SendError::Broken { .. } | SendError::Unanswered { .. } => true,
         SendError::Unsendable(_) => false,
     }
 }

@@ -51,6 +51,7 @@ pub struct Metrics {
     send: Histogram<f64>,
     delay: Histogram<f64>,
     refusals: Counter<u64>,
+    unknown_outcomes: Counter<u64>,
 }
 
 impl Metrics {
@@ -88,9 +89,17 @@ impl Metrics {
                 .with_unit("{refusal}")
                 .with_description("Mails that the mail server did not take at a try, by reason and stage.")
                 .build(),
+            unknown_outcomes: meter
+                .u64_counter("sluice.mail.unknown_outcomes")
+                .with_unit("{mail}")
+                .with_description(
+                    "Mails handed over to the last byte, without an answer that tells what became of them.",
+                )
+                .build(),
         };
         // Told as 0 from the start on, or nobody could see the first one as a rise.
         metrics.duplicates.add(0, &[]);
+        metrics.unknown_outcomes.add(0, &[]);
         metrics
     }
 
@@ -118,6 +127,11 @@ impl Metrics {
     pub fn refused(&self, reason: Reason, stage: Option<Stage>) {
         let stage = stage.map_or("none", Stage::slug);
         self.refusals.add(1, &[KeyValue::new("sluice.reason", reason.slug()), KeyValue::new("sluice.stage", stage)]);
+    }
+
+    /// Nobody can know whether a mail was sent.
+    pub fn unknown_outcome(&self) {
+        self.unknown_outcomes.add(1, &[]);
     }
 
     /// A mail was accepted `delay` after its task was made.

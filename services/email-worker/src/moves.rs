@@ -40,6 +40,18 @@ pub fn to_rung(message: Message, rung: Duration, attempt: Attempt, first_failed:
     })
 }
 
+/// Handed over to the mail server, and not answered: as a failed attempt, and counted as one that may have been sent.
+pub fn to_repeat(message: Message, rung: Duration, attempt: Attempt, first_failed: SystemTime) -> Outgoing {
+    let mut outgoing = to_rung(message, rung, attempt, first_failed);
+    one_more_unknown(&mut outgoing.properties.headers);
+    outgoing
+}
+
+fn one_more_unknown(headers: &mut Headers) {
+    let so_far = headers.get_u64(header::UNKNOWN_OUTCOMES).unwrap_or(0);
+    headers.set_u64(header::UNKNOWN_OUTCOMES, so_far.saturating_add(1));
+}
+
 /// Somebody else holds the task, or may: wait a rung and look again. No attempt is spent.
 pub fn to_wait(message: Message, rung: Duration, deliveries: u64) -> Outgoing {
     outgoing(message, queue::retry(rung), |headers| headers.set_u64(header::DELIVERIES, deliveries))
@@ -61,6 +73,9 @@ pub fn to_suspect(message: Message) -> Outgoing {
 /// For good: to the dead letters, with the reason.
 pub fn to_dead(message: Message, letter: &DeadLetter, now: SystemTime) -> Outgoing {
     outgoing(message, queue::DEAD.to_owned(), |headers| {
+        if letter.reason == DeadReason::OutcomeUnknown {
+            one_more_unknown(headers);
+        }
         headers.set_str(header::DEAD_REASON, letter.reason.slug());
         let detail = &letter.detail[..letter.detail.floor_char_boundary(LONGEST_DETAIL)];
         headers.set_str(header::DEAD_DETAIL, detail);
@@ -76,6 +91,7 @@ pub fn to_redrive(message: Message, now: SystemTime) -> Outgoing {
             header::DEAD_DETAIL,
             header::DEAD_AT,
             header::ATTEMPT,
+            header::UNKNOWN_OUTCOMES,
             header::FIRST_FAILED_AT,
             header::DELIVERIES,
             header::SUSPECT,

@@ -302,13 +302,13 @@ impl Slot {
         Ok(())
     }
 
-    /// Sends one mail over the connection that stands.
+    /// Sends one mail over the connection that stands, and no longer than until the token is cancelled.
     ///
     /// # Errors
-    /// As [`Session::send`]; without a connection as if the server had closed it.
-    pub async fn send(&mut self, mail: &Rendered) -> Result<Accepted, SendError> {
+    /// As [`Session::send_until`]; without a connection as if the server had closed it.
+    pub async fn send(&mut self, mail: &Rendered, cut_off: &CancellationToken) -> Result<Accepted, SendError> {
         match &mut self.session {
-            Some(session) => session.send(mail).await,
+            Some(session) => session.send_until(mail, cut_off).await,
             None => Err(SendError::Broken { stage: Stage::Mail, cause: Broken::Dropped, fresh: false }),
         }
     }

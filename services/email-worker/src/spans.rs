@@ -74,6 +74,7 @@ fn error_type(error: &SendError) -> String {
     match error {
         SendError::Refused { stage, .. } => format!("{}-refused", stage.slug()),
         SendError::Broken { stage, .. } => format!("{}-broken", stage.slug()),
+        SendError::Unanswered { .. } => "content-unanswered".to_owned(),
         SendError::Unsendable(_) => "unsendable".to_owned(),
     }
 }

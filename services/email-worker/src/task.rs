@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use amqp::{Delivery, Properties, Receipt};
+use amqp::{Delivery, Headers, Properties, Receipt};
 use contract::{Attempt, TaskId, WelcomeEmail, header};
 use tokio::time::Instant;
 
@@ -54,6 +54,8 @@ pub struct Task {
     pub mail: WelcomeEmail,
     /// Failures so far.
     pub attempt: Attempt,
+    /// How often it was handed over to the mail server, and no answer came.
+    pub unknown_outcomes: u32,
     /// When the first attempt failed; absent before any failure.
     pub first_failed: Option<SystemTime>,
     /// When the task was made, where that is known.
@@ -117,6 +119,7 @@ impl Task {
             return Err(Rejected { message, letter: DeadLetter::new(DeadReason::TooOld, detail) });
         }
         let attempt = headers.get_u64(header::ATTEMPT).unwrap_or(0);
+        let unknown_outcomes = count(headers, header::UNKNOWN_OUTCOMES);
         let (first_failed, suspect) = (headers.get_u64(header::FIRST_FAILED_AT), headers.get_u64(header::SUSPECT));
         let deliveries = headers.get_u64(header::DELIVERIES).unwrap_or(0).saturating_add(delivery_count);
         if let Identity::Bare { id, .. } = identity {
@@ -127,6 +130,7 @@ impl Task {
             identity,
             mail,
             attempt: Attempt::from(u32::try_from(attempt).unwrap_or(u32::MAX)),
+            unknown_outcomes,
             first_failed: first_failed.map(unix),
             created,
             deliveries,
@@ -158,6 +162,10 @@ fn created(properties: &Properties, identity: Identity) -> Option<SystemTime> {
         Identity::Keyed(id) => id.created_at().map(SystemTime::from),
         Identity::Bare { .. } => None,
     })
+}
+
+fn count(headers: &Headers, name: &str) -> u32 {
+    u32::try_from(headers.get_u64(name).unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 fn unix(seconds: u64) -> SystemTime {

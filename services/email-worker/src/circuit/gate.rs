@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use super::{Cause, Circuit, Probe, Settled, State, Ticket};
-use crate::disposition::{self, Everyone, Illness, TooMany};
+use crate::disposition::{self, Everyone, Illness, TooMany, Unanswered};
 use crate::email::SendError;
 
 /// How long the right to try a server that refuses everyone is kept for mails that show more.
@@ -29,12 +29,14 @@ struct Shared {
 struct Inner {
     circuit: Circuit,
     everyone: Everyone,
+    unanswered: Unanswered,
 }
 
 impl Gate {
     /// Closed circuit; `min` to `max` between two probes.
     pub fn new(min: Duration, max: Duration) -> Self {
-        let inner = Inner { circuit: Circuit::new(min, max), everyone: Everyone::default() };
+        let inner =
+            Inner { circuit: Circuit::new(min, max), everyone: Everyone::default(), unanswered: Unanswered::default() };
         Self(Arc::new(Shared { inner: Mutex::new(inner), state: watch::Sender::new(State::Closed) }))
     }
 
@@ -119,6 +121,7 @@ impl Gate {
     fn accepted(&self, ticket: Ticket, domain: &str) {
         self.change(|inner| {
             inner.everyone.accepted(domain);
+            inner.unanswered.answered();
             inner.circuit.settle(ticket, Settled::Accepted, now());
         });
     }
@@ -140,6 +143,17 @@ impl Gate {
                 "the mail server refuses one mail after the other, for several domains: the circuit opens"
             );
         }
+    }
+
+    /// Whether the circuit has opened with this.
+    fn unanswered(&self, ticket: Ticket, mail: TaskId) -> bool {
+        self.change(|inner| {
+            let was_closed = inner.circuit.state() == State::Closed;
+            let too_many = inner.unanswered.unanswered(mail);
+            let ill = Settled::Ill(Cause::MailServer(Illness::NoAnswerAfterData));
+            inner.circuit.settle(ticket, if too_many { ill } else { Settled::Unanswered }, now());
+            was_closed && inner.circuit.state() != State::Closed
+        })
     }
 
     fn change<T>(&self, event: impl FnOnce(&mut Inner) -> T) -> T {
@@ -216,6 +230,12 @@ impl Pass {
     /// The server is well, and wants the mail later: it says nothing about the mail.
     pub fn put_off(self) {
         self.settle(Settled::ItsOwnFault);
+    }
+
+    /// The server took the mail's last byte and did not answer; it greeted again. True if that opened the circuit.
+    pub fn unanswered(mut self, mail: TaskId) -> bool {
+        self.settled = true;
+        self.gate.unanswered(self.ticket, mail)
     }
 
     /// The server, or the ledger, is ill.

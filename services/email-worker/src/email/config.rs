@@ -55,9 +55,12 @@ pub struct MailArgs {
     /// At most this long to connect, greet and log in
     #[arg(long, env = "SMTP_CONNECT_TIMEOUT", default_value = "20s", value_parser = limit)]
     pub smtp_connect_timeout: Duration,
-    /// At most this long for one mail, from MAIL to the answer to its last byte
+    /// At most this long for one mail, from MAIL to its last byte
     #[arg(long, env = "SEND_TIMEOUT", default_value = "60s", value_parser = limit)]
     pub send_timeout: Duration,
+    /// At most this long for the answer to that last byte, the dot; RFC 5321 asks for ten minutes
+    #[arg(long, env = "SMTP_DATA_TIMEOUT", default_value = "10m", value_parser = data_limit)]
+    pub smtp_data_timeout: Duration,
 }
 
 /// Variables about mail that do not go together. Each message names the variable.
@@ -120,6 +123,7 @@ impl MailArgs {
             helo: self.smtp_helo_name.clone().unwrap_or_else(|| self.mail_from.ascii_domain().to_owned()),
             connect_timeout: self.smtp_connect_timeout,
             send_timeout: self.send_timeout,
+            data_timeout: self.smtp_data_timeout,
         })
     }
 }
@@ -140,6 +144,17 @@ fn limit(text: &str) -> Result<Duration, String> {
         Ok(limit)
     } else {
         Err("not between 100ms and 1h".to_owned())
+    }
+}
+
+/// A task whose mail waits for its answer is unacknowledged, and the broker takes back what is held for longer than its
+/// `consumer_timeout`, 30 minutes by default. With this, and a minute before `MAIL`, it is about half of that.
+fn data_limit(text: &str) -> Result<Duration, String> {
+    let limit = limit(text)?;
+    if limit <= Duration::from_secs(14 * 60) {
+        Ok(limit)
+    } else {
+        Err("more than 14m: a task would be held for more than half of the broker's consumer_timeout, 30m".to_owned())
     }
 }
 
@@ -197,6 +212,8 @@ mod tests {
             ("SMTP_PORT", "0"),
             ("SMTP_HELO_NAME", "a b"),
             ("SEND_TIMEOUT", "0s"),
+            ("SMTP_DATA_TIMEOUT", "0s"),
+            ("SMTP_DATA_TIMEOUT", "14m1s"),
             ("MAIL_PRODUCT_NAME", " "),
         ] {
             let Err(Refused::Invalid(line)) = args(&[(name, value)]) else { panic!("{name}={value:?} was taken") };

@@ -135,6 +135,9 @@ pub enum Broken {
     /// The server lacks what the configuration asks of it.
     #[error("{0}")]
     Lacks(&'static str),
+    /// The worker ends and waits no longer.
+    #[error("the worker had to end")]
+    CutOff,
     /// The folder of the file transport.
     #[error("cannot write the mail: {0}")]
     File(String),
@@ -163,6 +166,12 @@ pub enum SendError {
         /// This was the session's first mail.
         fresh: bool,
     },
+    /// The mail was handed over to its last byte, and no answer came that tells what became of it. It may have been sent.
+    #[error("the mail may have been sent, its outcome is unknown: {cause}")]
+    Unanswered {
+        /// How the wait for the answer ended.
+        cause: Broken,
+    },
     /// No server was asked: this mail cannot be sent as it is.
     #[error(transparent)]
     Unsendable(#[from] Unsendable),
@@ -173,6 +182,7 @@ impl SendError {
     pub fn stage(&self) -> Option<Stage> {
         match self {
             Self::Refused { stage, .. } | Self::Broken { stage, .. } => Some(*stage),
+            Self::Unanswered { .. } => Some(Stage::Content),
             Self::Unsendable(_) => None,
         }
     }
@@ -261,6 +271,7 @@ mod tests {
             (broken(Stage::Mail, Broken::Dropped, true), false),
             (broken(Stage::Mail, Broken::Timeout(Duration::from_secs(1)), false), false),
             (broken(Stage::Content, Broken::Dropped, false), false),
+            (SendError::Unanswered { cause: Broken::Dropped }, false),
         ] {
             assert_eq!(error.session_was_stale(), stale, "{error:?}");
         }

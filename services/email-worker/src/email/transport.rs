@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 pub use smtp::{Login, SmtpOptions, Tls, TlsError};
 
 use super::outcome::{Accepted, SendError};
@@ -69,15 +71,23 @@ enum Inner {
 }
 
 impl Session {
-    /// Sends one mail, within the send timeout. After a refusal the session is usable again, after anything else that
-    /// went wrong it is not: see [`is_usable`](Self::is_usable).
+    /// Sends one mail, within the send timeout up to its last byte and the data timeout after it. After a refusal the
+    /// session is usable again, after anything else that went wrong it is not: see [`is_usable`](Self::is_usable).
     ///
     /// # Errors
     /// The stage and what happened there. [`SendError::session_was_stale`] tells a server that had merely hung up on an
     /// idle connection.
     pub async fn send(&mut self, mail: &Rendered) -> Result<Accepted, SendError> {
+        self.send_until(mail, &CancellationToken::new()).await
+    }
+
+    /// The same, and no longer than until the token is cancelled ([`Broken::CutOff`](super::Broken::CutOff)).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_until(&mut self, mail: &Rendered, cut_off: &CancellationToken) -> Result<Accepted, SendError> {
         match &mut self.0 {
-            Inner::Smtp(session) => session.send(mail).await,
+            Inner::Smtp(session) => session.send(mail, cut_off).await,
             Inner::File(session) => session.send(mail).await,
         }
     }

@@ -5,6 +5,7 @@
 //! delivery unacknowledged: the broker gives it to somebody else, and the ledger tells what was done. Every order of steps is
 //! checked in `tests/models/src/delivery.rs`.
 
+mod answer;
 mod registry;
 mod runway;
 mod sending;
@@ -41,6 +42,9 @@ const LEAD: Duration = Duration::from_secs(1);
 /// How long a worker that drains tries to publish a task for another one.
 const HAND_ON: Duration = Duration::from_secs(5);
 
+/// How long a mark may take, where the hold is over when the mail is accepted.
+const MARK: Duration = Duration::from_secs(30);
+
 /// Crashes of a task that was running alone before it is put aside.
 const LONE_RUNS: u16 = 3;
 
@@ -73,12 +77,18 @@ pub struct Flights {
     pub retention: Duration,
     /// How long a delivery may wait here for everything that it needs before `MAIL`.
     pub hold_limit: Duration,
-    /// One whole conversation about a mail; a claim must last longer.
+    /// One conversation about a mail, up to its last byte; a claim must last longer.
     pub send_timeout: Duration,
+    /// How often a claim is renewed while the answer is waited for; it must last for some times that.
+    pub renew_every: Duration,
+    /// How often a mail is repeated whose outcome nobody can know.
+    pub unknown_repeats: u32,
     /// What is counted.
     pub metrics: Metrics,
     /// Cancelled when the worker drains: whatever has not reached `MAIL` is handed back.
     pub drain: CancellationToken,
+    /// Cancelled when the drain's time is nearly up: no answer is waited for any longer.
+    pub cut_off: CancellationToken,
 }
 
 /// How a flight ends, and what is still to be done for it.
@@ -99,6 +109,13 @@ enum Ending {
         /// When the first attempt failed.
         first_failed: SystemTime,
     },
+    /// Handed over, and not answered: to a rung, and counted.
+    Unknown {
+        /// Which.
+        rung: Duration,
+        /// When the first attempt failed.
+        first_failed: SystemTime,
+    },
     /// For good.
     Dead(DeadLetter),
     /// It waited here for as long as it may: to the first rung, from where a worker may take it whose circuit is closed.
@@ -114,7 +131,7 @@ impl Ending {
             Self::Duplicate => Disposition::Duplicate,
             Self::Wait => Disposition::Waiting,
             Self::Suspect => Disposition::Suspected,
-            Self::Failed { .. } => Disposition::Retried,
+            Self::Failed { .. } | Self::Unknown { .. } => Disposition::Retried,
             Self::Dead(_) => Disposition::Dead,
             Self::HeldTooLong | Self::HandBack => Disposition::HandedBack,
         }
@@ -255,6 +272,9 @@ impl Flights {
             Ending::Failed { rung, first_failed } => {
                 (moves::to_rung(message, rung, attempt.next(), first_failed), true)
             }
+            Ending::Unknown { rung, first_failed } => {
+                (moves::to_repeat(message, rung, attempt.next(), first_failed), true)
+            }
             Ending::Dead(letter) => (moves::to_dead(message, &letter, now), true),
         };
         if claimed {
@@ -282,6 +302,7 @@ impl Flights {
         seat: Seat,
     ) {
         let mut marked = pin!(marking.done());
+        hold_until = hold_until.max(Instant::now() + MARK.min(self.hold_limit));
         loop {
             match tokio::time::timeout_at(hold_until, &mut marked).await {
                 Ok(Ok(())) => return acknowledge(seat.leave()).await,

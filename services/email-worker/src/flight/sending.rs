@@ -10,7 +10,7 @@ use super::speed::{Trials, Weighed};
 use super::{Ending, Flights};
 use crate::circuit::{Cause, Pass, State};
 use crate::disposition::{self, DeadReason, Illness, Step, Verdict};
-use crate::email::{Accepted, Rendered, SendError, Stage};
+use crate::email::{Accepted, Broken, Rendered, SendError, Stage};
 use crate::ledger::{Claim, LedgerDown};
 use crate::moves::DeadLetter;
 use crate::rate::{NoLeave, Prepare, Slot as Leave};
@@ -180,16 +180,20 @@ impl Flights {
         let (host, port) = self.slots.server().unwrap_or(("file", 0));
         let span = spans::smtp(host, port);
         let began = Instant::now();
-        let mut result = slot.send(rendered).instrument(span.clone()).await;
+        let mut result = self.talk(task, &mut slot, rendered).instrument(span.clone()).await;
         if matches!(&result, Err(error) if hung_up_on_us(error)) {
             // The mail was not spoken of: another connection, for the same moment.
             match slot.reopen().await {
                 // A slow greeting wore the claim out.
                 Ok(()) if claimed_until < Instant::now() + self.send_timeout => return Try::Again,
-                Ok(()) => result = slot.send(rendered).instrument(span.clone()).await,
+                Ok(()) => result = self.talk(task, &mut slot, rendered).instrument(span.clone()).await,
                 Err(NoSession::OthersStand) => return Try::Again,
                 Err(NoSession::Ill(error)) => result = Err(error),
             }
+        }
+        if matches!(&result, Err(SendError::Broken { cause: Broken::CutOff, .. })) {
+            // Before the dot: the server has no mail.
+            return Try::Over(Ending::HandBack);
         }
         self.metrics.sent(result.is_ok(), began.elapsed());
         spans::record_reply(&span, &result);
@@ -263,6 +267,7 @@ impl Flights {
                 }
                 return Try::Again;
             }
+            Verdict::OutcomeUnknown => self.unanswered(task, error, slot, pass).await,
             Verdict::Reconnect => match slot.reopen().await {
                 Err(NoSession::OthersStand) if trials.once_more() => return Try::Again,
                 Ok(()) | Err(NoSession::OthersStand) => {
@@ -300,7 +305,7 @@ impl Flights {
     }
 
     /// A session could not be opened.
-    fn server_is_ill(&self, error: &SendError, pass: Pass) {
+    pub(super) fn server_is_ill(&self, error: &SendError, pass: Pass) {
         self.ill(pass, disposition::judge(error).illness(), error);
     }
 

@@ -47,12 +47,13 @@ fn options(server: &SmtpServer) -> SmtpOptions {
         helo: "worker.example.com".to_owned(),
         connect_timeout: Duration::from_secs(5),
         send_timeout: Duration::from_secs(5),
+        data_timeout: Duration::from_secs(5),
     }
 }
 
 /// For servers that hang, where only `LIMIT` is spent on it: with a mail, or before the first.
 fn impatient(server: &SmtpServer) -> Transport {
-    Transport::smtp(SmtpOptions { send_timeout: LIMIT, ..options(server) }).unwrap()
+    Transport::smtp(SmtpOptions { send_timeout: LIMIT, data_timeout: LIMIT, ..options(server) }).unwrap()
 }
 
 fn impatient_to_open(server: &SmtpServer) -> Transport {
@@ -75,7 +76,7 @@ fn short(error: &SendError) -> String {
             let enhanced = reply.enhanced.map(|(a, b, c)| format!(" {a}.{b}.{c}")).unwrap_or_default();
             format!("{} {}{enhanced}", stage.slug(), reply.code)
         }
-        SendError::Broken { stage, cause, .. } => {
+        SendError::Broken { cause, .. } | SendError::Unanswered { cause } => {
             let cause = match cause {
                 Broken::Unreachable(_) => "unreachable",
                 Broken::Dropped => "dropped",
@@ -83,9 +84,11 @@ fn short(error: &SendError) -> String {
                 Broken::Tls(_) => "tls",
                 Broken::Protocol(_) => "protocol",
                 Broken::Lacks(_) => "lacks",
+                Broken::CutOff => "cut off",
                 Broken::File(_) => "file",
             };
-            format!("{} {cause}", stage.slug())
+            let unknown = if matches!(error, SendError::Unanswered { .. }) { "unanswered " } else { "" };
+            format!("{} {unknown}{cause}", error.stage().unwrap().slug())
         }
         SendError::Unsendable(_) => "unsendable".to_owned(),
     };

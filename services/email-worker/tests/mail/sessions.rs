@@ -5,6 +5,7 @@ use std::time::Duration;
 use email_worker::email::{SmtpOptions, Transport};
 use testkit::{Mood, SmtpOptions as ServerOptions, SmtpServer, Stage, eventually};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::{LIMIT, impatient, impatient_to_open, mail, open, options, short};
 
@@ -77,15 +78,46 @@ async fn a_server_that_stands_still_costs_one_send_timeout_and_the_session() {
 }
 
 #[tokio::test]
-async fn the_limit_is_for_the_whole_mail_however_slowly_each_answer_comes() {
+async fn the_limit_is_for_all_that_comes_before_the_dot_however_slowly_each_answer_comes() {
     let server = server().await;
-    let slow = LIMIT / 3;
+    let slow = LIMIT / 2;
     let mut session = impatient(&server).open().await.unwrap();
-    server.set_mood(
-        Mood::healthy().delay_at(Stage::Mail, slow).delay_at(Stage::Rcpt, slow).delay_at(Stage::Data, slow).delay(slow),
-    );
+    server
+        .set_mood(Mood::healthy().delay_at(Stage::Mail, slow).delay_at(Stage::Rcpt, slow).delay_at(Stage::Data, slow));
     let error = session.send(&mail()).await.unwrap_err();
     assert!(error.to_string().contains("no answer within"), "{error}");
+}
+
+#[tokio::test]
+async fn the_answer_to_the_dot_has_a_limit_of_its_own() {
+    let server = server().await;
+    server.set_mood(Mood::healthy().delay(LIMIT * 3));
+    let (short_send, short_data) = (LIMIT, LIMIT * 10);
+    for (send_timeout, data_timeout, expected) in
+        [(short_send, short_data, "taken"), (short_data, short_send, "content unanswered timeout")]
+    {
+        let options = SmtpOptions { send_timeout, data_timeout, ..options(&server) };
+        let mut session = Transport::smtp(options).unwrap().open().await.unwrap();
+        let outcome = session.send(&mail()).await.map_or_else(|error| short(&error), |_| "taken".to_owned());
+        assert_eq!(outcome, expected, "send {send_timeout:?}, data {data_timeout:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_cut_off_is_unknown_from_the_dot_on() {
+    let server = server().await;
+    for (stage, expected) in [(Stage::Rcpt, "rcpt cut off"), (Stage::Content, "content unanswered cut off")] {
+        server.set_mood(Mood::healthy().hang_at(stage));
+        let mut session = open(&server).await;
+        let cut_off = CancellationToken::new();
+        let (mail, said) = (mail(), || server.counts().commands.get(&stage).copied().unwrap_or_default());
+        let (outcome, ()) = tokio::join!(session.send_until(&mail, &cut_off), async {
+            eventually("it hangs", SOON, async || (said() > 0).then_some(())).await;
+            cut_off.cancel();
+        });
+        assert_eq!(short(&outcome.unwrap_err()), expected);
+        assert!(!session.is_usable());
+    }
 }
 
 #[tokio::test]

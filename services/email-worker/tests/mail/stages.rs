@@ -62,9 +62,11 @@ async fn breaks(server: SmtpServer) {
     for (stage, slug) in
         [(Stage::Mail, "mail"), (Stage::Rcpt, "rcpt"), (Stage::Data, "data"), (Stage::Content, "content")]
     {
+        // The dot was said.
+        let unknown = if stage == Stage::Content { "unanswered " } else { "" };
         for (mood, expected) in [
-            (Mood::healthy().drop_at(stage), format!("{slug} dropped")),
-            (Mood::healthy().hang_at(stage), format!("{slug} timeout")),
+            (Mood::healthy().drop_at(stage), format!("{slug} {unknown}dropped")),
+            (Mood::healthy().hang_at(stage), format!("{slug} {unknown}timeout")),
             (Mood::healthy().reply(stage, "421 4.3.2 closing"), format!("{slug} 421 4.3.2")),
             (Mood::healthy().reply(stage, "250 what").times(1), String::new()),
         ] {
@@ -163,6 +165,7 @@ async fn send_scripted(answers: &'static [&'static [u8]]) -> (String, bool, Stri
         helo: "localhost".to_owned(),
         connect_timeout: std::time::Duration::from_secs(5),
         send_timeout: std::time::Duration::from_secs(5),
+        data_timeout: std::time::Duration::from_secs(5),
     };
     let mut session = Transport::smtp(options).unwrap().open().await.unwrap();
     let error = session.send(&mail()).await.unwrap_err();

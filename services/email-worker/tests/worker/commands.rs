@@ -40,6 +40,8 @@ async fn what_is_missing_or_wrong_in_the_environment_is_named_in_one_line() {
         ("SENDING_SLOTS", Some("0"), ""),
         ("DATABASE_POOL_SIZE", Some("3"), "at least 4"),
         ("SEND_TIMEOUT", Some("soon"), ""),
+        ("SMTP_DATA_TIMEOUT", Some("15m"), "more than 14m"),
+        ("MAIL_UNKNOWN_REPEATS", Some("-1"), ""),
         ("APP_ENV", Some("staging"), "production"),
         ("LOG_FORMAT", Some("xml"), ""),
     ] {

@@ -68,7 +68,8 @@ async fn a_drain_that_a_mail_server_holds_up_ends_with_the_grace() {
     let status = worker.terminate().await;
     let took = began.elapsed();
     assert_eq!(status.code(), Some(0), "{status}");
-    assert!((Duration::from_secs(1)..Duration::from_secs(6)).contains(&took), "{took:?}");
+    // Nobody is waited for in the last fifth of it.
+    assert!((Duration::from_millis(800)..Duration::from_secs(6)).contains(&took), "{took:?}");
     world.handed_back(1).await;
 }
 

@@ -57,6 +57,7 @@ impl World {
             ("SMTP_TLS", "none".to_owned()),
             ("SMTP_CONNECT_TIMEOUT", "2s".to_owned()),
             ("SEND_TIMEOUT", "2s".to_owned()),
+            ("SMTP_DATA_TIMEOUT", "2s".to_owned()),
             ("MAIL_RETRY_LADDER", "200ms,500ms".to_owned()),
             ("SHUTDOWN_GRACE", "10s".to_owned()),
         ]
@@ -67,6 +68,12 @@ impl World {
         let mut variables = self.environment();
         variables.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
         variables.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let names = |wanted: &str| changes.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+        if let (Some(limit), None) = (names("SEND_TIMEOUT"), names("SMTP_DATA_TIMEOUT")) {
+            // A test that names one limit means it for the whole conversation.
+            variables.retain(|(name, _)| *name != "SMTP_DATA_TIMEOUT");
+            variables.push(("SMTP_DATA_TIMEOUT", limit.to_owned()));
+        }
         variables
     }
 

@@ -15,6 +15,7 @@ mod frames;
 mod helpers;
 mod holding;
 mod illness;
+mod late;
 mod ledger;
 mod rate;
 mod recovery;

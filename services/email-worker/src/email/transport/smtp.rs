@@ -11,6 +11,9 @@ mod talk;
 mod wire;
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use lettre::transport::smtp::authentication::Credentials;
@@ -19,10 +22,12 @@ use lettre::transport::smtp::commands::{Noop, Quit, Rset};
 use lettre::transport::smtp::extension::ClientId;
 use platform::config::Secret;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 pub use greet::TlsError;
 
 use self::talk::{Conversation, Failure, Offers};
+use self::wire::Spoken;
 use super::super::outcome::{Accepted, Broken, SendError, Stage, Unsendable};
 use super::super::render::Rendered;
 
@@ -66,8 +71,10 @@ pub struct SmtpOptions {
     pub helo: String,
     /// At most this long for everything before the first mail.
     pub connect_timeout: Duration,
-    /// At most this long for one mail.
+    /// At most this long for one mail, up to its last byte.
     pub send_timeout: Duration,
+    /// At most this long for the answer to that.
+    pub data_timeout: Duration,
 }
 
 /// A mail server.
@@ -111,18 +118,20 @@ impl Smtp {
             Err(_) => Err(Failure::Broken(Broken::Timeout(limit))),
         };
         match opened {
-            Ok((connection, offers)) => Ok(self.session(connection, offers)),
+            Ok((connection, offers, spoken)) => Ok(self.session(connection, offers, spoken)),
             Err(failure) => Err(failure.at(Stage::Connect, true)),
         }
     }
 
-    fn session(&self, connection: AsyncSmtpConnection, offers: Offers) -> SmtpSession {
+    fn session(&self, connection: AsyncSmtpConnection, offers: Offers, spoken: Spoken) -> SmtpSession {
         SmtpSession {
             connection: Some(connection),
             offers,
+            spoken,
             fresh: true,
             idle_since: Instant::now(),
             send_timeout: self.options.send_timeout,
+            data_timeout: self.options.data_timeout,
         }
     }
 }
@@ -134,9 +143,18 @@ const FRESH_FOR: Duration = Duration::from_secs(1);
 pub(super) struct SmtpSession {
     connection: Option<AsyncSmtpConnection>,
     offers: Offers,
+    spoken: Spoken,
     fresh: bool,
     idle_since: Instant,
     send_timeout: Duration,
+    data_timeout: Duration,
+}
+
+/// How far a conversation came.
+struct Reached {
+    stage: Stage,
+    /// What the connection will have been given when the dot is among it.
+    dot: Option<u64>,
 }
 
 impl fmt::Debug for SmtpSession {
@@ -154,7 +172,8 @@ impl SmtpSession {
         self.idle_since.elapsed()
     }
 
-    pub(super) async fn send(&mut self, mail: &Rendered) -> Result<Accepted, SendError> {
+    /// Sends one mail; `cut_off` ends the wait, and the session.
+    pub(super) async fn send(&mut self, mail: &Rendered, cut_off: &CancellationToken) -> Result<Accepted, SendError> {
         let fresh = self.fresh && self.idle_for() < FRESH_FOR;
         let Some(mut connection) = self.connection.take() else {
             return Err(Failure::Broken(Broken::Dropped).at(Stage::Mail, fresh));
@@ -164,19 +183,19 @@ impl SmtpSession {
             return Err(Unsendable::NeedsSmtpUtf8.into());
         };
         self.fresh = false;
-        let deadline = Instant::now() + self.send_timeout;
-        let mut stage = Stage::Mail;
-        let outcome = match timeout_at(deadline, conversation.hold(&mut connection, self.offers, &mut stage)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failure::Broken(Broken::Timeout(self.send_timeout))),
+        let mut reached = Reached { stage: Stage::Mail, dot: None };
+        let talk = self.talk(&conversation, &mut connection, &mut reached);
+        let outcome = match cut_off.run_until_cancelled(talk).await {
+            Some(outcome) => outcome,
+            None => Err(Failure::Broken(Broken::CutOff)),
         };
         let intact = match &outcome {
             Ok(_) => true,
             // The server is about to hang up.
             Err(Failure::Refused(reply)) if reply.code == 421 => false,
             Err(Failure::Refused(_)) => {
-                let until = deadline.min(Instant::now() + SMALL_TALK);
-                matches!(timeout_at(until, connection.command(Rset)).await, Ok(Ok(_)))
+                let limit = SMALL_TALK.min(self.send_timeout);
+                matches!(timeout(limit, connection.command(Rset)).await, Ok(Ok(_)))
             }
             Err(Failure::Broken(_)) => false,
         };
@@ -184,7 +203,35 @@ impl SmtpSession {
             self.connection = Some(connection);
             self.idle_since = Instant::now();
         }
-        outcome.map_err(|failure| failure.at(stage, fresh))
+        outcome.map_err(|failure| match failure {
+            Failure::Broken(cause) if reached.dot.is_some_and(|dot| self.spoken.bytes() >= dot) => {
+                SendError::Unanswered { cause }
+            }
+            failure => failure.at(reached.stage, fresh),
+        })
+    }
+
+    /// One limit up to the dot, another for the answer to it: RFC 5321, section 4.5.3.2.
+    async fn talk(
+        &self,
+        conversation: &Conversation<'_>,
+        connection: &mut AsyncSmtpConnection,
+        reached: &mut Reached,
+    ) -> Result<Accepted, Failure> {
+        let (limit, deadline) = (self.send_timeout, Instant::now() + self.send_timeout);
+        within(limit, deadline, conversation.begin(connection, self.offers, &mut reached.stage)).await?;
+        let dot = self.spoken.bytes() + conversation.length();
+        *reached = Reached { stage: Stage::Content, dot: Some(dot) };
+        let mut answer = pin!(conversation.hand_over(connection));
+        let answered_or_said = poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(answer.map(Some)),
+            Poll::Pending if self.spoken.bytes() >= dot => Poll::Ready(Ok(None)),
+            Poll::Pending => Poll::Pending,
+        });
+        match within(limit, deadline, answered_or_said).await? {
+            Some(accepted) => Ok(accepted),
+            None => within(self.data_timeout, Instant::now() + self.data_timeout, answer).await,
+        }
     }
 
     pub(super) async fn check(&mut self) -> bool {
@@ -202,4 +249,13 @@ impl SmtpSession {
             let _ = timeout(GOODBYE, connection.command(Quit)).await;
         }
     }
+}
+
+/// What is not done by the deadline is broken off; `limit` is what is said of it.
+async fn within<T>(
+    limit: Duration,
+    deadline: Instant,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    timeout_at(deadline, work).await.unwrap_or(Err(Failure::Broken(Broken::Timeout(limit))))
 }

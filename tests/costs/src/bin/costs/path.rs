@@ -31,6 +31,7 @@ pub(crate) async fn run(arguments: Arguments) {
         helo: "localhost".to_owned(),
         connect_timeout: Duration::from_secs(60),
         send_timeout: Duration::from_secs(60),
+        data_timeout: Duration::from_secs(60),
     })
     .unwrap();
     let body = WelcomeEmail {

@@ -92,6 +92,7 @@ async fn send_by_us(sink: SocketAddr, mails: usize) {
         helo: "localhost".to_owned(),
         connect_timeout: Duration::from_secs(5),
         send_timeout: Duration::from_secs(60),
+        data_timeout: Duration::from_secs(60),
     })
     .unwrap();
     let mail = rendered();

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use contract::{TaskId, WelcomeEmail};
 use testkit::fuzz::Target;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
 
 use super::super::super::outcome::Reply;
 use super::super::super::render::{MailOptions, Renderer};
@@ -69,6 +70,7 @@ impl Client {
             helo: "worker.example.com".to_owned(),
             connect_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),
+            data_timeout: Duration::from_secs(60),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         Self { smtp: Smtp::new(options).unwrap(), mail, runtime }
@@ -79,12 +81,12 @@ impl Client {
         let said = Said { bytes: bytes.to_vec(), at: 0, piece, endless };
         self.runtime.block_on(async {
             let wire = Wire::new(said, ([127, 0, 0, 1], 25).into(), b"");
-            let (connection, offers) = match self.smtp.converse(wire).await {
+            let (connection, offers, spoken) = match self.smtp.converse(wire).await {
                 Ok(opened) => opened,
                 Err(failure) => return (Err(failure.at(Stage::Connect, true)), false),
             };
-            let mut session = self.smtp.session(connection, offers);
-            let sent = session.send(&self.mail).await;
+            let mut session = self.smtp.session(connection, offers, spoken);
+            let sent = session.send(&self.mail, &CancellationToken::new()).await;
             (sent, session.is_usable())
         })
     }

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::super::super::outcome::{Broken, Reply};
 use super::talk::{Failure, Offers};
-use super::wire::Wire;
+use super::wire::{Spoken, Wire};
 use super::{Smtp, Tls};
 
 /// What the library reads where the real greeting was read already.
@@ -70,7 +70,7 @@ impl TlsClient {
 
 impl Smtp {
     /// TCP, greeting, EHLO, TLS, AUTH.
-    pub(super) async fn greet(&self) -> Result<(AsyncSmtpConnection, Offers), Failure> {
+    pub(super) async fn greet(&self) -> Result<(AsyncSmtpConnection, Offers, Spoken), Failure> {
         let mut tcp = self.connect().await?;
         let peer = tcp.peer_addr().map_err(|_| Failure::Broken(Broken::Dropped))?;
         match (self.options.tls, &self.tls) {
@@ -84,10 +84,11 @@ impl Smtp {
     }
 
     /// Greeting, EHLO, AUTH, over a connection that is as secure as it will be.
-    pub(super) async fn converse<S>(&self, wire: Wire<S>) -> Result<(AsyncSmtpConnection, Offers), Failure>
+    pub(super) async fn converse<S>(&self, wire: Wire<S>) -> Result<(AsyncSmtpConnection, Offers, Spoken), Failure>
     where
         Wire<S>: lettre::transport::smtp::client::AsyncTokioStream + 'static,
     {
+        let spoken = wire.spoken();
         let mut connection = self.ehlo(wire).await?;
         if let Some(credentials) = &self.credentials {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
@@ -99,7 +100,7 @@ impl Smtp {
             connection.auth(&mechanisms, credentials).await.map_err(|error| Failure::read(&error, &[]))?;
         }
         let offers = Offers::ask(&mut connection, &self.helo).await?;
-        Ok((connection, offers))
+        Ok((connection, offers, spoken))
     }
 
     /// Every address of the host is tried, and one that does not answer leaves time for the next.

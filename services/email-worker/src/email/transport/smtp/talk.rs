@@ -98,19 +98,27 @@ impl<'a> Conversation<'a> {
         Some(Self { mail, envelope, parameters })
     }
 
-    /// Says it all; `stage` tells how far it came.
-    pub(super) async fn hold(
-        self,
+    /// Says all that comes before the content; `stage` tells how far it came.
+    pub(super) async fn begin(
+        &self,
         connection: &mut AsyncSmtpConnection,
         offers: Offers,
         stage: &mut Stage,
-    ) -> Result<Accepted, Failure> {
+    ) -> Result<(), Failure> {
         if offers.pipelining {
-            self.introduce_at_once(connection, stage).await?;
+            self.introduce_at_once(connection, stage).await
         } else {
-            self.introduce(connection, stage).await?;
+            self.introduce(connection, stage).await
         }
-        *stage = Stage::Content;
+    }
+
+    /// The bytes that [`hand_over`](Self::hand_over) says, the dot included.
+    pub(super) fn length(&self) -> u64 {
+        self.mail.on_the_wire().len() as u64
+    }
+
+    /// Says the content, and hears what becomes of it.
+    pub(super) async fn hand_over(&self, connection: &mut AsyncSmtpConnection) -> Result<Accepted, Failure> {
         let reply = connection.command(self.mail.on_the_wire()).await.map_err(|error| self.read(&error))?;
         expect(2, &reply)?;
         Ok(Accepted { reply: redact(reply.first_line().unwrap_or_default(), &self.private(), 200) })

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use lettre::transport::smtp::client::AsyncTokioStream;
@@ -30,12 +32,30 @@ pub(super) struct Wire<S> {
     peer: SocketAddr,
     answers: Answers,
     heard: usize,
+    spoken: Spoken,
 }
 
 impl<S> Wire<S> {
     /// `greeting` is read before anything that comes from `stream`.
     pub(super) fn new(stream: S, peer: SocketAddr, greeting: &[u8]) -> Self {
-        Self { stream, peer, answers: Answers { ready: greeting.to_vec(), taken: 0, column: 0 }, heard: 0 }
+        let answers = Answers { ready: greeting.to_vec(), taken: 0, column: 0 };
+        Self { stream, peer, answers, heard: 0, spoken: Spoken::default() }
+    }
+
+    /// Goes on telling when the library has the wire.
+    pub(super) fn spoken(&self) -> Spoken {
+        self.spoken.clone()
+    }
+}
+
+/// How many bytes were given to the connection: the library does not tell whether it is still writing, or waits for an answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Spoken(Arc<AtomicU64>);
+
+impl Spoken {
+    /// So far. What is counted may be on its way; what is not was never given to the network.
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -117,7 +137,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.heard = 0;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
+        self.spoken.0.fetch_add(written as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
