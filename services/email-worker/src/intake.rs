@@ -72,7 +72,8 @@ impl Intake {
         slots: u16,
         prefetch_max: u16,
     ) -> Self {
-        Self { broker, queues, flights, airborne: JoinSet::new(), health, pace: Pace::new(slots, prefetch_max) }
+        let pace = Pace::new(slots, prefetch_max, *flights.rate.in_force().borrow());
+        Self { broker, queues, flights, airborne: JoinSet::new(), health, pace }
     }
 
     /// Takes deliveries until the token is cancelled, then drains: mails past `MAIL` are finished and acknowledged, the
@@ -227,8 +228,8 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(slots: u16, max: u16) -> Self {
-        Self { slots, max, prefetch: prefetch::target(slots, 0, REVIEW, max, None), finished: 0, since: Instant::now() }
+    fn new(slots: u16, max: u16, rate: Option<Rate>) -> Self {
+        Self { slots, max, prefetch: prefetch::target(slots, 0, REVIEW, max, rate), finished: 0, since: Instant::now() }
     }
 
     fn count(&mut self) {

@@ -88,10 +88,10 @@ impl Supply {
         self.contended = true;
     }
 
-    /// Is it time to lease more for `waiting` waiters? Ahead of need, so that the round trip costs no moment: when half
-    /// a lease or less is left.
+    /// Is it time to lease more for `waiting` waiters? Ahead of need, so that a round trip, even a slow one, costs no moment:
+    /// when three quarters of a lease or less are left.
     pub(super) fn is_low(&self, waiting: usize) -> bool {
-        waiting > 0 && self.moments.len() <= self.size as usize / 2
+        waiting > 0 && self.moments.len() <= self.size as usize * 3 / 4
     }
 
     /// Takes in a lease of `count` moments, the first of which is `first`.
@@ -214,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn more_is_leased_when_somebody_waits_and_half_of_a_lease_is_left() {
+    fn more_is_leased_when_somebody_waits_and_three_quarters_of_a_lease_are_left() {
         let now = Instant::now();
         let mut supply = Supply::new();
         assert!(supply.is_low(1) && !supply.is_low(0));
         supply.size = 10;
         supply.add(10, moment(now, 1_000));
         assert!(!supply.is_low(16));
-        for _ in 0..5 {
+        for _ in 0..3 {
             supply.take_due(now + 10 * MS);
         }
         assert!(supply.is_low(16) && !supply.is_low(0));
