@@ -1,5 +1,6 @@
 //! A mail server that takes so many connections of one client and no more.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contract::queue;
@@ -10,10 +11,6 @@ use crate::helpers::{PATIENCE, Running, World};
 /// What each mail takes, so that one connection takes 10 mails a second.
 const EACH: Duration = Duration::from_millis(100);
 
-/// Of what the connections can do, on a machine with other things to do between two mails. The figure itself, 0.9, is held
-/// where no machine counts: in the tests of the limit.
-const MOST: f64 = 0.8;
-
 /// A server that takes `limit` connections, and says so at this stage.
 fn at_most(limit: usize, stage: Stage, reply: &str) -> Mood {
     Mood::healthy().reply(stage, reply).beyond(limit).delay(EACH)
@@ -23,13 +20,16 @@ fn greeting(limit: usize) -> Mood {
     at_most(limit, Stage::Connect, "421 4.7.0 Too many concurrent SMTP connections; please try again later")
 }
 
-/// Waits for `mails`, and gives how much of what `limit` connections could do was done.
-async fn share_of_the_possible(world: &World, mails: usize, limit: usize) -> f64 {
+/// Waits for `mails`: `limit` connections sent them, each its share. How fast that is, no busy machine can tell: the figure,
+/// 0.9 of what is possible, is held in the tests of the limit.
+async fn all_connections_send(world: &World, mails: usize, limit: usize) {
     world.smtp.wait_for_count(mails, 2 * PATIENCE).await;
-    let arrivals = world.smtp.arrivals();
-    let took = arrivals[mails - 1].at - arrivals[0].at;
-    let possible = EACH * u32::try_from(mails / limit).unwrap();
-    possible.as_secs_f64() / took.as_secs_f64()
+    let mut by_connection = BTreeMap::new();
+    for mail in world.smtp.mails().iter().take(mails) {
+        *by_connection.entry(mail.connection).or_insert(0_usize) += 1;
+    }
+    let busy = by_connection.values().filter(|sent| **sent * limit * 2 >= mails).count();
+    assert_eq!(busy, limit, "connections with half their share of {mails} mails or more: {by_connection:?}");
 }
 
 /// All were mailed once, at their first attempt.
@@ -51,9 +51,8 @@ async fn goes_on_with(limit: usize, mails: usize, mood: Mood) {
     world.register_many("user", mails).await;
     world.smtp.set_mood(mood);
     let worker = world.worker().await;
-    let share = share_of_the_possible(&world, mails, limit).await;
+    all_connections_send(&world, mails, limit).await;
     assert!(worker.is_sending().await, "the circuit opened");
-    assert!(share >= MOST, "{share:.2} of what {limit} connections can do");
     let refused = world.smtp.commands().iter().filter(|command| command.answer.contains("oo many")).count();
     assert!((1..=24).contains(&refused), "{refused} connections too many");
     nothing_was_spent(&world, vec![worker], mails).await;
@@ -91,9 +90,8 @@ async fn a_server_that_hangs_up_on_one_too_many_is_no_outage() {
     world.register_many("user", 160).await;
     world.smtp.set_mood(Mood::healthy().drop_at(Stage::Connect).beyond(4).delay(EACH));
     let worker = world.worker().await;
-    let share = share_of_the_possible(&world, 160, 4).await;
+    all_connections_send(&world, 160, 4).await;
     assert!(worker.is_sending().await, "the circuit opened");
-    assert!(share >= MOST, "{share:.2} of what 4 connections can do");
     nothing_was_spent(&world, vec![worker], 160).await;
 }
 
@@ -122,8 +120,7 @@ async fn three_workers_share_the_four_connections_of_their_account() {
     world.register_many("user", 360).await;
     let workers = vec![world.worker().await, world.worker().await, world.worker().await];
     // What a worker holds that got no connection waits until another one leaves one.
-    let share = share_of_the_possible(&world, 240, 4).await;
-    assert!(share >= MOST, "{share:.2} of what 4 connections can do");
+    all_connections_send(&world, 240, 4).await;
     world.smtp.wait_for_count(360, PATIENCE).await;
     nothing_was_spent(&world, workers, 360).await;
 }
