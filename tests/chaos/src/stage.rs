@@ -118,6 +118,7 @@ impl Stage {
                 ("SMTP_PORT", &mail_port),
                 ("MAIL_FROM", &format!("worker-{n}@sluice.example")),
                 ("SEND_TIMEOUT", &format!("{SEND_TIMEOUT}s")),
+                ("SMTP_DATA_TIMEOUT", &format!("{SEND_TIMEOUT}s")),
                 ("SMTP_CONNECT_TIMEOUT", "2s"),
                 ("MAIL_RETRY_LADDER", "1s,2s,4s"),
                 ("LOG_LEVEL", "info,email_worker=debug"),

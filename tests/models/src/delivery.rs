@@ -16,6 +16,9 @@ const COPIES: usize = 3;
 /// Flights that are settled and not acknowledged yet, at most. An acknowledgement waits for nobody, so this bound holds nothing up.
 const SETTLED: usize = 1;
 
+/// How often a mail is repeated whose outcome nobody knows (`MAIL_UNKNOWN_REPEATS`).
+const REPEATS: u8 = 1;
+
 /// A rule that is left out, to see what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeftOut {
@@ -33,6 +36,8 @@ pub enum LeftOut {
     CopyBeforeAck,
     /// A second copy does not attach to the flight that its worker has for the first.
     Attaching,
+    /// A mail without an answer is repeated as often as it takes.
+    RepeatLimit,
     /// A flight keeps its seat while its copy is published: deliveries still attach to it.
     LeavingBeforeCopy,
 }
@@ -110,6 +115,10 @@ pub struct State {
     copies: u8,
     /// Repetitions that the named windows allow, so far.
     allowed: u8,
+    /// Outcomes that nobody knows, as the header of the task's copies counts them.
+    unknown: u8,
+    /// Mails that were sent where the answer was lost.
+    unheard: u8,
     /// Refused for good after a mail that no window excuses.
     refused_after_mail: bool,
     faults: u8,
@@ -296,6 +305,8 @@ impl Model for Delivery {
             dead_letters: 0,
             copies: self.published,
             allowed: 0,
+            unknown: 0,
+            unheard: 0,
             refused_after_mail: false,
             faults: 0,
         }]
@@ -363,8 +374,11 @@ impl Model for Delivery {
                 state.faults += 1;
                 state.mails += 1;
                 state.allowed += 1;
+                state.unheard += 1;
+                state.unknown += 1;
                 state.release(w);
-                state.flights[w][f].stage = Stage::Moves(Away::Ladder);
+                let over = state.unknown > REPEATS && self.left_out != LeftOut::RepeatLimit;
+                state.flights[w][f].stage = Stage::Moves(if over { Away::DeadLetters } else { Away::Ladder });
             }
             Step::Refuse(w, f, away) => {
                 state.refused_after_mail |= away == Away::DeadLetters && state.mails > state.allowed;
@@ -416,6 +430,9 @@ impl Model for Delivery {
             Property::always("repeated only in the named windows", |_, state: &State| state.mails <= 1 + state.allowed),
             Property::always("no refusal follows a mail but in the named windows", |_, state: &State| {
                 !state.refused_after_mail
+            }),
+            Property::always("an answer that is lost again ends the task", |model: &Self, state: &State| {
+                model.published > 1 || state.unheard <= 1 + REPEATS
             }),
             Property::always("as many ends as copies, but in the named windows", |_, state: &State| {
                 state.mails + state.dead_letters <= state.copies + state.allowed

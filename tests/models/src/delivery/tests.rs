@@ -50,3 +50,16 @@ fn not_looking_at_the_claim_again_before_mail_repeats_mails() {
 fn flying_a_second_copy_beside_the_first_in_one_worker_repeats_mails() {
     fails(Delivery::without(LeftOut::Attaching), REPEATED);
 }
+
+#[test]
+fn repeating_without_a_limit_what_is_never_answered_goes_on_for_ever() {
+    fails(
+        Delivery { published: 1, faults: 3, ..Delivery::without(LeftOut::RepeatLimit) },
+        "an answer that is lost again ends the task",
+    );
+}
+
+#[test]
+fn one_task_that_is_never_answered_for_is_sent_twice() {
+    holds(Delivery { published: 1, faults: 3, ..Delivery::sound() });
+}
