@@ -268,6 +268,10 @@ fn dead_letters(facts: &Facts, verdict: &mut Verdict) {
     let tasks: HashMap<TaskId, &Task> = facts.tasks().map(|task| (task.id, task)).collect();
     let is_kill = |victim: Victim, kind: Kind| matches!(victim, Victim::Worker(_)) && kind == Kind::Kill;
     let kills = facts.faults.iter().filter(|fault| is_kill(fault.victim, fault.kind)).count();
+    let loses_answers = facts.faults.iter().any(|fault| {
+        fault.victim == Victim::MailServer
+            || matches!((fault.victim, fault.kind), (Victim::Worker(_), Kind::Freeze | Kind::Kill))
+    });
     let mut letters: BTreeMap<TaskId, usize> = BTreeMap::new();
     for id in facts.dead.iter().filter_map(|letter| letter.id) {
         *letters.entry(id).or_default() += 1;
@@ -295,6 +299,8 @@ fn dead_letters(facts: &Facts, verdict: &mut Verdict) {
             _ if email.is_none() => false,
             Some("user-unknown") => refused,
             Some("crashes-worker") => kills >= LONE_RUNS,
+            // Its answer was lost, and the one to its repeat.
+            Some("outcome-unknown") => loses_answers,
             _ => false,
         };
         let reason = reason.as_deref().unwrap_or("no reason");

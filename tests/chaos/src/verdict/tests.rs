@@ -126,6 +126,7 @@ fn whatever_does_not_add_up_is_found() {
         ("refused by nobody", |f| f.refused.clear(), &[Rule::DeadHasReason]),
         ("given up", |f| f.dead[0].reason = Some("gave-up".to_owned()), &[Rule::DeadHasReason]),
         ("nobody crashed", |f| f.dead[0].reason = Some("crashes-worker".to_owned()), &[Rule::DeadHasReason]),
+        ("no answer was lost", |f| f.dead[0].reason = Some("outcome-unknown".to_owned()), &[Rule::DeadHasReason]),
         ("a dead letter of nobody", |f| f.dead.push(Dead { id: None, reason: None }), &[Rule::DeadHasReason]),
         ("a twin's mail is missing", |f| drop(f.mails.pop()), &[Rule::NotLost]),
         ("a twin's dead letter is missing", |f| f.twins[0].put_aside = 0, &[Rule::NotLost]),
