@@ -1,13 +1,12 @@
 //! The wait for the mail server's answer, which may take minutes, and what it means that none comes.
 
 use std::pin::pin;
-use std::time::SystemTime;
 
 use contract::TaskId;
 
 use super::{Ending, Flights};
 use crate::circuit::Pass;
-use crate::disposition::{self, DeadReason, Illness, Step};
+use crate::disposition::{DeadReason, Illness};
 use crate::email::{Accepted, Rendered, SendError};
 use crate::ledger::Claim;
 use crate::moves::DeadLetter;
@@ -70,11 +69,9 @@ impl Flights {
         if times > self.unknown_repeats {
             return Ending::Dead(DeadLetter::new(DeadReason::OutcomeUnknown, error));
         }
-        let now = SystemTime::now();
-        let ladder = self.ladder.rungs();
-        match disposition::next_step(task.attempt, task.first_failed, now, ladder, self.give_up_after) {
-            Step::Rung(rung) => Ending::Unknown { rung, first_failed: task.first_failed.unwrap_or(now) },
-            Step::GiveUp => Ending::Dead(DeadLetter::new(DeadReason::OutcomeUnknown, error)),
+        match self.next_rung(task) {
+            Some((rung, first_failed)) => Ending::Unknown { rung, first_failed },
+            None => Ending::Dead(DeadLetter::new(DeadReason::OutcomeUnknown, error)),
         }
     }
 }

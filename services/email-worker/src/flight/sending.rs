@@ -139,8 +139,8 @@ impl Flights {
                 Try::Over(ending) => return ending,
                 Try::Again => {}
                 Try::AgainIn(wait) => {
-                    if self.drain.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                        return Ending::HandBack;
+                    if let Err(ending) = self.patiently(task, tokio::time::sleep(wait)).await {
+                        return ending;
                     }
                 }
             }
@@ -296,11 +296,19 @@ impl Flights {
     }
 
     fn next_step(&self, task: &Task, error: &SendError) -> Ending {
+        match self.next_rung(task) {
+            Some((rung, first_failed)) => Ending::Failed { rung, first_failed },
+            None => dead(error, DeadReason::GaveUp),
+        }
+    }
+
+    /// Where a mail that failed for now waits, and when it failed first; `None`: its time is up.
+    pub(super) fn next_rung(&self, task: &Task) -> Option<(Duration, SystemTime)> {
         let now = SystemTime::now();
         let ladder = self.ladder.rungs();
         match disposition::next_step(task.attempt, task.first_failed, now, ladder, self.give_up_after) {
-            Step::Rung(rung) => Ending::Failed { rung, first_failed: task.first_failed.unwrap_or(now) },
-            Step::GiveUp => dead(error, DeadReason::GaveUp),
+            Step::Rung(rung) => Some((rung, task.first_failed.unwrap_or(now))),
+            Step::GiveUp => None,
         }
     }
 

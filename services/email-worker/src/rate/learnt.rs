@@ -197,18 +197,17 @@ impl Learnt {
         grown.clamp(self.rate, FREE)
     }
 
-    /// The server said no at this ceiling. False: it is no news.
-    pub(super) fn refused(&mut self, now: Seconds, refusal: &Refusal, ceiling: Option<f64>) -> bool {
+    /// The server said no at this ceiling. A refusal from before the last pause is no news.
+    pub(super) fn refused(&mut self, now: Seconds, refusal: &Refusal, ceiling: Option<f64>) {
         if refusal.episode < self.episode {
-            self.took(now, refusal.taken);
-            return false;
+            return self.took(now, refusal.taken);
         }
         self.reason.clone_from(&refusal.reason);
         self.refused_at = now;
         if let Some(pause) = &mut self.pause {
             pause.step = (pause.step * 2.0).min(LONGEST_STEP.max(STEP_SHARE * (now - pause.since)));
             pause.until = now + pause.step;
-            return true;
+            return;
         }
         // Higher than ours after a restore of the database: never back.
         self.episode = refusal.episode + 1;
@@ -227,7 +226,6 @@ impl Learnt {
         }
         // So that no reader sees it as free.
         self.rate = in_force.min(FREE / 2.0);
-        true
     }
 
     /// A worker tells what it got through before the first refusal.
@@ -240,11 +238,11 @@ impl Learnt {
     }
 
     /// The server answered a probe of this episode without a word about speed: on it goes, slower.
-    pub(super) fn answered(&mut self, now: Seconds, episode: i64) -> bool {
+    pub(super) fn answered(&mut self, now: Seconds, episode: i64) {
         if episode != self.episode {
-            return false;
+            return;
         }
-        let Some(pause) = self.pause.take() else { return false };
+        let Some(pause) = self.pause.take() else { return };
         let (window, stopped) = ((pause.asked - self.since).max(FIRST_PAUSE), pause.asked - pause.since);
         let used_for_a_while = self.used >= A_WHILE.0.max(pause.refused.map_or(0.0, |refused| A_WHILE.1 / refused));
         let cut = if used_for_a_while { CUT.0 } else { CUT.1 };
@@ -267,6 +265,5 @@ impl Learnt {
         self.used = 0.0;
         self.at = now;
         (self.since, self.count) = (now, 0.0);
-        true
     }
 }
