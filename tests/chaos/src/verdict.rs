@@ -297,7 +297,8 @@ fn dead_letters(facts: &Facts, verdict: &mut Verdict) {
         let refused = email.is_some_and(|email| facts.refused.contains_key(email));
         let good = match reason.as_deref() {
             _ if email.is_none() => false,
-            Some("user-unknown") => refused,
+            // As the mail server said: 5.1.1, or 5.7.1.
+            Some("user-unknown" | "policy-violation") => refused,
             Some("crashes-worker") => kills >= LONE_RUNS,
             // Its answer was lost, and the one to its repeat.
             Some("outcome-unknown") => loses_answers,
