@@ -6,7 +6,8 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-SERVICES := -p user-api -p email-worker
+# Not -p: with the whole workspace's features, builds of different parts share all that they compile.
+SERVICES := --workspace --bin user-api --bin email-worker
 FUZZED := -p contract -p amqp -p user-api -p email-worker
 
 help: ## Lists the commands
@@ -14,7 +15,7 @@ help: ## Lists the commands
 
 run: ## Shows one registration becoming one mail, with real parts; Ctrl-C ends it
 	@scripts/setup servers inbox
-	@cargo build --locked $(SERVICES) -p demo
+	@cargo build --locked $(SERVICES) --bin demo
 	@exec "$(TARGET)/debug/demo"
 
 test: ## Runs every check: format, lints, all tests, licences and advisories of dependencies
@@ -30,7 +31,9 @@ lint: ## Checks format, clippy without warnings, scripts, charts, what they rend
 	@for check in scripts/lint-*; do "$$check"; done
 
 # The services are built first: tests start them as processes. One PostgreSQL and one RabbitMQ serve all test programs.
+# Most of its time a test waits, for servers that are slow on purpose: hence more at a time than there are cores.
 # What needs a cluster is `make e2e`.
+unit: export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(nproc))))
 unit: ## Runs unit, integration and doc tests (PostgreSQL and RabbitMQ are started privately)
 	cargo build --locked --workspace --bins
 	"$(TARGET)/debug/with-servers" cargo test --locked --workspace
@@ -48,25 +51,25 @@ deny: ## Checks licences, sources and advisories of dependencies
 
 bench: ## Measures speed and size; a table, and target/bench/results.json
 	@scripts/setup servers
-	@cargo build --locked --release $(SERVICES) -p load
+	@cargo build --locked --release $(SERVICES) --bin bench
 	@exec "$(TARGET)/release/bench"
 
 # ONLY chooses some of it: make flood ONLY=dam. The peer needs Go, and is left out without it.
 # QUICK=1 takes debug builds and a tenth of everything: it shows that it runs, and what it promises, but no figures.
 flood: ## Shows what Sluice claims, as figures and pictures: the dam, overload, growth, a plain peer (in target/flood)
 	@scripts/setup servers
-	@cargo build --locked $(if $(QUICK),,--release) $(SERVICES) -p load
+	@cargo build --locked $(if $(QUICK),,--release) $(SERVICES) --bin flood
 	@exec "$(TARGET)/$(if $(QUICK),debug,release)/flood" $(if $(QUICK),--quick) $(ONLY)
 
 profile: ## Watches both services at full rate: flame graphs, and shares of their time (in target/profile; needs perf)
 	@scripts/setup servers perf
-	@cargo build --locked --release $(SERVICES) -p load
+	@cargo build --locked --release $(SERVICES) --bin profile
 	@exec "$(TARGET)/release/profile"
 
 # SEED=3 repeats a run, SEEDS=1..10 runs several, two beside each other; TIME=60s instead of ten minutes.
 chaos: ## Breaks everything by a seeded schedule under steady load, then looks for every task by its id (SEED=n)
 	@scripts/setup servers
-	@cargo build --locked $(SERVICES) -p chaos
+	@cargo build --locked $(SERVICES) --bin chaos
 	@SEED="$(SEED)" SEEDS="$(SEEDS)" TIME="$(TIME)" exec "$(TARGET)/debug/chaos"
 
 # TIME=10s is spent on each parser, SEED=n repeats a run. The same targets run in `make test`, for a fraction of a second each.
@@ -77,13 +80,13 @@ fuzz: ## Throws mutated bytes at every parser that strangers reach (TIME=60s for
 # SEED=n repeats a run, EXAMPLES=n makes a longer one.
 schemathesis: ## Holds user-api to its OpenAPI document: every check of schemathesis
 	@scripts/setup servers schemathesis
-	@cargo build --locked -p user-api -p schemathesis
+	@cargo build --locked $(SERVICES) --bin schemathesis
 	@. scripts/tools && SEED="$(SEED)" EXAMPLES="$(EXAMPLES)" exec "$(TARGET)/debug/schemathesis"
 
 instructions: ## Counts the instructions of a mail and of a registration, by callgrind, in the release builds
 	@scripts/setup servers
-	@cargo build --locked --release $(SERVICES)
-	@cargo build --locked -p costs --bin costs -p testkit --bin with-servers
+	@cargo build --locked --release -p user-api -p email-worker
+	@cargo build --locked --workspace --bin costs --bin with-servers
 	@exec "$(TARGET)/debug/with-servers" "$(TARGET)/debug/costs" instructions --services "$(TARGET)/release"
 
 setup: ## Installs what the commands above need and this machine lacks

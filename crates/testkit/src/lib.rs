@@ -34,6 +34,10 @@ mod watchdog;
 /// For tests that need a client's own odd ways.
 pub use lapin;
 
+/// Another opinion on passwords. Here, and not beside its one test: builds with tests and without share all that they compile
+/// only as long as tests ask for no features of their own.
+pub use zxcvbn;
+
 pub use eventually::eventually;
 pub use otlp::{Attributes, Instrument, Kind, Link, LogRecord, Metric, OtlpReceiver, Point, Span};
 pub use port::Port;

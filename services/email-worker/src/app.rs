@@ -217,3 +217,22 @@ async fn finish(mut tasks: JoinSet<()>) {
         tracing::warn!("a background task did not end in time and is dropped");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hold_before_mail_leaves_room_for_the_longest_conversation() {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        for (limit, conversation, before_mail) in [
+            (minutes(15), minutes(11), minutes(4)),
+            (minutes(15), minutes(14), minutes(1)),
+            // A conversation that takes all of it: a minute is left, so that an outage does not send tasks in circles.
+            (minutes(15), minutes(20), minutes(1)),
+            (Duration::from_secs(2), minutes(11), Duration::from_secs(2)),
+        ] {
+            assert_eq!(hold_before_mail(limit, conversation), before_mail, "{limit:?} less {conversation:?}");
+        }
+    }
+}

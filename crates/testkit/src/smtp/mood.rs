@@ -30,9 +30,10 @@ pub enum Stage {
     Quit,
 }
 
-/// Rules, of which the first that fits a command decides; a command that none fits is answered as a healthy server would.
+/// Rules, of which the first that fits a command decides; what none fits is answered as a healthy server would.
 ///
-/// `for_recipient`, `for_domain`, `times`, `times_each`, `after`, `above` and `beyond` narrow the rule before them:
+/// `for_recipient`, `for_domain`, `times`, `times_each`, `at_first`, `after`, `above` and `beyond` narrow the rule
+/// before them:
 /// ```
 /// use testkit::{Mood, Stage};
 /// let greylisting = Mood::healthy().reply(Stage::Rcpt, "450 4.7.1 greylisted").times_each(2);
@@ -54,6 +55,8 @@ struct Rule {
     times_each: Option<u32>,
     met: u32,
     met_by: HashMap<String, u32>,
+    at_first: Option<Duration>,
+    first_seen: HashMap<String, Instant>,
     above: Option<(usize, Duration)>,
     beyond: Option<usize>,
     // When it let commands pass that are within the limit.
@@ -148,6 +151,12 @@ impl Mood {
         self
     }
 
+    /// The rule before holds for each recipient until so long after its first attempt.
+    pub fn at_first(mut self, long: Duration) -> Self {
+        self.last().at_first = Some(long);
+        self
+    }
+
     /// The rule before lets the first `n` pass.
     pub fn after(mut self, n: u32) -> Self {
         self.last().after = n;
@@ -178,6 +187,8 @@ impl Mood {
             times_each: None,
             met: 0,
             met_by: HashMap::new(),
+            at_first: None,
+            first_seen: HashMap::new(),
             above: None,
             beyond: None,
             passed: VecDeque::new(),
@@ -230,6 +241,9 @@ impl Rule {
         if let Some(wanted) = &self.domain
             && !recipients.iter().any(|r| is_at(&r.to_lowercase(), wanted))
         {
+            return false;
+        }
+        if self.at_first.is_some_and(|long| now >= *self.first_seen.entry(key.clone()).or_insert(now) + long) {
             return false;
         }
         self.met += 1;
@@ -322,6 +336,18 @@ mod tests {
         let at = [0, 100, 200, 300, 999, 1_000, 1_050, 1_100, 1_101].map(|ms| began + Duration::from_millis(ms));
         let taken = at.map(|now| mood.decide_at(now, Stage::Content, &[], 0).act.is_none());
         assert_eq!(taken, [true, true, false, false, false, true, false, true, false]);
+    }
+
+    #[test]
+    fn a_recipient_is_refused_at_first_and_taken_once_its_time_is_over() {
+        let began = Instant::now();
+        let mut mood = Mood::healthy().reply(Stage::Rcpt, "450 later").at_first(Duration::from_secs(20));
+        let tries = [("a", 0), ("b", 5), ("a", 19), ("a", 20), ("b", 24), ("b", 25), ("a", 90)];
+        let taken = tries.map(|(to, second)| {
+            let now = began + Duration::from_secs(second);
+            mood.decide_at(now, Stage::Rcpt, &[to.to_owned()], 0).act.is_none()
+        });
+        assert_eq!(taken, [false, false, false, true, false, true, true]);
     }
 
     #[test]

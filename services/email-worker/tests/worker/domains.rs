@@ -86,6 +86,23 @@ async fn behind_greylisting_every_mail_arrives_within_its_first_two_retries() {
 }
 
 #[tokio::test]
+async fn a_server_that_greylists_for_a_time_is_served_at_the_speed_of_the_retry_schedule() {
+    let world = World::new().await;
+    let reply = "450 4.7.1 Greylisted, please try again in a while";
+    world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, reply).at_first(Duration::from_secs(2)));
+    world.queue_exists().await;
+    publish(&world, (0..400).map(|n| format!("user-{n}@d{}.example", n % 40)).collect()).await;
+    // A tenth of the defaults, and of the twenty seconds that such servers often take.
+    let worker = world.worker_with(&[("MAIL_RETRY_LADDER", "500ms,3s,1h")]).await;
+    world.smtp.wait_for_mails(400, PATIENCE).await;
+    assert!(worker.is_sending().await, "the circuit opened");
+    let tries = world.smtp.mail_from_times().len();
+    assert!(tries <= 1_200, "{tries} tries of 400 mails: more than the first and two retries");
+    world.marked(400).await;
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
 async fn half_of_them_refused_for_now_for_ever_hold_up_nobody_else() {
     let world = World::new().await;
     world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, "450 4.2.0 later").for_domain("bad.example"));

@@ -16,7 +16,7 @@ pub(crate) use running::Running;
 pub(crate) use tasks::{body, registration};
 
 /// Longer than anything takes that is to happen, on a machine with other things to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The ladder of every worker here.
 pub(crate) const LADDER: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(500)];
@@ -143,6 +143,11 @@ impl World {
     pub(crate) async fn marks(&self) -> i64 {
         let count = sqlx::query_scalar("SELECT count(*) FROM ledger WHERE sent_at IS NOT NULL");
         count.fetch_one(self.database.pool()).await.unwrap()
+    }
+
+    /// Tasks that the ledger has heard of.
+    pub(crate) async fn ledger_rows(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM ledger").fetch_one(self.database.pool()).await.unwrap()
     }
 
     /// Waits until this many tasks are back in the queue: the broker takes a moment.

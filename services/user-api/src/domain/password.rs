@@ -136,17 +136,18 @@ mod tests {
     /// Everything that zxcvbn gives its worst score must be refused, and nothing that it thinks well of.
     #[test]
     fn zxcvbn_agrees() {
+        use testkit::zxcvbn::{Score, zxcvbn};
         let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
         let backwards = |word: &str| word.chars().rev().collect::<String>();
         for word in COMMON.iter().step_by(37) {
             for text in [(*word).to_owned(), word.to_uppercase(), capital(word), backwards(word)] {
-                let score = zxcvbn::zxcvbn(&text, &[]).score();
+                let score = zxcvbn(&text, &[]).score();
                 assert!(Password::parse(&text).is_err(), "{text} was taken");
-                assert!(score <= zxcvbn::Score::Two, "{text} is refused, and its score is {score}");
+                assert!(score <= Score::Two, "{text} is refused, and its score is {score}");
             }
         }
         for text in ["11111111", "abcdefghijkl", "zzzzzzzzzzzz", "87654321", "123123123", "football", "superman"] {
-            assert_eq!(zxcvbn::zxcvbn(text, &[]).score(), zxcvbn::Score::Zero, "{text}");
+            assert_eq!(zxcvbn(text, &[]).score(), Score::Zero, "{text}");
             assert!(Password::parse(text).is_err(), "{text} was taken");
         }
     }
