@@ -1,4 +1,4 @@
-//! What both services stand on: configuration, telemetry, health and its server, shutdown, the database.
+//! What both services stand on: configuration, telemetry, health and its server, background tasks, shutdown, the database.
 //!
 //! Nothing in here knows what a registration or a mail is.
 
@@ -9,4 +9,5 @@ pub mod exit;
 pub mod health;
 pub mod postgres;
 pub mod shutdown;
+pub mod tasks;
 pub mod telemetry;

@@ -8,9 +8,9 @@ use amqp::{Broker, Publisher, topology};
 use anyhow::Context as _;
 use platform::admin::AdminServer;
 use platform::health::{Component, Health, Need};
-use platform::{postgres, shutdown};
+use platform::postgres;
+use platform::tasks::Tasks;
 use sqlx::PgPool;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -30,6 +30,9 @@ use crate::slots::Slots;
 
 /// Waits between two probes of an open circuit.
 const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// How long background tasks may take to end; each ends by its token, within limits of its own.
+const FINISH: Duration = Duration::from_secs(5);
 
 /// A worker, ready to run.
 #[derive(Debug)]
@@ -66,33 +69,32 @@ impl App {
     /// Sends mails until `stop` is cancelled, then drains.
     ///
     /// # Errors
-    /// The queues are not what they must be, or a delivery crashed the worker.
+    /// The queues are not what they must be, or a delivery or a background task crashed the worker.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        Box::pin(self.run_with(Tasks::new(), stop)).await
+    }
+
+    /// The same with tasks that a test has prepared.
+    #[doc(hidden)]
+    pub async fn run_with(self, mut tasks: Tasks, stop: CancellationToken) -> anyhow::Result<()> {
         let Self { config, pool, transport, renderer, health, admin } = self;
         // Outlives the drain: the ledger, the publisher and the connections are needed until the last mail is settled.
         let background = CancellationToken::new();
-        let mut tasks = JoinSet::new();
         // Before anybody can ask: without its parts the worker would call itself ready.
         let (sending, receiving) =
             (health.component("sending", Need::Informative), health.component("broker", Need::Required));
         let moving = health.component("publisher", Need::Required);
-        tasks.spawn(admin.run(background.clone()));
+        tasks.spawn("admin", admin.run(background.clone()));
 
         let ends = Ends { stop: stop.clone(), cut_off: CancellationToken::new(), background: background.clone() };
         let flights = Arc::new(assemble(&config, &pool, (transport, renderer), moving, &ends, &mut tasks));
-        tasks.spawn(prober::run(Arc::clone(&flights), sending, background.clone()));
-        tasks.spawn(delivery_limit::check(
-            broker(&config, "email-worker check"),
-            config.flow.delivery_limit_raised,
-            health.clone(),
-            background.clone(),
-        ));
-        tasks.spawn(flights.slots.clone().tend(background.clone()));
-        tasks.spawn(retention::run(
-            pool.clone(),
-            RetentionOptions::new(config.flow.ledger_retention),
-            background.clone(),
-        ));
+        tasks.spawn("prober", prober::run(Arc::clone(&flights), sending, background.clone()));
+        let (asked, raised) = (broker(&config, "email-worker check"), config.flow.delivery_limit_raised);
+        let check = delivery_limit::check(asked, raised, health.clone(), background.clone());
+        tasks.spawn_with_end("delivery-limit", check);
+        tasks.spawn("connections", flights.slots.clone().tend(background.clone()));
+        let retention = RetentionOptions::new(config.flow.ledger_retention);
+        tasks.spawn("retention", retention::run(pool.clone(), retention, background.clone()));
 
         let intake = Intake::new(
             broker(&config, "email-worker consumer"),
@@ -102,12 +104,14 @@ impl App {
             config.flow.sending_slots,
             config.flow.prefetch_max,
         );
-        let result = run_bounded(intake, ends, &health, config.common.shutdown_grace).await;
+        let work = run_bounded(intake, ends, &health, config.common.shutdown_grace);
+        let result = tasks.guard(&stop, work).await;
 
         background.cancel();
-        finish(tasks).await;
+        let finished = tasks.finish(FINISH).await;
         pool.close().await;
-        result
+        result??;
+        Ok(finished?)
     }
 }
 
@@ -151,20 +155,21 @@ fn assemble(
     (transport, renderer): (Transport, Renderer),
     moving: Component,
     ends: &Ends,
-    tasks: &mut JoinSet<()>,
+    tasks: &mut Tasks,
 ) -> Flights {
     let background = &ends.background;
     let flow = &config.flow;
     let lease = lease(config.mail.send_timeout);
     let options = LedgerOptions::new(lease);
-    let (ledger, ledger_task) = Ledger::start(pool.clone(), Uuid::now_v7(), options, background.clone());
-    tasks.spawn(ledger_task);
+    let (ledger, actors) = Ledger::start(pool.clone(), Uuid::now_v7(), options, background.clone());
+    tasks.spawn("claims", actors.claims);
+    tasks.spawn("marks", actors.marks);
     let (rate, rate_task) = FleetRate::start(pool.clone(), flow.mail_rate, flow.adapts(), background.clone());
     rate.observe(flow.mail_rate);
-    tasks.spawn(rate_task);
+    tasks.spawn("rate", rate_task);
     let (publisher, publisher_task) =
         Publisher::start(broker(config, "email-worker publisher"), queues(config), moving, background.clone());
-    tasks.spawn(publisher_task);
+    tasks.spawn("publisher", publisher_task);
     let slots = Slots::new(flow.sending_slots, transport);
     slots.observe();
     Flights {
@@ -208,14 +213,6 @@ fn hold_before_mail(limit: Duration, conversation: Duration) -> Duration {
 /// answer it is renewed.
 fn lease(send_timeout: Duration) -> Duration {
     send_timeout + (send_timeout / 4).max(Duration::from_secs(1))
-}
-
-/// Waits for the background tasks; each ends by its token, so this is bounded by their own limits.
-async fn finish(mut tasks: JoinSet<()>) {
-    let all = async { while tasks.join_next().await.is_some() {} };
-    if shutdown::within(Duration::from_secs(5), all).await.is_err() {
-        tracing::warn!("a background task did not end in time and is dropped");
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use amqp::Broker;
 use anyhow::Context as _;
 use platform::exit::{self, Exit};
+use platform::tasks::TaskEnded;
 use platform::{postgres, shutdown, telemetry};
 
 use crate::app::App;
@@ -49,6 +50,9 @@ fn code(error: &anyhow::Error) -> Exit {
     if error.is::<MailConfigError>() || error.is::<TooFewConnections>() {
         return Exit::Usage;
     }
+    if error.is::<TaskEnded>() {
+        return Exit::Software;
+    }
     match error.downcast_ref::<IntakeError>() {
         Some(IntakeError::Topology(_)) => Exit::Config,
         Some(IntakeError::Crashed(_)) => Exit::Software,
@@ -87,4 +91,21 @@ async fn list_dead(args: DeadArgs) -> anyhow::Result<()> {
     let DeadCommand::List { limit, addresses } = args.command;
     print!("{}", dead::table(&dead::list(&broker, limit, addresses).await?));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use platform::tasks::Tasks;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_background_task_that_crashes_is_a_fault_of_our_own() {
+        let mut tasks = Tasks::breaking("publisher");
+        tasks.spawn("publisher", async {});
+        let stop = CancellationToken::new();
+        let ended = tasks.guard(&stop, stop.cancelled()).await.expect_err("a task panicked");
+        assert_eq!(code(&ended.into()), Exit::Software);
+    }
 }

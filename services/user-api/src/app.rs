@@ -9,23 +9,28 @@ use anyhow::Context as _;
 use platform::admin::AdminServer;
 use platform::health::{Health, Need};
 use platform::shutdown;
+use platform::tasks::Tasks;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::ServeConfig;
+use crate::config::{RelayArgs, ServeConfig};
 use crate::db::{self, Availability, Lanes};
 use crate::hashing::Hasher;
 use crate::middleware::rate_limit::RateLimit;
 use crate::registration::Registrar;
-use crate::relay::Relay;
+use crate::relay::{self, Relay};
 use crate::router::{Api, router};
 use crate::telemetry::Metrics;
 use crate::{purge, server};
 
 /// What both services call it in the database and at the broker.
 const NAME: &str = "user-api";
+/// The task that reports on the others, and ends after them.
+const ADMIN: &str = "admin";
+/// How long it may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The service, with its ports taken.
 #[derive(Debug)]
@@ -69,83 +74,98 @@ impl App {
     /// way, then stops what works in the background; all within the grace period.
     ///
     /// # Errors
-    /// Something was still under way when the grace period ended.
+    /// Something was still under way when the grace period ended, or a background task crashed.
     pub async fn run(self, token: CancellationToken) -> anyhow::Result<()> {
+        Box::pin(self.run_with(Tasks::new(), token)).await
+    }
+
+    /// The same with tasks that a test has prepared.
+    #[doc(hidden)]
+    pub async fn run_with(self, mut tasks: Tasks, token: CancellationToken) -> anyhow::Result<()> {
         let Self { config, listener, addr, admin, health, pool, metrics } = self;
         tracing::info!(%addr, admin = %admin.addr(), "serving");
 
-        let committed = Arc::new(Notify::new());
         let hash = &config.hash;
-        let hasher = Hasher::new(hash.concurrency(), hash.hash_max_wait, hash.hash_cost, metrics.clone());
-        let availability = Availability::new();
-        let limit = RateLimit::new(config.http.rate_limit, config.http.rate_limit_window, config.http.trusted_proxies);
-        let lanes = Lanes::new(pool.clone());
-        let registrar = Registrar {
-            lanes: lanes.clone(),
-            availability: availability.clone(),
-            hasher: hasher.clone(),
-            committed: Arc::clone(&committed),
+        let parts = Parts {
+            lanes: Lanes::new(pool.clone()),
+            availability: Availability::new(),
+            hasher: Hasher::new(hash.concurrency(), hash.hash_max_wait, hash.hash_cost, metrics.clone()),
+            limit: RateLimit::new(config.http.rate_limit, config.http.rate_limit_window, config.http.trusted_proxies),
+            committed: Arc::new(Notify::new()),
+            pool,
+            health,
         };
         let timeout = config.http.request_timeout;
-        let routes = router(Api { registrar, metrics }, limit.clone(), timeout);
+        let routes = router(Api { registrar: parts.registrar(), metrics }, parts.limit.clone(), timeout);
 
         // Stopped in this order: requests, what works for them, and last whoever reports on all of it.
         let (background, report) = (CancellationToken::new(), CancellationToken::new());
+        tasks.spawn(ADMIN, admin.run(report.clone()));
+        parts.start(&mut tasks, Broker::new(config.broker.amqp_url, NAME), config.relay, &background);
         let requests = server::serve(listener, routes, timeout, token.clone());
-        let stop = background.clone();
-        let broker = Broker::new(config.broker.amqp_url, NAME);
-        // Informative: registration works without the broker.
-        let health_of_broker = health.component("broker", Need::Informative);
-        let relay = Relay::new(pool.clone(), broker, config.relay, committed, health_of_broker);
-        let work = async {
-            let forget = async {
-                if let Some(limit) = &limit {
-                    limit.forget_idle_clients(stop.clone()).await;
-                }
-            };
-            tokio::join!(
-                db::watch(
-                    pool.clone(),
-                    lanes.clone(),
-                    availability,
-                    health.component("database", Need::Required),
-                    stop.clone()
-                ),
-                relay.run(stop.clone()),
-                purge::run(pool.clone(), stop.clone()),
-                hasher.give_memory_back(stop.clone()),
-                forget,
-            );
-        };
-        let drain = async {
-            requests.await;
-            background.cancel();
-        };
         let all = async {
-            tokio::join!(drain, work);
-            report.cancel();
+            let served = tasks.guard(&token, requests).await;
+            background.cancel();
+            served.and(tasks.finish_but(ADMIN).await)
         };
         let grace = config.common.shutdown_grace;
         let deadline = async {
             token.cancelled().await;
-            health.start_draining();
+            parts.health.start_draining();
             tokio::time::sleep(grace).await;
         };
-        let drained = async {
-            tokio::select! {
-                () = all => Ok(()),
-                () = deadline => {
-                    report.cancel();
-                    Err(shutdown::GraceExceeded(grace))
-                }
-            }
+        let drained = tokio::select! {
+            ended = all => Ok(ended),
+            () = deadline => Err(shutdown::GraceExceeded(grace)),
         };
-        let (drained, ()) = tokio::join!(drained, admin.run(report.clone()));
-        if drained.is_ok() {
-            lanes.give_all_back();
-            // Connections say goodbye; one that hangs is left to the server.
-            let _ = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
+        report.cancel();
+        let drained = drained.context("finishing requests and background work (SHUTDOWN_GRACE)")?;
+        let reported = tasks.finish(LAST_WORDS).await;
+        parts.lanes.give_all_back();
+        // Connections say goodbye; one that hangs is left to the server.
+        let _ = tokio::time::timeout(Duration::from_secs(1), parts.pool.close()).await;
+        Ok(drained.and(reported)?)
+    }
+}
+
+/// What requests and background tasks share.
+struct Parts {
+    lanes: Lanes,
+    availability: Availability,
+    hasher: Hasher,
+    limit: Option<RateLimit>,
+    committed: Arc<Notify>,
+    pool: PgPool,
+    health: Health,
+}
+
+impl Parts {
+    fn registrar(&self) -> Registrar {
+        Registrar {
+            lanes: self.lanes.clone(),
+            availability: self.availability.clone(),
+            hasher: self.hasher.clone(),
+            committed: Arc::clone(&self.committed),
         }
-        drained.context("finishing requests and background work (SHUTDOWN_GRACE)")
+    }
+
+    /// Starts what works in the background.
+    fn start(&self, tasks: &mut Tasks, broker: Broker, settings: RelayArgs, stop: &CancellationToken) {
+        let (pool, health, stop) = (|| self.pool.clone(), &self.health, || stop.clone());
+        let database = health.component("database", Need::Required);
+        let watch = db::watch(pool(), self.lanes.clone(), self.availability.clone(), database, stop());
+        tasks.spawn("database", watch);
+        // Informative: registration works without the broker.
+        let of_broker = health.component("broker", Need::Informative);
+        let relay = Relay::new(pool(), broker, settings, Arc::clone(&self.committed), of_broker);
+        tasks.spawn("relay", relay.run(stop()));
+        tasks.spawn("backlog", relay::watch_backlog(pool(), stop()));
+        tasks.spawn("purge", purge::run(pool(), stop()));
+        let (hasher, token) = (self.hasher.clone(), stop());
+        tasks.spawn("hashing-memory", async move { hasher.give_memory_back(token).await });
+        if let Some(limit) = self.limit.clone() {
+            let token = stop();
+            tasks.spawn("rate-limit", async move { limit.forget_idle_clients(token).await });
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use platform::config::parse;
 use platform::exit::{Exit, report};
+use platform::tasks::TaskEnded;
 use platform::{shutdown, telemetry};
 use user_api::app::App;
 use user_api::config::{CheckArgs, Command, Config, MigrateConfig, ServeConfig};
@@ -24,8 +25,13 @@ async fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, Exit::Unavailable),
+        Err(error) => fail(&error, code(&error)),
     }
+}
+
+/// A crash is ours; the rest is something that was not there.
+fn code(error: &anyhow::Error) -> Exit {
+    if error.is::<TaskEnded>() { Exit::Software } else { Exit::Unavailable }
 }
 
 fn fail(error: &anyhow::Error, code: Exit) -> ExitCode {

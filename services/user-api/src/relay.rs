@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::RelayArgs;
 use crate::db::outbox;
+pub use backlog::watch as watch_backlog;
 use bookmark::Bookmark;
 use metrics::Metrics;
 
@@ -72,11 +73,6 @@ impl Relay {
 
     /// Relays until the token is cancelled, then for a little longer what this replica's last requests have left.
     pub async fn run(self, stop: CancellationToken) {
-        let watch = backlog::watch(&self.pool, stop.clone());
-        tokio::join!(watch, self.relay(stop));
-    }
-
-    async fn relay(&self, stop: CancellationToken) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut line = None;
         let mut bookmark = self.bookmark();

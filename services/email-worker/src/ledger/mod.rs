@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use contract::TaskId;
-use futures_util::future::join;
+use futures_util::future::BoxFuture;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::time::Instant;
@@ -130,6 +130,21 @@ impl LedgerCounts {
     }
 }
 
+/// What works for a ledger. Each ends when every handle is gone, or soon after the token is cancelled: by then claims are
+/// refused, and marks that wait get one more try.
+pub struct Actors {
+    /// Claims tasks.
+    pub claims: BoxFuture<'static, ()>,
+    /// Marks mails as sent.
+    pub marks: BoxFuture<'static, ()>,
+}
+
+impl std::fmt::Debug for Actors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Actors")
+    }
+}
+
 /// A handle to the ledger. Clones share the actors.
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -144,24 +159,16 @@ pub struct Ledger {
 impl Ledger {
     /// Starts the ledger for the worker `owner`, an id of this process alone.
     ///
-    /// The future is the actors: await it beside the worker. It ends when every handle is gone, or soon after the token is
-    /// cancelled: by then claims are refused, and marks that wait get one more try.
-    pub fn start(
-        pool: PgPool,
-        owner: Uuid,
-        options: LedgerOptions,
-        token: CancellationToken,
-    ) -> (Self, impl Future<Output = ()> + Send) {
+    /// The actors are to be awaited beside the worker.
+    pub fn start(pool: PgPool, owner: Uuid, options: LedgerOptions, token: CancellationToken) -> (Self, Actors) {
         let counters = Arc::<LedgerCounters>::default();
         let link = || Link::new(pool.clone(), options.answer_within);
         let (claim_desk, claims) = Claims::new(link(), owner, &options, Arc::clone(&counters));
         let (mark_desk, marks) = Marks::new(link(), owner, &options, Arc::clone(&counters));
-        let actors = join(claims.run(token.clone()), marks.run(token));
+        let actors = Actors { claims: Box::pin(claims.run(token.clone())), marks: Box::pin(marks.run(token)) };
         let answer_within = options.answer_within;
         let ledger = Self { pool, owner, answer_within, claims: claim_desk, marks: mark_desk, counters };
-        (ledger, async move {
-            actors.await;
-        })
+        (ledger, actors)
     }
 
     /// Claims a task for this worker. A task that this worker holds already is renewed.

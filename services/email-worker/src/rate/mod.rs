@@ -23,7 +23,7 @@ mod supply;
 
 use std::sync::Arc;
 
-use futures_util::future::{Either, ready};
+use futures_util::future::Either;
 use opentelemetry::global;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -100,7 +100,7 @@ impl FleetRate {
         token: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
         if ceiling == Ceiling::Unlimited && !adapts {
-            return (Self::unlimited(), Either::Left(ready(())));
+            return (Self::unlimited(), Either::Left(token.cancelled_owned()));
         }
         let terms = Terms { ceiling: ceiling.rate(), adapts };
         let (rate, actor) = Self::over(Database::new(pool), terms, token);

@@ -60,7 +60,10 @@ impl Worker {
     pub(crate) fn with(pool: &PgPool, options: LedgerOptions) -> Self {
         let token = CancellationToken::new();
         let (ledger, actors) = Ledger::start(pool.clone(), Uuid::now_v7(), options, token.clone());
-        Self { ledger, token, actors: tokio::spawn(actors) }
+        let actors = tokio::spawn(async {
+            tokio::join!(actors.claims, actors.marks);
+        });
+        Self { ledger, token, actors }
     }
 
     /// Ends the actors, and waits for them.

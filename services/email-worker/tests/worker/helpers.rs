@@ -9,6 +9,7 @@ use contract::queue;
 use email_worker::config::{Cli, Config};
 use email_worker::ledger::MIGRATOR;
 use platform::config::try_parse;
+use platform::tasks::Tasks;
 use testkit::lapin::types::FieldTable;
 use testkit::{Client, Database, Service, SmtpOptions, SmtpServer, Taken, Vhost, eventually};
 
@@ -108,7 +109,12 @@ impl World {
 
     /// A worker that was started.
     pub(crate) async fn unready_worker(&self, changes: &[(&'static str, &str)]) -> Running {
-        Running::start(self.config(changes)).await
+        Running::start(self.config(changes), Tasks::new()).await
+    }
+
+    /// A worker whose background task of this name panics.
+    pub(crate) async fn breaking_worker(&self, task: &'static str) -> Running {
+        Running::start(self.config(&[]), Tasks::breaking(task)).await
     }
 
     /// Declares the main queue as the worker does, for tests that publish before it comes.

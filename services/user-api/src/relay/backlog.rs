@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// Keeps `sluice.outbox.depth` and `sluice.outbox.oldest.age` up to date until the token is cancelled. What was seen last
 /// is reported on while the database is away.
-pub(super) async fn watch(pool: &PgPool, stop: CancellationToken) {
+pub async fn watch(pool: PgPool, stop: CancellationToken) {
     let seen = Arc::new(Mutex::new(Backlog { depth: 0, oldest: 0.0 }));
     let look = |seen: &Mutex<Backlog>| *seen.lock().unwrap_or_else(PoisonError::into_inner);
     let meter = global::meter("user-api");
@@ -33,7 +33,7 @@ pub(super) async fn watch(pool: &PgPool, stop: CancellationToken) {
         .build();
     let mut tick = tokio::time::interval(EVERY);
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        match stop.run_until_cancelled(outbox::backlog(pool)).await {
+        match stop.run_until_cancelled(outbox::backlog(&pool)).await {
             None => return,
             Some(Ok(backlog)) => *seen.lock().unwrap_or_else(PoisonError::into_inner) = backlog,
             Some(Err(error)) => tracing::warn!(%error, "the outbox could not be looked at"),

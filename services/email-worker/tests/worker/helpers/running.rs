@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use email_worker::app::App;
 use email_worker::config::Config;
+use platform::tasks::Tasks;
 use serde_json::Value;
 use testkit::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,10 +22,10 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) async fn start(config: Config) -> Self {
+    pub(crate) async fn start(config: Config, tasks: Tasks) -> Self {
         let app = App::build(config).await.unwrap();
         let (addr, stop) = (app.admin_addr(), CancellationToken::new());
-        let run = tokio::spawn(app.run(stop.clone()));
+        let run = tokio::spawn(app.run_with(tasks, stop.clone()));
         Self { addr, stop, run: Some(run) }
     }
 
