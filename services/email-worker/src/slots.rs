@@ -26,6 +26,10 @@ const TENDED_EVERY: Duration = Duration::from_millis(500);
 /// A connection that was not used for so long is asked whether it still stands before a mail is sent over it.
 const ASKED_AFTER: Duration = Duration::from_secs(1);
 
+/// One that was opened so long before its first mail may have been closed for being idle: a moment of the rate is handed out
+/// somewhat before it comes.
+const FRESH_FOR: Duration = Duration::from_millis(100);
+
 /// All sending slots of this worker.
 #[derive(Debug, Clone)]
 pub struct Slots(Arc<Shared>);
@@ -308,7 +312,12 @@ impl Slot {
     /// As [`Session::send_until`]; without a connection as if the server had closed it.
     pub async fn send(&mut self, mail: &Rendered, cut_off: &CancellationToken) -> Result<Accepted, SendError> {
         match &mut self.session {
-            Some(session) => session.send_until(mail, cut_off).await,
+            Some(session) => {
+                if session.idle_for() >= FRESH_FOR {
+                    session.rested();
+                }
+                session.send_until(mail, cut_off).await
+            }
             None => Err(SendError::Broken { stage: Stage::Mail, cause: Broken::Dropped, fresh: false }),
         }
     }

@@ -108,6 +108,14 @@ impl Session {
         }
     }
 
+    /// Time has passed since it was opened: the server may have hung up on it for being idle.
+    pub fn rested(&mut self) {
+        match &mut self.0 {
+            Inner::Smtp(session) => session.rested(),
+            Inner::File(_) => {}
+        }
+    }
+
     /// Asks the server whether it is still there (`NOOP`), at most 5 s. A session that is not is unusable from then on.
     pub async fn check(&mut self) -> bool {
         match &mut self.0 {

@@ -106,3 +106,23 @@ async fn a_connection_that_the_server_closed_while_a_mail_waited_costs_nothing()
     world.marked(4).await;
     world.ends_clean(worker).await;
 }
+
+#[tokio::test]
+async fn a_server_without_patience_that_closes_what_was_opened_just_before_the_moment_costs_nothing() {
+    let world = World::new().await;
+    world.queue_exists().await;
+    world.register_many("user", 2).await;
+    let worker = world.worker_with(&[("MAIL_RATE", "30/m")]).await;
+    world.smtp.wait_for_mails(1, PATIENCE).await;
+    world.smtp.cut_connections().await;
+    world.smtp.set_mood(Mood::healthy().drop_at(Stage::Mail).times(1));
+    world.smtp.wait_for_mails(2, PATIENCE).await;
+    let times = world.smtp.mail_from_times();
+    let [_, dropped, taken] = times[..] else { panic!("not MAIL three times: {times:?}") };
+    let between = taken - dropped;
+    assert!(between < Duration::from_millis(1_500), "the mail lost its moment: {between:?}");
+    assert_eq!(world.on_rungs().await, 0, "an attempt was spent");
+    assert!(worker.is_sending().await, "the circuit opened");
+    world.marked(2).await;
+    world.ends_clean(worker).await;
+}

@@ -136,9 +136,6 @@ impl Smtp {
     }
 }
 
-/// A session that was not used for so long after it was opened may have been closed for being idle.
-const FRESH_FOR: Duration = Duration::from_secs(1);
-
 /// One connection. It is in here only while nothing is asked of it, so that dropping a future half way drops it too.
 pub(super) struct SmtpSession {
     connection: Option<AsyncSmtpConnection>,
@@ -174,7 +171,7 @@ impl SmtpSession {
 
     /// Sends one mail; `cut_off` ends the wait, and the session.
     pub(super) async fn send(&mut self, mail: &Rendered, cut_off: &CancellationToken) -> Result<Accepted, SendError> {
-        let fresh = self.fresh && self.idle_for() < FRESH_FOR;
+        let fresh = self.fresh;
         let Some(mut connection) = self.connection.take() else {
             return Err(Failure::Broken(Broken::Dropped).at(Stage::Mail, fresh));
         };
@@ -232,6 +229,10 @@ impl SmtpSession {
             Some(accepted) => Ok(accepted),
             None => within(self.data_timeout, Instant::now() + self.data_timeout, answer).await,
         }
+    }
+
+    pub(super) fn rested(&mut self) {
+        self.fresh = false;
     }
 
     pub(super) async fn check(&mut self) -> bool {
