@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use contract::{Attempt, Malformed};
 
-pub use doubt::{Advice, Doubts, Kind};
+pub use doubt::{Advice, Doubts, Kind, Unclear};
 pub use everyone::{Everyone, TooMany};
 pub use reading::{Concerns, Judgement, Lasting, read};
 pub use reason::Reason;

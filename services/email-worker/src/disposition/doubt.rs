@@ -1,8 +1,10 @@
 //! "Not now" without a reason: is that the one recipient's matter, as greylisting is, or do we send too fast? No I/O.
 //!
 //! The words do not tell, so it is tried out: the same mail goes again within seconds, and has spent nothing. A server that
-//! found us too fast takes it then; one that greylists does not. What was found holds for replies of this kind for a while,
-//! and is given up early when sending slower does not help.
+//! found us too fast takes it then; one that greylists does not. Where the limit is one of many mails in a long time, the
+//! trial is over before it ends; but then a server that took everyone at once takes nobody any more, and one that greylists
+//! never took newcomers at once. What was found holds for replies of this kind for a while, and is given up early when
+//! sending slower does not help.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +15,11 @@ use crate::email::Stage;
 
 /// How long a mail waits before each further try of the trial. Refused after the last one, the refusal is its own.
 const TRIAL: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// Everyone was taken at once: so many mails in a row, and no longer ago than this.
+const WELCOME: (u32, Duration) = (20, Duration::from_secs(10));
+/// Nobody is taken any more: so many mails were refused in a row, and none was taken but those that were under way at the
+/// first refusal, which are answered within this time.
+const SILENCE: (u32, Duration) = (10, Duration::from_secs(1));
 /// How long is believed what was found.
 const BELIEVED_FOR: Duration = Duration::from_secs(600);
 /// Of so many answers, more than a share of refusals means that sending slower does not help.
@@ -32,6 +39,17 @@ pub struct Kind {
     pub enhanced: Option<(u8, u16, u16)>,
 }
 
+/// A refusal that does not say why.
+#[derive(Debug, Clone, Copy)]
+pub struct Unclear {
+    /// What was said.
+    pub kind: Kind,
+    /// How often the mail was refused so before, in this trial.
+    pub tries: usize,
+    /// When this conversation began.
+    pub began: Instant,
+}
+
 /// What to do about a refusal that does not say why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
@@ -45,7 +63,13 @@ pub enum Advice {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Belief {
-    TooFast { answers: u32, refused: u32 },
+    /// Refusals count whose conversation began after the last one that counted: what was under way then says nothing about
+    /// what sending slower helps.
+    TooFast {
+        answers: u32,
+        refused: u32,
+        counted: Instant,
+    },
     ItsOwn,
 }
 
@@ -61,9 +85,9 @@ struct Known {
 pub struct Doubts(Mutex<Findings>);
 
 impl Doubts {
-    /// A mail was refused so, for the `tries`-th time of this trial (0: the first).
-    pub fn refused(&self, kind: Kind, tries: usize, now: Instant) -> Advice {
-        self.findings().refused(kind, tries, now)
+    /// A mail was refused.
+    pub fn refused(&self, unclear: Unclear, now: Instant) -> Advice {
+        self.findings().refused(unclear, now)
     }
 
     /// A mail that had been refused so was taken within the trial. True: that was news.
@@ -71,9 +95,9 @@ impl Doubts {
         self.findings().taken_after(kind, now)
     }
 
-    /// Some mail was taken.
-    pub fn taken(&self) {
-        self.findings().taken();
+    /// Some mail was taken; `at_once`: at its first attempt, without a trial.
+    pub fn taken(&self, at_once: bool, now: Instant) {
+        self.findings().taken(at_once, now);
     }
 
     fn findings(&self) -> MutexGuard<'_, Findings> {
@@ -84,16 +108,34 @@ impl Doubts {
 #[derive(Debug, Default)]
 struct Findings {
     known: Vec<Known>,
+    // Mails taken at once in a row, and when any was taken last.
+    welcome: u32,
+    last_taken: Option<Instant>,
+    silence: Option<Silence>,
+}
+
+/// Since the server refused mails in a row.
+#[derive(Debug)]
+struct Silence {
+    since: Instant,
+    refused: u32,
+    // Taken at once in a row just before.
+    welcome: u32,
 }
 
 impl Findings {
-    fn refused(&mut self, kind: Kind, tries: usize, now: Instant) -> Advice {
+    fn refused(&mut self, unclear: Unclear, now: Instant) -> Advice {
+        let Unclear { kind, tries, began } = unclear;
+        if tries == 0 {
+            self.silence_grows(now);
+        }
         self.known.retain(|known| now < known.until);
         if let Some(known) = self.known.iter_mut().find(|known| known.kind == kind) {
             return match &mut known.belief {
                 Belief::ItsOwn => Advice::ItsOwn,
-                Belief::TooFast { answers, refused } => {
-                    (*answers, *refused) = (*answers + 1, *refused + 1);
+                Belief::TooFast { counted, .. } if began < *counted => Advice::TooFast,
+                Belief::TooFast { answers, refused, counted } => {
+                    (*answers, *refused, *counted) = (*answers + 1, *refused + 1, now);
                     if *refused < TOO_MANY {
                         return Advice::TooFast;
                     }
@@ -104,6 +146,10 @@ impl Findings {
         }
         match TRIAL.get(tries) {
             Some(wait) => Advice::TryAgainIn(*wait),
+            None if self.fell_silent() => {
+                self.learn(kind, too_fast(now), now);
+                Advice::TooFast
+            }
             None => {
                 self.learn(kind, Belief::ItsOwn, now);
                 Advice::ItsOwn
@@ -114,14 +160,32 @@ impl Findings {
     fn taken_after(&mut self, kind: Kind, now: Instant) -> bool {
         let is_news = !self.known.iter().any(|known| known.kind == kind && now < known.until);
         if is_news {
-            self.learn(kind, Belief::TooFast { answers: 0, refused: 0 }, now);
+            self.learn(kind, too_fast(now), now);
         }
         is_news
     }
 
-    fn taken(&mut self) {
+    fn silence_grows(&mut self, now: Instant) {
+        let soon = self.last_taken.is_some_and(|last| now <= last + WELCOME.1);
+        let welcome = if soon { self.welcome } else { 0 };
+        self.silence.get_or_insert(Silence { since: now, refused: 0, welcome }).refused += 1;
+    }
+
+    /// Everyone was taken at once, and then nobody any more.
+    fn fell_silent(&self) -> bool {
+        self.silence.as_ref().is_some_and(|silence| silence.welcome >= WELCOME.0 && silence.refused >= SILENCE.0)
+    }
+
+    fn taken(&mut self, at_once: bool, now: Instant) {
+        let under_way = self.silence.as_ref().is_some_and(|silence| now <= silence.since + SILENCE.1);
+        if !under_way {
+            let goes_on = at_once && self.silence.is_none();
+            self.welcome = if goes_on { self.welcome.saturating_add(1) } else { u32::from(at_once) };
+            self.silence = None;
+        }
+        self.last_taken = Some(now);
         for known in &mut self.known {
-            if let Belief::TooFast { answers, refused } = &mut known.belief {
+            if let Belief::TooFast { answers, refused, .. } = &mut known.belief {
                 *answers += 1;
                 if *answers >= LOOKED_AT {
                     (*answers, *refused) = (0, 0);
@@ -139,6 +203,10 @@ impl Findings {
     }
 }
 
+fn too_fast(now: Instant) -> Belief {
+    Belief::TooFast { answers: 0, refused: 0, counted: now }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,24 +214,33 @@ mod tests {
     const LATER: Kind = Kind { stage: Stage::Rcpt, code: 450, enhanced: Some((4, 7, 1)) };
     const OTHER: Kind = Kind { stage: Stage::Content, code: 451, enhanced: None };
 
+    /// A refusal of a mail that goes at once and is answered at once.
+    fn refusal(kind: Kind, tries: usize, now: Instant) -> Unclear {
+        Unclear { kind, tries, began: now }
+    }
+
     #[test]
     fn a_mail_that_is_refused_again_and_again_has_a_refusal_of_its_own_and_so_have_the_next() {
         let (mut doubts, now) = (Findings::default(), Instant::now());
         for (tries, wait) in TRIAL.into_iter().enumerate() {
-            assert_eq!(doubts.refused(LATER, tries, now), Advice::TryAgainIn(wait), "try {tries}");
+            assert_eq!(doubts.refused(refusal(LATER, tries, now), now), Advice::TryAgainIn(wait), "try {tries}");
         }
-        assert_eq!(doubts.refused(LATER, 3, now), Advice::ItsOwn);
-        assert_eq!(doubts.refused(LATER, 0, now), Advice::ItsOwn, "another mail");
-        assert_eq!(doubts.refused(OTHER, 0, now), Advice::TryAgainIn(TRIAL[0]), "another kind of reply");
-        assert_eq!(doubts.refused(LATER, 0, now + BELIEVED_FOR), Advice::TryAgainIn(TRIAL[0]), "after a while");
+        assert_eq!(doubts.refused(refusal(LATER, 3, now), now), Advice::ItsOwn);
+        assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::ItsOwn, "another mail");
+        assert_eq!(doubts.refused(refusal(OTHER, 0, now), now), Advice::TryAgainIn(TRIAL[0]), "another kind of reply");
+        assert_eq!(
+            doubts.refused(refusal(LATER, 0, now + BELIEVED_FOR), now + BELIEVED_FOR),
+            Advice::TryAgainIn(TRIAL[0]),
+            "after a while"
+        );
     }
 
     #[test]
     fn a_mail_that_is_taken_a_moment_later_was_refused_for_the_speed_and_so_are_the_next() {
         let (mut doubts, now) = (Findings::default(), Instant::now());
-        assert_eq!(doubts.refused(LATER, 0, now), Advice::TryAgainIn(TRIAL[0]));
+        assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TryAgainIn(TRIAL[0]));
         assert!(doubts.taken_after(LATER, now) && !doubts.taken_after(LATER, now));
-        assert_eq!(doubts.refused(LATER, 0, now), Advice::TooFast);
+        assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TooFast);
     }
 
     #[test]
@@ -172,10 +249,66 @@ mod tests {
             let (mut doubts, now) = (Findings::default(), Instant::now());
             doubts.taken_after(LATER, now);
             for _ in 1..TOO_MANY {
-                assert_eq!(doubts.refused(LATER, 0, now), Advice::TooFast);
-                (0..accepted_between).for_each(|_| doubts.taken());
+                assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TooFast);
+                (0..accepted_between).for_each(|_| doubts.taken(false, now));
             }
-            assert_eq!(doubts.refused(LATER, 0, now), expected, "{accepted_between} accepted after each refusal");
+            assert_eq!(
+                doubts.refused(refusal(LATER, 0, now), now),
+                expected,
+                "{accepted_between} accepted after each refusal"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_under_way_at_a_refusal_says_nothing_about_what_sending_slower_helps() {
+        let (mut doubts, now) = (Findings::default(), Instant::now());
+        doubts.taken_after(LATER, now);
+        let before = Unclear { began: now - Duration::from_millis(1), ..refusal(LATER, 0, now) };
+        for _ in 0..2 * TOO_MANY {
+            assert_eq!(doubts.refused(before, now), Advice::TooFast);
+        }
+    }
+
+    /// What a server did: so many mails of this answer, and then time passes.
+    enum Did {
+        TookAtOnce(u32),
+        TookLater(u32),
+        Refused(u32),
+        Nothing(Duration),
+    }
+
+    #[test]
+    fn a_server_that_took_everyone_at_once_and_then_takes_nobody_has_enough_for_a_long_time() {
+        use Did::{Nothing, Refused, TookAtOnce, TookLater};
+        let second = Duration::from_secs(1);
+        let while_it_is_tried = Nothing(4 * second);
+        for (name, did, expected) in [
+            ("its mails are used up", [TookAtOnce(20), Nothing(second), Refused(10)], Advice::TooFast),
+            ("some were under way", [TookAtOnce(20), Refused(10), TookAtOnce(5)], Advice::TooFast),
+            ("few were taken", [TookAtOnce(19), Nothing(second), Refused(10)], Advice::ItsOwn),
+            ("few were refused", [TookAtOnce(300), Nothing(second), Refused(9)], Advice::ItsOwn),
+            (
+                "they had been refused before, as by greylisting",
+                [TookLater(300), Nothing(second), Refused(50)],
+                Advice::ItsOwn,
+            ),
+            ("it was long ago", [TookAtOnce(300), Nothing(11 * second), Refused(50)], Advice::ItsOwn),
+            ("others are taken meanwhile", [Refused(50), Nothing(2 * second), TookAtOnce(300)], Advice::ItsOwn),
+            ("some are refused, and most are not", [TookAtOnce(5), Refused(50), TookAtOnce(300)], Advice::ItsOwn),
+        ] {
+            let (mut doubts, mut now) = (Findings::default(), Instant::now());
+            for did in did.iter().chain([&while_it_is_tried]) {
+                match did {
+                    TookAtOnce(mails) => (0..*mails).for_each(|_| doubts.taken(true, now)),
+                    TookLater(mails) => (0..*mails).for_each(|_| doubts.taken(false, now)),
+                    Refused(mails) => (0..*mails).for_each(|_| {
+                        doubts.refused(refusal(LATER, 0, now), now);
+                    }),
+                    Nothing(time) => now += *time,
+                }
+            }
+            assert_eq!(doubts.refused(refusal(LATER, TRIAL.len(), now), now), expected, "{name}");
         }
     }
 

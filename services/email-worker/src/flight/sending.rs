@@ -201,10 +201,10 @@ impl Flights {
         match result {
             Ok(accepted) => {
                 leave.accepted();
-                self.taken(trials);
+                self.taken(task, trials);
                 self.accepted(task, &accepted, slot, pass).await
             }
-            Err(error) => self.refused(task, &error, Turn { slot, pass, leave, claimed_until }, trials).await,
+            Err(error) => self.refused(task, &error, began, Turn { slot, pass, leave, claimed_until }, trials).await,
         }
     }
 
@@ -227,7 +227,7 @@ impl Flights {
         })
     }
 
-    async fn refused(&self, task: &Task, error: &SendError, turn: Turn, trials: &mut Trials) -> Try {
+    async fn refused(&self, task: &Task, error: &SendError, began: Instant, turn: Turn, trials: &mut Trials) -> Try {
         let Turn { mut slot, pass, leave, .. } = turn;
         let id = task.identity.id();
         let verdict = match pass.probing() {
@@ -235,7 +235,7 @@ impl Flights {
             _ => disposition::judge(error),
         };
         self.metrics.refused(disposition::reason(error), error.stage());
-        let verdict = match self.weigh(verdict, error, trials) {
+        let verdict = match self.weigh(verdict, error, began, trials) {
             Weighed::Verdict(verdict) => verdict,
             Weighed::AgainIn(wait) => {
                 leave.answered();

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Flights;
-use crate::disposition::{Advice, Illness, Kind, Reason, Verdict};
+use crate::disposition::{Advice, Illness, Kind, Reason, Unclear, Verdict};
 use crate::email::{Reply, SendError, Stage};
+use crate::task::Task;
 
 /// A mail that was refused for the speed so often, while so many others were taken, is refused for itself, whatever is said.
 const STUBBORN: (u32, u64) = (5, 50);
@@ -14,8 +15,8 @@ const STUBBORN: (u32, u64) = (5, 50);
 /// What one mail has been through in this flight.
 #[derive(Debug, Default)]
 pub(super) struct Trials {
-    /// Refused without a reason, so often in a row.
-    unclear: Option<(Kind, usize)>,
+    /// Refused without a reason, the last time.
+    unclear: Option<Unclear>,
     /// Refused for the speed so often, since so many others had been taken.
     too_fast: (u32, u64),
     /// It broke off, and whose fault it was could not be learnt.
@@ -40,12 +41,13 @@ pub(super) enum Weighed {
 
 impl Flights {
     /// Looks at a verdict in the light of what else is known.
-    pub(super) fn weigh(&self, verdict: Verdict, error: &SendError, trials: &mut Trials) -> Weighed {
+    /// `began`: when the conversation did.
+    pub(super) fn weigh(&self, verdict: Verdict, error: &SendError, began: Instant, trials: &mut Trials) -> Weighed {
         let SendError::Refused { stage, reply, .. } = error else { return Weighed::Verdict(verdict) };
         Weighed::Verdict(match verdict {
             Verdict::TooFast => self.too_fast(*stage, trials),
             Verdict::Retry(Reason::Unclear) if self.rate.adapts() => {
-                match self.is_it_the_speed(kind(*stage, reply), trials) {
+                match self.is_it_the_speed(kind(*stage, reply), began, trials) {
                     Advice::TooFast => self.too_fast(*stage, trials),
                     Advice::ItsOwn => verdict,
                     Advice::TryAgainIn(wait) => return Weighed::AgainIn(wait),
@@ -68,17 +70,19 @@ impl Flights {
         if *times >= STUBBORN.0 && taken >= *before + STUBBORN.1 { its_own(stage) } else { Verdict::TooFast }
     }
 
-    fn is_it_the_speed(&self, kind: Kind, trials: &mut Trials) -> Advice {
-        let tries = trials.unclear.filter(|(before, _)| *before == kind).map_or(0, |(_, tries)| tries);
-        trials.unclear = Some((kind, tries + 1));
-        self.doubts.refused(kind, tries, Instant::now())
+    fn is_it_the_speed(&self, kind: Kind, began: Instant, trials: &mut Trials) -> Advice {
+        let before = trials.unclear.filter(|before| before.kind == kind);
+        let unclear = Unclear { kind, tries: before.map_or(0, |before| before.tries + 1), began };
+        trials.unclear = Some(unclear);
+        self.doubts.refused(unclear, Instant::now())
     }
 
     /// A mail was taken. If it had been refused without a reason a moment ago, the reason was the speed.
-    pub(super) fn taken(&self, trials: &Trials) {
-        self.doubts.taken();
-        if let Some((kind, _)) = trials.unclear
-            && self.doubts.taken_after(kind, Instant::now())
+    pub(super) fn taken(&self, task: &Task, trials: &Trials) {
+        let now = Instant::now();
+        self.doubts.taken(trials.unclear.is_none() && u32::from(task.attempt) == 0, now);
+        if let Some(Unclear { kind, .. }) = trials.unclear
+            && self.doubts.taken_after(kind, now)
         {
             let Kind { stage, code, .. } = kind;
             tracing::info!(stage = stage.slug(), code, "refused and taken a moment later: it was the speed");

@@ -16,19 +16,30 @@ const MAILS: usize = 140;
 
 /// Runs workers against a server that says this when it is asked for more than it takes; returns how often it did.
 async fn refusals(stage: Stage, reply: &str, settings: &[(&'static str, &str)]) -> usize {
+    refusals_of(2, (TAKEN, SECOND), stage, reply, settings).await
+}
+
+/// The same of so many workers, and a server that takes so many mails in any such time.
+async fn refusals_of(
+    workers: usize,
+    (taken, time): (usize, Duration),
+    stage: Stage,
+    reply: &str,
+    settings: &[(&'static str, &str)],
+) -> usize {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().reply(stage, reply).above(TAKEN, SECOND));
+    world.smtp.set_mood(Mood::healthy().reply(stage, reply).above(taken, time));
     world.queue_exists().await;
     world.register_many("user", MAILS).await;
-    let mut workers = Vec::new();
-    for _ in 0..2 {
-        workers.push(world.worker_with(settings).await);
+    let mut fleet = Vec::new();
+    for _ in 0..workers {
+        fleet.push(world.worker_with(settings).await);
     }
     let began = std::time::Instant::now();
     while world.smtp.mails().len() < MAILS {
         assert!(began.elapsed() < 3 * PATIENCE, "{reply}: {} mails of {MAILS} arrived", world.smtp.mails().len());
         assert_eq!(world.on_rungs().await, 0, "{reply}: a mail spent an attempt");
-        for worker in &workers {
+        for worker in &fleet {
             assert!(worker.is_sending().await, "{reply}: the circuit opened");
         }
         tokio::time::sleep(SECOND / 4).await;
@@ -39,8 +50,8 @@ async fn refusals(stage: Stage, reply: &str, settings: &[(&'static str, &str)]) 
         let counts = world.smtp.counts();
         usize::try_from(counts.commands[&stage] - counts.mails).unwrap()
     };
-    let last: Running = workers.pop().expect("two workers");
-    for worker in workers {
+    let last: Running = fleet.pop().expect("a worker");
+    for worker in fleet {
         worker.stop().await;
     }
     world.ends_clean(last).await;
@@ -74,6 +85,15 @@ async fn a_server_that_says_at_mail_that_it_has_too_much_to_do_costs_no_attempt(
 async fn a_server_that_refuses_recipients_and_does_not_say_why_is_found_out_and_costs_no_attempt() {
     let refused = refusals(Stage::Rcpt, "450 4.7.1 Please try again later", &[]).await;
     assert!(refused <= 160 + MAILS / 10, "{refused} refusals for {MAILS} mails");
+}
+
+#[tokio::test]
+async fn a_long_window_that_is_used_up_without_a_word_that_says_so_costs_no_attempt() {
+    let reply = "450 4.7.1 <ada@example.com>: Recipient address rejected: try again later";
+    // One worker: another one that comes when they are used up has never seen anybody taken.
+    let refused = refusals_of(1, (70, 6 * SECOND), Stage::Rcpt, reply, &[]).await;
+    // Each of those that the first window had no room for was tried out once.
+    assert!(refused <= 4 * 70 + MAILS / 10, "{refused} refusals for {MAILS} mails");
 }
 
 #[tokio::test]
