@@ -1,5 +1,7 @@
 //! A publisher for many tasks, with a connection of its own that comes back by itself.
 
+mod backlog;
+
 use std::time::Duration;
 
 use platform::backoff::Backoff;
@@ -8,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::backlog::{Backlog, Waiting};
 use crate::topology::QueueSpec;
 use crate::{Broker, Line, LineState, Outcome, Outgoing};
 
@@ -38,12 +41,6 @@ pub enum PublishError {
 #[derive(Debug, Clone)]
 pub struct Publisher(mpsc::Sender<Waiting>);
 
-#[derive(Debug)]
-struct Waiting {
-    message: Outgoing,
-    confirmed: oneshot::Sender<Result<(), PublishError>>,
-}
-
 impl Publisher {
     /// A publisher, and the task that its owner must await: it ends when the token is cancelled. The queues are made sure
     /// of on each new connection. `health` is down while messages wait in vain.
@@ -57,7 +54,8 @@ impl Publisher {
         let backoff = Backoff::new(RETRY.0, RETRY.1);
         // Nothing is known against it: it connects when there is something to publish.
         health.up();
-        let actor = Actor { broker, queues, receiver, backoff, health, failing_since: None };
+        let backlog = Backlog::default();
+        let actor = Actor { broker, queues, receiver, backlog, backoff, health, failing: None, is_down: false };
         let task = async move {
             // Dropped at any point, it has promised nothing that it did not keep.
             let _ = stop.run_until_cancelled_owned(actor.run()).await;
@@ -81,34 +79,98 @@ struct Actor {
     broker: Broker,
     queues: Vec<QueueSpec>,
     receiver: mpsc::Receiver<Waiting>,
+    backlog: Backlog,
     backoff: Backoff,
     health: Component,
-    /// Since when nothing could be published, though something waited.
-    failing_since: Option<Instant>,
+    /// Since when nothing at all could be published, though something waited, and why.
+    failing: Option<(Instant, String)>,
+    /// What `health` says.
+    is_down: bool,
 }
 
 impl Actor {
     async fn run(mut self) {
         let mut line = None;
-        let mut waiting = Vec::with_capacity(BATCH);
-        loop {
-            if waiting.is_empty() && self.receiver.recv_many(&mut waiting, BATCH).await == 0 {
-                return;
+        while self.gather().await {
+            let batch = self.backlog.take(BATCH, Instant::now());
+            if batch.is_empty() {
+                self.report();
+                continue;
             }
-            // A caller that went away no longer wants its message published.
-            waiting.retain(|waiting: &Waiting| !waiting.confirmed.is_closed());
-            if let Err(reason) = self.publish(&mut line, &mut waiting).await {
-                tracing::warn!(reason, waiting = waiting.len(), "messages can't be published: trying again");
-                if self.failing_since.get_or_insert_with(Instant::now).elapsed() >= TOLERATED {
-                    self.health.down(reason);
-                }
+            let published = self.publish(&mut line, batch).await;
+            if let Err(reason) = &published {
+                tracing::warn!(reason, waiting = self.backlog.len(), "messages can't be published: trying again");
+                self.failing =
+                    Some((self.failing.take().map_or_else(Instant::now, |(since, _)| since), reason.clone()));
+            } else {
+                self.failing = None;
+                self.backoff.reset();
+            }
+            self.report();
+            if published.is_err() {
                 tokio::time::sleep(self.backoff.next_delay()).await;
             }
         }
     }
 
-    /// Publishes what waits; whatever is not confirmed stays in `waiting`.
-    async fn publish(&mut self, line: &mut Option<Line>, waiting: &mut Vec<Waiting>) -> Result<(), String> {
+    /// Takes in what comes, until there is something to publish. False: nobody is there any more.
+    async fn gather(&mut self) -> bool {
+        let mut come = Vec::new();
+        let coming = self.receiver.recv_many(&mut come, BATCH);
+        let received = match self.backlog.next(Instant::now()) {
+            None => coming.await,
+            // What has come is taken in even where that is now.
+            Some(at) => match tokio::time::timeout_at(at, coming).await {
+                Ok(received) => received,
+                Err(_) => return true,
+            },
+        };
+        self.backlog.add(come);
+        received > 0
+    }
+
+    /// Publishes a batch; whatever is not confirmed goes back to the backlog.
+    async fn publish(&mut self, line: &mut Option<Line>, batch: Vec<Waiting>) -> Result<(), String> {
+        let messages: Vec<Outgoing> = batch.iter().map(|waiting| waiting.message.clone()).collect();
+        let outcomes = match self.confirmed(line, &messages).await {
+            Ok(outcomes) => outcomes,
+            Err(reason) => {
+                self.backlog.put_back(batch);
+                return Err(reason);
+            }
+        };
+        let now = Instant::now();
+        let mut refused = None;
+        for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+            // Nobody may be waiting any more; the message is as safe as it would be.
+            match outcome {
+                Outcome::Confirmed => {
+                    self.backlog.taken(&waiting.message.queue);
+                    drop(waiting.confirmed.send(Ok(())));
+                }
+                Outcome::TooLarge => {
+                    let error = PublishError::TooLarge(Box::new(waiting.message));
+                    drop(waiting.confirmed.send(Err(error)));
+                }
+                Outcome::Nacked | Outcome::Returned(_) => {
+                    let reason = format!("queue {}: {outcome:?}", waiting.message.queue);
+                    if let Outcome::Returned(_) = outcome {
+                        // The queues are made sure of with the next line.
+                        *line = None;
+                    }
+                    self.backlog.refused(waiting, reason.clone(), now);
+                    refused.get_or_insert(reason);
+                }
+            }
+        }
+        if let Some(reason) = refused {
+            tracing::warn!(reason, waiting = self.backlog.len(), "a queue takes no messages: trying again");
+        }
+        Ok(())
+    }
+
+    /// What the broker made of each message.
+    async fn confirmed(&self, line: &mut Option<Line>, messages: &[Outgoing]) -> Result<Vec<Outcome>, String> {
         match line.as_ref().map_or(LineState::Gone, Line::state) {
             LineState::Ready => {}
             LineState::Blocked => return Err("the broker is short of memory or disk and takes nothing".to_owned()),
@@ -118,38 +180,27 @@ impl Actor {
             Some(open) => open,
             None => Line::open(&self.broker, &self.queues, CONFIRM).await.map_err(|error| error.to_string())?,
         };
-        let batch: Vec<Outgoing> = waiting.iter().map(|waiting| waiting.message.clone()).collect();
-        let outcomes = line.insert(open).publish(&batch).await.map_err(|error| error.to_string())?;
-        let mut refused = None;
-        let mut left = Vec::new();
-        for (waiting, outcome) in waiting.drain(..).zip(outcomes) {
-            // Nobody may be waiting any more; the message is as safe as it would be.
-            match outcome {
-                Outcome::Confirmed => drop(waiting.confirmed.send(Ok(()))),
-                Outcome::TooLarge => {
-                    let error = PublishError::TooLarge(Box::new(waiting.message));
-                    drop(waiting.confirmed.send(Err(error)));
-                }
-                Outcome::Nacked | Outcome::Returned(_) => {
-                    refused.get_or_insert_with(|| format!("queue {}: {outcome:?}", waiting.message.queue));
-                    left.push(waiting);
-                }
+        line.insert(open).publish(messages).await.map_err(|error| error.to_string())
+    }
+
+    /// Tells `health` what has gone wrong for too long: of all messages, or of those of one queue.
+    fn report(&mut self) {
+        let now = Instant::now();
+        let failing = self.failing.as_ref().filter(|(since, _)| now - *since >= TOLERATED);
+        let reason = failing.map(|(_, reason)| &**reason).or_else(|| self.backlog.refused_for(TOLERATED, now));
+        match reason {
+            Some(reason) => {
+                self.health.down(reason);
+                self.is_down = true;
             }
-        }
-        *waiting = left;
-        match refused {
-            None => {
-                self.backoff.reset();
-                if self.failing_since.take().is_some() {
-                    self.health.up();
-                }
-                Ok(())
+            None if self.is_down
+                && self.failing.is_none()
+                && self.backlog.refused_for(Duration::ZERO, now).is_none() =>
+            {
+                self.health.up();
+                self.is_down = false;
             }
-            Some(refused) => {
-                // The queues are made sure of with the next line.
-                *line = None;
-                Err(refused)
-            }
+            None => {}
         }
     }
 }

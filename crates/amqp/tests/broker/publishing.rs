@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use amqp::{ConfirmChannel, Line, LineState, Outcome, PublishError, Publisher, topology};
 use platform::health::{Component, Health, Need};
-use testkit::lapin::types::FieldTable;
+use testkit::lapin::types::{AMQPValue, FieldTable};
 use testkit::{Rabbit, eventually};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -97,6 +98,54 @@ async fn a_publisher_whose_messages_wait_in_vain_is_down_with_the_reason_and_up_
     vhost.client().await.declare("not_yet", FieldTable::default()).await.unwrap();
     timeout(SOON, waiting).await.expect("published at last").unwrap().unwrap();
     assert!(health.report().ready, "{:?}", health.report());
+    stop.cancel();
+    timeout(SOON, task).await.expect("it stops").unwrap();
+}
+
+#[tokio::test]
+async fn a_full_queue_holds_up_its_own_messages_and_no_others() {
+    let vhost = testkit::vhost().await;
+    let stop = CancellationToken::new();
+    let (publisher, task) =
+        Publisher::start(broker(vhost.amqp_url(), "publisher"), vec![topology::main()], health().1, stop.clone());
+    let task = tokio::spawn(task);
+    let client = vhost.client().await;
+    let mut arguments = FieldTable::default();
+    // Those of a quorum queue look at their length too late for this.
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    client.declare("full", arguments).await.unwrap();
+    let mut refused = JoinSet::new();
+    for n in 0..10 {
+        let publisher = publisher.clone();
+        refused.spawn(async move { publisher.publish(message("full", &format!("full-{n}"))).await });
+    }
+    for n in 0..20 {
+        let published = timeout(SOON, publisher.publish(message(QUEUE, &format!("beside-{n}")))).await;
+        published.expect("the full queue holds it up").unwrap();
+    }
+    let mut published = 0;
+    while let Some(done) = refused.try_join_next() {
+        done.unwrap().unwrap();
+        published += 1;
+    }
+    assert!(published < 10, "the queue is not full");
+    let rest = async {
+        while let Some(done) = refused.join_next().await {
+            done.unwrap().unwrap();
+        }
+    };
+    let drain = async {
+        loop {
+            eventually("a message in the queue", SOON, async || client.take("full").await).await;
+        }
+    };
+    tokio::select! {
+        () = rest => {}
+        () = drain => {}
+        () = tokio::time::sleep(SOON) => panic!("what was refused is not tried again"),
+    }
     stop.cancel();
     timeout(SOON, task).await.expect("it stops").unwrap();
 }
