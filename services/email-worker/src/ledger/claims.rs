@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::batch::Gathering;
 use super::link::{LedgerDown, Link};
-use super::{Claim, LedgerCounters, LedgerOptions, sql};
+use super::{Claim, Fences, LedgerCounters, LedgerOptions, sql};
 
 /// More than a worker has deliveries at once.
 const QUEUE: usize = 1024;
@@ -43,15 +43,22 @@ pub(super) struct Claims {
     waiting: Vec<Request>,
     link: Link,
     owner: Uuid,
+    fences: Fences,
     lease: Duration,
     counters: Arc<LedgerCounters>,
 }
 
 impl Claims {
-    pub(super) fn new(link: Link, owner: Uuid, options: &LedgerOptions, counters: Arc<LedgerCounters>) -> (Desk, Self) {
+    pub(super) fn new(
+        link: Link,
+        owner: Uuid,
+        fences: Fences,
+        options: &LedgerOptions,
+        counters: Arc<LedgerCounters>,
+    ) -> (Desk, Self) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let queue = Gathering::new(queue, options.claim_window, options.claim_batch);
-        (Desk(sender), Self { queue, waiting: Vec::new(), link, owner, lease: options.lease, counters })
+        (Desk(sender), Self { queue, waiting: Vec::new(), link, owner, fences, lease: options.lease, counters })
     }
 
     pub(super) async fn run(mut self, token: CancellationToken) {
@@ -76,7 +83,7 @@ impl Claims {
     /// One answer a request, in their order.
     async fn claim(&mut self, batch: &[Request]) -> Result<Vec<Claim>, LedgerDown> {
         let ids: Vec<Uuid> = batch.iter().map(|request| request.id).collect();
-        let statement = sql::Claim { ids, owner: self.owner, lease: self.lease };
+        let statement = sql::Claim { ids, owner: self.owner, fence: self.fences.next(), lease: self.lease };
         self.counters.claim_trips.fetch_add(1, Ordering::Relaxed);
         // The database counts the lease from its own now, which is later: this end of it comes first.
         let until = Instant::now() + self.lease;

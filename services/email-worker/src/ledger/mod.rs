@@ -15,7 +15,7 @@ mod marks;
 mod sql;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use contract::TaskId;
@@ -85,6 +85,17 @@ impl LedgerOptions {
     }
 }
 
+/// Numbers this worker's claims and releases. A statement may be late, behind one that was made after it: its number tells.
+#[derive(Debug, Clone, Default)]
+struct Fences(Arc<AtomicI64>);
+
+impl Fences {
+    /// Higher than all before.
+    fn next(&self) -> i64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
 /// How many round trips the ledger made, and for how much.
 #[derive(Debug, Default)]
 pub struct LedgerCounters {
@@ -150,6 +161,7 @@ impl std::fmt::Debug for Actors {
 pub struct Ledger {
     pool: PgPool,
     owner: Uuid,
+    fences: Fences,
     answer_within: Duration,
     claims: claims::Desk,
     marks: marks::Desk,
@@ -163,11 +175,12 @@ impl Ledger {
     pub fn start(pool: PgPool, owner: Uuid, options: LedgerOptions, token: CancellationToken) -> (Self, Actors) {
         let counters = Arc::<LedgerCounters>::default();
         let link = || Link::new(pool.clone(), options.answer_within);
-        let (claim_desk, claims) = Claims::new(link(), owner, &options, Arc::clone(&counters));
+        let fences = Fences::default();
+        let (claim_desk, claims) = Claims::new(link(), owner, fences.clone(), &options, Arc::clone(&counters));
         let (mark_desk, marks) = Marks::new(link(), owner, &options, Arc::clone(&counters));
         let actors = Actors { claims: Box::pin(claims.run(token.clone())), marks: Box::pin(marks.run(token)) };
         let answer_within = options.answer_within;
-        let ledger = Self { pool, owner, answer_within, claims: claim_desk, marks: mark_desk, counters };
+        let ledger = Self { pool, owner, fences, answer_within, claims: claim_desk, marks: mark_desk, counters };
         (ledger, actors)
     }
 
@@ -207,14 +220,15 @@ impl Ledger {
         self.marks.begin(id.as_uuid()).await
     }
 
-    /// Gives claims back, so that another worker can have them at once. What is sent, or another's, stays as it is.
+    /// Gives claims back, so that another worker can have them at once. What is sent, or another's, stays as it is; so does
+    /// what this worker claims after this call, however late the database hears of it.
     ///
     /// # Errors
     /// [`LedgerDown`]; the claims then run out by themselves.
-    pub async fn release(&self, ids: &[TaskId]) -> Result<(), LedgerDown> {
+    pub fn release(&self, ids: &[TaskId]) -> impl Future<Output = Result<(), LedgerDown>> + Send + use<'_> {
         let mut ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
         ids.sort_unstable();
-        self.ask(sql::Release { ids, owner: self.owner }).await
+        self.ask(sql::Release { ids, owner: self.owner, fence: self.fences.next() })
     }
 
     /// Counts that a suspect is about to run alone; returns how often that was begun without a clean end, this one included.
@@ -225,12 +239,13 @@ impl Ledger {
         self.ask(sql::BeginLoneRun { id: id.as_uuid(), owner: self.owner }).await
     }
 
-    /// The worker lived: the count starts over, and the claim is released.
+    /// The worker lived: the count starts over, and the claim is released, as by [`Ledger::release`]. A claim that was lost
+    /// meanwhile stays another's, and so do its runs.
     ///
     /// # Errors
     /// [`LedgerDown`]. The run then counts as one that did not end well.
-    pub async fn end_lone_run(&self, id: TaskId) -> Result<(), LedgerDown> {
-        self.ask(sql::EndLoneRun { id: id.as_uuid(), owner: self.owner }).await
+    pub fn end_lone_run(&self, id: TaskId) -> impl Future<Output = Result<(), LedgerDown>> + Send + use<'_> {
+        self.ask(sql::EndLoneRun { id: id.as_uuid(), owner: self.owner, fence: self.fences.next() })
     }
 
     /// Is the database there, migrated and writable?

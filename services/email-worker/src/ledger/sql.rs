@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::link::Statement;
 
-/// Claims tasks. Answers with the exceptions: what was not claimed, and whether it is sent.
+/// Claims tasks. Answers with the exceptions: what was not claimed, and whether it is sent. A row that a later statement of
+/// this owner has written is not claimed.
 ///
 /// A row that another transaction writes at this very moment is not seen by the outer query: not claimed, and not known as
 /// sent either. It counts as claimed elsewhere, which is what it was when this statement began.
@@ -19,6 +20,7 @@ pub(super) struct Claim {
     /// Sorted, each once.
     pub(super) ids: Vec<Uuid>,
     pub(super) owner: Uuid,
+    pub(super) fence: i64,
     pub(super) lease: Duration,
 }
 
@@ -28,10 +30,11 @@ impl Statement for Claim {
     async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Self::Answer> {
         let rows = sqlx::query(
             "WITH claimed AS (
-                 INSERT INTO ledger AS held (id, owner, until)
-                 SELECT asked.id, $2, now() + make_interval(secs => $3) FROM unnest($1::uuid[]) AS asked (id)
-                 ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, until = excluded.until
-                 WHERE held.sent_at IS NULL AND (held.owner = excluded.owner OR held.until < now())
+                 INSERT INTO ledger AS held (id, owner, fence, until)
+                 SELECT asked.id, $2, $4, now() + make_interval(secs => $3) FROM unnest($1::uuid[]) AS asked (id)
+                 ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, fence = excluded.fence, until = excluded.until
+                 WHERE held.sent_at IS NULL
+                   AND CASE WHEN held.owner = excluded.owner THEN held.fence <= excluded.fence ELSE held.until < now() END
                  RETURNING id
              )
              SELECT asked.id, coalesce((SELECT sent_at IS NOT NULL FROM ledger WHERE ledger.id = asked.id), false)
@@ -41,6 +44,7 @@ impl Statement for Claim {
         .bind(&self.ids)
         .bind(self.owner)
         .bind(self.lease.as_secs_f64())
+        .bind(self.fence)
         .fetch_all(conn)
         .await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
@@ -71,10 +75,11 @@ impl Statement for Mark {
     }
 }
 
-/// Ends the owner's claims on what is unsent.
+/// Ends the owner's claims on what is unsent, but not those that came later.
 pub(super) struct Release {
     pub(super) ids: Vec<Uuid>,
     pub(super) owner: Uuid,
+    pub(super) fence: i64,
 }
 
 impl Statement for Release {
@@ -83,12 +88,15 @@ impl Statement for Release {
     async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
         sqlx::query(
             "WITH ours AS (
-                 SELECT id FROM ledger WHERE id = ANY ($1) AND owner = $2 AND sent_at IS NULL ORDER BY id FOR UPDATE
+                 SELECT id FROM ledger
+                 WHERE id = ANY ($1) AND owner = $2 AND fence < $3 AND sent_at IS NULL
+                 ORDER BY id FOR UPDATE
              )
-             UPDATE ledger SET until = '-infinity' FROM ours WHERE ledger.id = ours.id",
+             UPDATE ledger SET until = '-infinity', fence = $3 FROM ours WHERE ledger.id = ours.id",
         )
         .bind(&self.ids)
         .bind(self.owner)
+        .bind(self.fence)
         .execute(conn)
         .await
         .map(drop)
@@ -118,10 +126,12 @@ impl Statement for BeginLoneRun {
     }
 }
 
-/// Forgets the lone runs, and ends the owner's claim.
+/// Forgets the lone runs, and ends the owner's claim. Where the claim has become another's, only the owner's own run is
+/// forgotten: that one counts its runs too.
 pub(super) struct EndLoneRun {
     pub(super) id: Uuid,
     pub(super) owner: Uuid,
+    pub(super) fence: i64,
 }
 
 impl Statement for EndLoneRun {
@@ -129,12 +139,15 @@ impl Statement for EndLoneRun {
 
     async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
         sqlx::query(
-            "UPDATE ledger
-             SET lone_runs = 0, until = CASE WHEN owner = $2 AND sent_at IS NULL THEN '-infinity' ELSE until END
-             WHERE id = $1",
+            "UPDATE ledger SET
+                 lone_runs = CASE WHEN owner = $2 THEN 0 ELSE greatest(lone_runs - 1, 0) END,
+                 until = CASE WHEN owner = $2 AND sent_at IS NULL THEN '-infinity' ELSE until END,
+                 fence = CASE WHEN owner = $2 THEN $3 ELSE fence END
+             WHERE id = $1 AND (owner <> $2 OR fence < $3)",
         )
         .bind(self.id)
         .bind(self.owner)
+        .bind(self.fence)
         .execute(conn)
         .await
         .map(drop)

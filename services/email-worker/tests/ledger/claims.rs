@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use contract::TaskId;
 use email_worker::ledger::{Claim, LedgerOptions};
-use futures_util::future::join_all;
-use testkit::Postgres;
+use futures_util::future::{Either, join_all};
+use testkit::{Postgres, eventually};
 use tokio::time::Instant;
 
 use crate::support::{Home, Worker};
+
+/// Longer than anything takes that is to happen.
+const SOON: Duration = Duration::from_secs(20);
 
 fn is_ours(claim: Claim) -> bool {
     matches!(claim, Claim::Ours { .. })
@@ -75,6 +78,70 @@ async fn a_released_claim_is_anybodys_at_once_and_what_was_sent_stays_sent() {
     assert!(is_ours(b.ledger.claim(given_back).await.unwrap()));
     assert_eq!(b.ledger.claim(sent).await.unwrap(), Claim::Sent);
     assert_eq!(a.ledger.claim(others).await.unwrap(), Claim::Elsewhere, "only the owner gives back");
+}
+
+#[tokio::test]
+async fn a_release_that_is_late_does_not_end_the_claim_that_came_after_it() {
+    let pool = Home::shared().await;
+    let (a, b) = (Worker::start(&pool), Worker::start(&pool));
+    for lone in [false, true] {
+        let id = TaskId::new();
+        assert!(is_ours(a.ledger.claim(id).await.unwrap()));
+        let ids = [id];
+        let late = if lone { Either::Left(a.ledger.end_lone_run(id)) } else { Either::Right(a.ledger.release(&ids)) };
+        assert!(is_ours(a.ledger.claim(id).await.unwrap()), "the task came to the same worker again");
+        late.await.unwrap();
+        assert_eq!(b.ledger.claim(id).await.unwrap(), Claim::Elsewhere, "two workers have the task; lone run: {lone}");
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_that_is_late_does_not_bring_back_what_was_released() {
+    let pool = Home::shared().await;
+    // Statements that claim wait at this door, those that release do not.
+    let door = "CREATE FUNCTION door() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$;
+                CREATE TRIGGER door BEFORE INSERT ON ledger FOR EACH ROW EXECUTE FUNCTION door();";
+    sqlx::raw_sql(door).execute(&*pool).await.unwrap();
+    let (a, b) = (Worker::start(&pool), Worker::start(&pool));
+    let id = TaskId::new();
+    assert!(is_ours(a.ledger.claim(id).await.unwrap()));
+
+    let mut closed = pool.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(1)").execute(&mut *closed).await.unwrap();
+    let at_the_door = async || {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        sqlx::query_scalar::<_, i64>(waiting).fetch_one(&*pool).await.unwrap()
+    };
+    let renewal = tokio::spawn({
+        let ledger = a.ledger.clone();
+        async move { ledger.renew(id).await }
+    });
+    eventually("the renewal waits", SOON, async || (at_the_door().await == 1).then_some(())).await;
+    // A drain gives back what it waits for no longer.
+    renewal.abort();
+    a.ledger.release(&[id]).await.unwrap();
+    closed.rollback().await.unwrap();
+    // Through after the renewal: a worker claims in order.
+    assert!(is_ours(a.ledger.claim(TaskId::new()).await.unwrap()));
+    assert!(is_ours(b.ledger.claim(id).await.unwrap()), "another worker waits for a claim that nobody has");
+}
+
+#[tokio::test]
+async fn a_lone_run_whose_claim_was_lost_forgets_itself_and_not_the_runs_of_others() {
+    let pool = Home::shared().await;
+    let lease = Duration::from_millis(100);
+    let (a, b) = (Worker::with(&pool, LedgerOptions::new(lease)), Worker::start(&pool));
+    let id = TaskId::new();
+    assert!(is_ours(a.ledger.claim(id).await.unwrap()));
+    assert_eq!(a.ledger.begin_lone_run(id).await.unwrap(), 1);
+    let taken = async || is_ours(b.ledger.claim(id).await.unwrap()).then_some(());
+    eventually("the claim has run out", SOON, taken).await;
+    assert_eq!(b.ledger.begin_lone_run(id).await.unwrap(), 2);
+    a.ledger.end_lone_run(id).await.unwrap();
+    assert_eq!(a.ledger.claim(id).await.unwrap(), Claim::Elsewhere, "it is the other's");
+    assert_eq!(b.ledger.begin_lone_run(id).await.unwrap(), 2, "of three that were begun one has ended");
 }
 
 #[tokio::test]
