@@ -27,7 +27,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use args::{LogArgs, LogFormat, Sampler};
 
-use filter::Throttle;
+use filter::{Gate, Throttle};
 
 /// How long a shutdown waits for the last exports.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -39,6 +39,7 @@ pub struct Telemetry {
     spans: SdkTracerProvider,
     metrics: Option<SdkMeterProvider>,
     logs: Option<SdkLoggerProvider>,
+    exporting: Gate,
 }
 
 /// Sets logging, tracing, metrics and the W3C propagator for the process: once, before anything is logged.
@@ -75,6 +76,7 @@ where
         spans: export::spans(args, &resource)?,
         metrics: export::metrics(args, &resource)?,
         logs: export::logs(args, &resource)?,
+        exporting: Gate::default(),
     };
     let pretty = match args.log_format {
         LogFormat::Auto => std::io::stdout().is_terminal(),
@@ -95,7 +97,8 @@ where
         .with_filter(filter::own_spans());
     let logs = telemetry.logs.as_ref().map(|logs| {
         // What the exporters log is never exported: it would feed on itself.
-        OpenTelemetryTracingBridge::new(logs).with_filter(wanted.and(filter::not_of_exporters()))
+        OpenTelemetryTracingBridge::new(logs)
+            .with_filter(wanted.and(filter::not_of_exporters()).and(telemetry.exporting.clone()))
     });
     Ok((telemetry, tracing_subscriber::registry().with(spans).with(lines).with(logs)))
 }
@@ -103,7 +106,9 @@ where
 impl Telemetry {
     /// Exports what is still in memory, for at most 5 s. Spans that are still open are lost.
     pub async fn shutdown(self) {
-        let Self { spans, metrics, logs } = self;
+        let Self { spans, metrics, logs, exporting } = self;
+        // What is said from here on is for the log alone.
+        exporting.close();
         // Threads of their own: the exporters block, and the runtime would wait for a blocking task that hangs.
         let mut done = Vec::new();
         let mut flush =

@@ -1,7 +1,8 @@
 //! What is kept out of logs and traces.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::level_filters::LevelFilter;
@@ -36,6 +37,36 @@ pub(super) fn events() -> FilterFn {
     let event: fn(&Metadata<'_>) -> bool = |meta| meta.is_event();
     // It says nothing about levels: without this hint it would undo that of the filter beside it.
     filter_fn(event).with_max_level_hint(LevelFilter::TRACE)
+}
+
+/// Lets everything through until it is closed: nothing is said to exporters that are being shut down. Clones are one gate.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gate {
+    closed: Arc<AtomicBool>,
+}
+
+impl Gate {
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<S: Subscriber> Filter<S> for Gate {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn callsite_enabled(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::always()
+    }
+
+    fn event_enabled(&self, _: &Event<'_>, _: &Context<'_, S>) -> bool {
+        !self.closed.load(Ordering::Relaxed)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::TRACE)
+    }
 }
 
 /// Lets each complaint of an exporter through once a minute: a collector that is away must not fill the log.

@@ -98,3 +98,26 @@ async fn the_server_span_continues_the_clients_trace_and_is_what_the_task_rememb
         assert!(!told.contains(personal), "{personal} was written down: {told}");
     }
 }
+
+#[tokio::test]
+async fn an_end_with_a_collector_that_is_away_says_so_and_logs_nothing_to_exporters_that_are_gone() {
+    let database = testkit::database().await;
+    platform::postgres::migrate(database.pool(), &user_api::db::MIGRATOR).await.unwrap();
+    let service = Service::spawn(
+        "user-api",
+        &[
+            ("DATABASE_URL", database.url().to_owned()),
+            ("AMQP_URL", "amqp://guest:guest@127.0.0.1:9/%2f".to_owned()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9".to_owned()),
+        ],
+    );
+    service.ready().await;
+    assert!(service.terminate().await.success());
+    let lines = service.log_lines();
+    let last = lines.iter().position(|line| line.contains("shutting down")).expect("it was told to stop");
+    let end = &lines[last..];
+    assert!(end.iter().any(|line| line.contains("last telemetry not exported")), "{end:#?}");
+    let late: Vec<_> =
+        end.iter().filter(|line| line.contains("AfterShutdown") || line.contains("after shutdown")).collect();
+    assert!(late.is_empty(), "{late:#?}");
+}
