@@ -191,6 +191,7 @@ fn assemble(
         unknown_repeats: flow.unknown_repeats,
         metrics: Metrics::new(),
         drain: ends.stop.clone(),
+        undelivered: CancellationToken::new(),
         cut_off: ends.cut_off.clone(),
     }
 }

@@ -99,9 +99,9 @@ pub enum State {
 }
 
 impl State {
-    /// Whether this is why nothing is sent.
-    pub fn is_open_for(&self, why: Cause) -> bool {
-        matches!(self, Self::Open { cause, .. } if *cause == why)
+    /// Whether nothing is to be tried, whatever the cause: a probe is waited for.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
     }
 }
 

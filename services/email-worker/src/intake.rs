@@ -166,10 +166,14 @@ impl Intake {
 
     /// Stops the deliveries and waits for the flights: what is not done is handed on.
     async fn drain(mut self, line: Option<Line>) -> Result<(), IntakeError> {
-        let Some(Line { connection, mut subscription }) = line else { return self.all_landed().await };
+        let Some(Line { connection, mut subscription }) = line else {
+            self.flights.undelivered.cancel();
+            return self.all_landed().await;
+        };
         if let Err(error) = subscription.stop().await {
             tracing::debug!(%error, "the consumers were not cancelled: the connection is gone");
         }
+        self.flights.undelivered.cancel();
         while let Some(delivery) = subscription.delivered() {
             self.airborne.spawn(Arc::clone(&self.flights).fly(delivery));
         }

@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 pub use registry::Registry;
 pub use runway::Runway;
 
-use crate::circuit::{self, Cause};
+use crate::circuit;
 use crate::disposition::{DeadReason, Doubts};
 use crate::email::Renderer;
 use crate::ladder::Ladder;
@@ -87,6 +87,9 @@ pub struct Flights {
     pub metrics: Metrics,
     /// Cancelled when the worker drains: whatever has not reached `MAIL` is handed back.
     pub drain: CancellationToken,
+    /// Cancelled when the broker delivers nothing more to this worker. What is handed on before that might come back here, and
+    /// be returned.
+    pub undelivered: CancellationToken,
     /// Cancelled when the drain's time is nearly up: no answer is waited for any longer.
     pub cut_off: CancellationToken,
 }
@@ -122,6 +125,17 @@ enum Ending {
     HeldTooLong,
     /// The worker drains: the claim is released, and another one may have the task.
     HandBack,
+}
+
+/// What the ledger has of a flight, to be given back unless it ends with a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// Nothing, as far as is known.
+    Nothing,
+    /// A claim, or the claim of a statement that was not answered.
+    Claim,
+    /// A claim, and a lone run that was counted.
+    LoneRun,
 }
 
 impl Ending {
@@ -170,8 +184,9 @@ impl Flights {
     async fn fly_task(&self, task: Task, receipt: Receipt) -> Option<Disposition> {
         match self.registry.board(&task, receipt) {
             Boarding::Boarded(seat) => {
-                let ending = self.ending(&task).await;
-                Some(self.conclude(task, ending, seat).await)
+                let mut held = Held::Nothing;
+                let ending = self.ending(&task, &mut held).await;
+                Some(self.conclude(task, ending, held, seat).await)
             }
             Boarding::Worn { receipt, deliveries } => {
                 let outgoing = moves::to_wait(task.message, self.ladder.first(), deliveries);
@@ -182,7 +197,7 @@ impl Flights {
     }
 
     /// Claims the task and sends its mail, as far as that goes.
-    async fn ending(&self, task: &Task) -> Ending {
+    async fn ending(&self, task: &Task, held: &mut Held) -> Ending {
         if task.is_newly_suspect() {
             return Ending::Suspect;
         }
@@ -191,15 +206,16 @@ impl Flights {
             Err(ending) => return ending,
         };
         // Not cut short by a drain: a claim that is under way would be granted after it was released.
-        match self.cleared(task).await {
+        match self.cleared(task, held).await {
             Err(ending) => ending,
             Ok(until) => self.send(task, until).await,
         }
     }
 
     /// Claims the task, and counts the run if it is to run alone. Returns how long the claim holds.
-    async fn cleared(&self, task: &Task) -> Result<Instant, Ending> {
+    async fn cleared(&self, task: &Task, held: &mut Held) -> Result<Instant, Ending> {
         let id = task.identity.id();
+        *held = Held::Claim;
         let claim = loop {
             match self.ledger.claim(id).await {
                 Ok(claim) => break claim,
@@ -208,10 +224,13 @@ impl Flights {
         };
         let until = match claim {
             Claim::Ours { until } => until,
-            Claim::Sent => return Err(Ending::Duplicate),
-            Claim::Elsewhere => return Err(Ending::Wait),
+            Claim::Sent | Claim::Elsewhere => {
+                *held = Held::Nothing;
+                return Err(if claim == Claim::Sent { Ending::Duplicate } else { Ending::Wait });
+            }
         };
         if task.suspect {
+            *held = Held::LoneRun;
             let run = loop {
                 match self.ledger.begin_lone_run(id).await {
                     Ok(run) => break run,
@@ -227,11 +246,12 @@ impl Flights {
         Ok(until)
     }
 
-    /// The ledger did not answer: the circuit opens, and the task is held until it closes.
+    /// The ledger did not answer: the circuit opens, and the task is held until it closes. It may be open for another cause
+    /// already: then that is what is probed, and what this task waits for.
     async fn hold_for_the_ledger(&self, task: &Task, down: &LedgerDown) -> Result<(), Ending> {
         self.ledger_is_down(down);
         let mut circuit = self.circuit.watch();
-        let closed = circuit.wait_for(|state| !state.is_open_for(Cause::LedgerDown));
+        let closed = circuit.wait_for(|state| !state.is_open());
         self.patiently(task, closed).await.map(drop)
     }
 
@@ -246,13 +266,13 @@ impl Flights {
     }
 
     /// Does what the ending asks for. The delivery is acknowledged last.
-    async fn conclude(&self, task: Task, ending: Ending, seat: Seat) -> Disposition {
+    async fn conclude(&self, task: Task, ending: Ending, held: Held, seat: Seat) -> Disposition {
         let disposition = ending.disposition();
         let id = task.identity.id();
         let is_bare = matches!(task.identity, Identity::Bare { .. });
         let now = SystemTime::now();
-        let Task { message, attempt, deliveries, suspect, hold_until, .. } = task;
-        let (outgoing, claimed) = match ending {
+        let Task { message, attempt, deliveries, hold_until, .. } = task;
+        let outgoing = match ending {
             Ending::Sent(marking) => {
                 self.settle_once_marked(message, deliveries, hold_until, marking, seat).await;
                 return disposition;
@@ -262,24 +282,17 @@ impl Flights {
                 return disposition;
             }
             Ending::HandBack => {
-                self.release(id, suspect).await;
+                self.give_back(id, held).await;
                 self.hand_on(message, deliveries, seat).await;
                 return disposition;
             }
-            Ending::HeldTooLong => (moves::to_wait(message, self.ladder.first(), deliveries), true),
-            Ending::Wait => (moves::to_wait(message, self.ladder.first(), deliveries), false),
-            Ending::Suspect => (moves::to_suspect(message), false),
-            Ending::Failed { rung, first_failed } => {
-                (moves::to_rung(message, rung, attempt.next(), first_failed), true)
-            }
-            Ending::Unknown { rung, first_failed } => {
-                (moves::to_repeat(message, rung, attempt.next(), first_failed), true)
-            }
-            Ending::Dead(letter) => (moves::to_dead(message, &letter, now), true),
+            Ending::HeldTooLong | Ending::Wait => moves::to_wait(message, self.ladder.first(), deliveries),
+            Ending::Suspect => moves::to_suspect(message),
+            Ending::Failed { rung, first_failed } => moves::to_rung(message, rung, attempt.next(), first_failed),
+            Ending::Unknown { rung, first_failed } => moves::to_repeat(message, rung, attempt.next(), first_failed),
+            Ending::Dead(letter) => moves::to_dead(message, &letter, now),
         };
-        if claimed {
-            self.release(id, suspect).await;
-        }
+        self.give_back(id, held).await;
         tracing::info!(task = %id, queue = %outgoing.queue, attempt = u32::from(attempt), "a task moves on");
         // From here on a delivery of this task may be the copy that is about to be published: it is a flight of its own.
         let receipts = seat.leave();
@@ -323,6 +336,7 @@ impl Flights {
     /// known by its id from here on. Where the broker does not take it in time, it stays unacknowledged: the broker has it
     /// back when the connection ends, as it has what this worker lost with an earlier one.
     async fn hand_on(&self, message: Message, deliveries: u64, seat: Seat) {
+        self.undelivered.cancelled().await;
         let receipts = seat.leave();
         if receipts.iter().any(Receipt::is_live) {
             let handed_on = self.publisher.publish(moves::to_hand_on(message, deliveries));
@@ -333,9 +347,13 @@ impl Flights {
     }
 
     /// A claim that is not given back only runs out later: the task waits for it on a rung.
-    async fn release(&self, id: contract::TaskId, suspect: bool) {
-        let released = if suspect { self.ledger.end_lone_run(id).await } else { self.ledger.release(&[id]).await };
-        if let Err(down) = released {
+    async fn give_back(&self, id: contract::TaskId, held: Held) {
+        let given_back = match held {
+            Held::Nothing => return,
+            Held::Claim => self.ledger.release(&[id]).await,
+            Held::LoneRun => self.ledger.end_lone_run(id).await,
+        };
+        if let Err(down) = given_back {
             tracing::warn!(error = %down, task = %id, "a claim was not released: it runs out by itself");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use contract::queue;
+use contract::{header, queue};
 use testkit::{Mood, Postgres, SmtpOptions, Stage, eventually};
 
 use crate::helpers::{PATIENCE, World};
@@ -115,4 +115,28 @@ async fn a_mail_refused_during_the_drain_still_reaches_its_rung() {
     worker.stop().await;
     assert_eq!(world.waiting(&queue::retry(Duration::from_secs(3600))).await, 1);
     assert_eq!(world.waiting(queue::EMAIL).await, 0);
+}
+
+#[tokio::test]
+async fn restarts_during_an_outage_make_no_suspects() {
+    let world = World::new().await;
+    world.smtp.stop_listening().await;
+    world.queue_exists().await;
+    world.register_many("user", 20).await;
+    // A few; each would count.
+    for restart in 1..=3 {
+        let worker = world.worker().await;
+        worker.circuit_opens("unreachable").await;
+        let all = async || (world.waiting(queue::EMAIL).await == 0).then_some(());
+        eventually("the worker holds all tasks", PATIENCE, all).await;
+        worker.stop().await;
+        world.handed_back(20).await;
+        assert_eq!(claims(&world).await, 0, "restart {restart}");
+    }
+    for _ in 0..20 {
+        let task = world.client.take(queue::EMAIL).await.expect("20 tasks");
+        assert!(!task.redelivered, "it was returned, which counts");
+        let counts = (task.header(header::DELIVERIES), task.header(header::SUSPECT));
+        assert!(matches!(counts.0.as_deref(), None | Some("0")) && counts.1.is_none(), "{counts:?}");
+    }
 }

@@ -1,7 +1,10 @@
 //! The mail server is ill, or our login or sender there: the circuit opens, and no mail spends an attempt.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use contract::{header, queue};
-use testkit::{Mood, SmtpOptions, Stage, eventually};
+use testkit::{Mood, Postgres, SmtpOptions, Stage, eventually};
+use tokio::net::TcpListener;
 
 use crate::helpers::{PATIENCE, Running, World};
 
@@ -176,4 +179,43 @@ async fn a_login_refused_for_a_while_costs_a_fleet_with_a_thousand_tasks_no_atte
     other.stop().await;
     world.ends_clean(one).await;
     assert_eq!(world.smtp.mails().len(), 1000, "a mail was repeated");
+}
+
+/// Stands where a database was: counts those who connect, and hangs up.
+async fn counting(port: u16, asked: &AtomicUsize) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    while listener.accept().await.is_ok() {
+        asked.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn while_mail_server_and_ledger_are_both_ill_neither_is_asked_without_a_pause() {
+    let server = Postgres::start().await;
+    let world = World::within(testkit::vhost().await, server.database().await, SmtpOptions::default()).await;
+    world.smtp.set_mood(Mood::healthy().reply(Stage::Connect, "421 4.3.2 not now"));
+    let worker = world.worker().await;
+    world.register("first@example.com").await;
+    worker.circuit_opens("not-greeted").await;
+    server.kill();
+    let (asked, greeted) = (AtomicUsize::new(0), || world.smtp.counts().connections);
+    let both_ill = async {
+        world.register_many("later", 30).await;
+        let begun = async || (asked.load(Ordering::Relaxed) > 0).then_some(());
+        eventually("the ledger is asked", PATIENCE, begun).await;
+        let before = greeted();
+        eventually("the mail server is probed", PATIENCE, async || (greeted() >= before + 3).then_some(())).await;
+    };
+    tokio::select! {
+        () = counting(server.port(), &asked) => {}
+        () = both_ill => {}
+    }
+    // At most ten connections a statement, and the claims of 31 tasks share some statements.
+    let asked = asked.load(Ordering::Relaxed);
+    assert!(asked < 400, "the ledger was asked {asked} times between three probes of the mail server");
+    server.restart().await;
+    world.smtp.set_mood(Mood::healthy());
+    world.smtp.wait_for_mails(31, PATIENCE).await;
+    world.marked(31).await;
+    world.ends_clean(worker).await;
 }

@@ -72,3 +72,48 @@ async fn a_task_that_kills_its_worker_three_times_alone_is_put_aside_and_its_nei
     assert!(worker.terminate().await.success());
     assert_eq!(world.waiting(queue::DEAD).await, 0, "somebody innocent was put aside");
 }
+
+/// Lone runs of the one task in the ledger.
+async fn lone_runs(world: &World) -> i16 {
+    sqlx::query_scalar("SELECT lone_runs FROM ledger").fetch_one(world.database.pool()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_lone_run_that_lost_its_claim_counts_for_nothing() {
+    let world = World::new().await;
+    world.smtp.stop_listening().await;
+    let worker = world.worker_with(&[("SEND_TIMEOUT", "500ms"), ("MAIL_RETRY_LADDER", "1h")]).await;
+    publish_suspect(&world, "suspect@example.com").await;
+    worker.circuit_opens("unreachable").await;
+    assert_eq!(lone_runs(&world).await, 1, "it has begun");
+    let theft = sqlx::query("UPDATE ledger SET owner = gen_random_uuid(), until = now() + interval '1 hour'");
+    theft.execute(world.database.pool()).await.unwrap();
+    world.smtp.listen_again().await;
+    let rung = queue::retry(Duration::from_secs(3600));
+    eventually("it waits for the other", PATIENCE, async || world.client.take(&rung).await).await;
+    assert_eq!(lone_runs(&world).await, 0, "the worker lived");
+    assert_eq!(world.smtp.mails().len(), 0, "the other may send it");
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
+async fn a_suspect_that_waits_for_its_turn_leaves_the_count_of_its_runs_alone() {
+    let world = World::new().await;
+    world.smtp.set_mood(Mood::healthy().hang_at(Stage::Content).for_recipient("neighbour@example.com"));
+    let worker = world.worker_with(&[("SHUTDOWN_GRACE", "2s")]).await;
+    world.register("neighbour@example.com").await;
+    let content = || world.smtp.counts().commands.get(&Stage::Content).copied().unwrap_or_default();
+    eventually("the neighbour is being sent", PATIENCE, async || (content() == 1).then_some(())).await;
+    let id = TaskId::new();
+    let crashes = "INSERT INTO ledger (id, owner, until, lone_runs) VALUES ($1, gen_random_uuid(), now(), 2)";
+    sqlx::query(crashes).bind(id.as_uuid()).execute(world.database.pool()).await.unwrap();
+    let mut headers = FieldTable::default();
+    headers.insert(header::SUSPECT.into(), AMQPValue::LongLongInt(1));
+    world.publish("suspect@example.com", registration(id).with_headers(headers)).await;
+    eventually("both are with the worker", PATIENCE, async || (world.waiting(queue::EMAIL).await == 0).then_some(()))
+        .await;
+    worker.stop().await;
+    let runs = sqlx::query_scalar("SELECT lone_runs FROM ledger WHERE id = $1").bind(id.as_uuid());
+    let runs: i16 = runs.fetch_one(world.database.pool()).await.unwrap();
+    assert_eq!(runs, 2, "it was not run, and its crashes are forgotten");
+}
