@@ -130,6 +130,19 @@ impl Verdict {
         }
     }
 
+    /// What it means over a connection that may be one too many: a server that says no more there than "not now", before any
+    /// mail was spoken of.
+    #[must_use]
+    pub fn where_one_may_be_too_many(self, error: &SendError) -> Self {
+        match (self, error) {
+            (
+                Self::TooFast | Self::CircuitOpen(Illness::ServerError | Illness::SenderRefused),
+                SendError::Refused { stage: Stage::Mail, reply, .. },
+            ) if (400..500).contains(&reply.code) => Self::TooManyConnections,
+            (verdict, _) => verdict,
+        }
+    }
+
     /// What is wrong with the server if no session could be opened.
     pub fn illness(&self) -> Illness {
         match self {

@@ -30,6 +30,9 @@ const ASKED_AFTER: Duration = Duration::from_secs(1);
 /// somewhat before it comes.
 const FRESH_FOR: Duration = Duration::from_millis(100);
 
+/// A mail that was accepted so long ago still tells that mails are accepted.
+const TELLS_FOR: Duration = Duration::from_secs(10);
+
 /// All sending slots of this worker.
 #[derive(Debug, Clone)]
 pub struct Slots(Arc<Shared>);
@@ -51,6 +54,7 @@ struct Pool {
     idle: Vec<Session>,
     // Left to others: to be closed.
     leaving: Vec<Session>,
+    last_accepted: Option<Instant>,
 }
 
 /// One slot, held by one mail.
@@ -77,7 +81,8 @@ struct Opening<'a>(&'a Shared);
 impl Slots {
     /// At most `count` slots over one transport.
     pub fn new(count: u16, transport: Transport) -> Self {
-        let pool = Pool { limit: Limit::new(usize::from(count)), idle: Vec::new(), leaving: Vec::new() };
+        let pool =
+            Pool { limit: Limit::new(usize::from(count)), idle: Vec::new(), leaving: Vec::new(), last_accepted: None };
         Self(Arc::new(Shared { transport, turn: Semaphore::new(1), changed: Notify::new(), pool: Mutex::new(pool) }))
     }
 
@@ -326,7 +331,20 @@ impl Slot {
     pub fn accepted(&mut self) {
         let wanted = self.shared.wanted();
         let Some(place) = &mut self.place else { return };
-        self.shared.change(|pool| pool.limit.accepted(place, wanted, Instant::now()));
+        let now = Instant::now();
+        self.shared.change(|pool| {
+            pool.last_accepted = Some(now);
+            pool.limit.accepted(place, wanted, now);
+        });
+    }
+
+    /// Mails go over others, and none has yet over this connection: what it is refused may be for their number, whatever words
+    /// the server finds.
+    pub fn may_be_one_too_many(&self) -> bool {
+        let unproven = self.session.as_ref().is_some_and(|session| !session.has_sent());
+        let pool = self.shared.pool();
+        let others_send = pool.last_accepted.is_some_and(|last| last.elapsed() < TELLS_FOR);
+        unproven && others_send && pool.limit.standing() > 1
     }
 
     /// A mail was refused for the number of connections: closes this one. True: others stand, the mail may go over those.

@@ -228,3 +228,20 @@ fn the_ladder_is_climbed_and_its_last_rung_repeated_until_time_is_up() {
     assert_eq!(next_step(Attempt::default(), None, now, &[], day), Step::GiveUp);
     assert_eq!(next_step(Attempt::default(), None, now, &ladder, Duration::ZERO), Step::GiveUp);
 }
+
+#[test]
+fn over_a_connection_that_may_be_one_too_many_not_now_at_mail_is_about_the_connection() {
+    let read = |stage, reply| {
+        let error = refused(stage, reply);
+        judge(&error).where_one_may_be_too_many(&error)
+    };
+    for reply in ["451 4.3.2 not accepting network messages", "451 later", "421 4.3.2 closing", "450 4.7.1 later"] {
+        assert_eq!(read(Stage::Mail, reply), Verdict::TooManyConnections, "{reply}");
+        assert_ne!(read(Stage::Rcpt, reply), Verdict::TooManyConnections, "{reply} of a recipient");
+    }
+    for reply in
+        ["550 5.7.1 not you", "552 5.3.4 too large", "530 5.7.0 log in", "454 4.7.0 Daily message quota exceeded"]
+    {
+        assert_eq!(read(Stage::Mail, reply), judge(&refused(Stage::Mail, reply)), "{reply}");
+    }
+}

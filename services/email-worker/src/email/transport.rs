@@ -100,6 +100,14 @@ impl Session {
         }
     }
 
+    /// Whether a mail has been accepted over it.
+    pub fn has_sent(&self) -> bool {
+        match &self.0 {
+            Inner::Smtp(session) => session.has_sent(),
+            Inner::File(_) => true,
+        }
+    }
+
     /// How long it has not been used.
     pub fn idle_for(&self) -> Duration {
         match &self.0 {

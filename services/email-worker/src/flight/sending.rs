@@ -234,6 +234,7 @@ impl Flights {
             Some(Cause::MailServer(Illness::EveryoneRefused)) => disposition::judge(error).while_everyone_is_refused(),
             _ => disposition::judge(error),
         };
+        let verdict = if slot.may_be_one_too_many() { verdict.where_one_may_be_too_many(error) } else { verdict };
         self.metrics.refused(disposition::reason(error), error.stage());
         let verdict = match self.weigh(verdict, error, began, trials) {
             Weighed::Verdict(verdict) => verdict,

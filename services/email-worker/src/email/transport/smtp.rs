@@ -129,6 +129,7 @@ impl Smtp {
             offers,
             spoken,
             fresh: true,
+            has_sent: false,
             idle_since: Instant::now(),
             send_timeout: self.options.send_timeout,
             data_timeout: self.options.data_timeout,
@@ -142,6 +143,7 @@ pub(super) struct SmtpSession {
     offers: Offers,
     spoken: Spoken,
     fresh: bool,
+    has_sent: bool,
     idle_since: Instant,
     send_timeout: Duration,
     data_timeout: Duration,
@@ -196,6 +198,7 @@ impl SmtpSession {
             }
             Err(Failure::Broken(_)) => false,
         };
+        self.has_sent |= outcome.is_ok();
         if intact {
             self.connection = Some(connection);
             self.idle_since = Instant::now();
@@ -229,6 +232,10 @@ impl SmtpSession {
             Some(accepted) => Ok(accepted),
             None => within(self.data_timeout, Instant::now() + self.data_timeout, answer).await,
         }
+    }
+
+    pub(super) fn has_sent(&self) -> bool {
+        self.has_sent
     }
 
     pub(super) fn rested(&mut self) {
