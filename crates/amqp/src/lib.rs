@@ -29,7 +29,7 @@ pub use delivery::{Delivery, Receipt, Settled};
 pub use error::AmqpError;
 pub use greeting::Greeting;
 pub use line::{Line, LineState};
-pub use message::{Headers, Outgoing, Properties};
+pub use message::{Headers, Outgoing, Properties, UNREADABLE};
 pub use peek::Peek;
 pub use publisher::{PublishError, Publisher};
 pub use subscription::Subscription;

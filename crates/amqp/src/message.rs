@@ -16,10 +16,13 @@ const LONGEST_OF_OURS: usize = LONGEST_CONTEXT + 64;
 /// length, and has to fit into a frame with all the rest.
 const LONGEST_CONTEXT: usize = 512;
 
+/// Stands in a message id for each byte that is no UTF-8: SUB, for which ASCII has it.
+pub const UNREADABLE: char = '\u{1a}';
+
 /// The properties of a message, as far as this system uses them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Properties {
-    /// What the message is known by.
+    /// What the message is known by. Bytes that are no UTF-8 are [`UNREADABLE`]: ids that differ in those alone look alike.
     pub message_id: Option<String>,
     /// `type`: what the body is.
     pub kind: Option<String>,

@@ -106,7 +106,9 @@ impl Task {
                 return Err(Rejected { message, letter });
             }
         };
-        let identity = match properties.message_id.as_deref().filter(|id| !id.is_empty()) {
+        // One that can't be read in full names nothing: others may look the same.
+        let names_it = |id: &&str| !id.is_empty() && !id.contains(amqp::UNREADABLE);
+        let identity = match properties.message_id.as_deref().filter(names_it) {
             Some(id) => Identity::Keyed(TaskId::from_message_id(id)),
             None => Identity::Bare { id: TaskId::new(), content: TaskId::from_content(&message.body) },
         };

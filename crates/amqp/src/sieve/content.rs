@@ -25,7 +25,7 @@ const PROPERTIES: [(u16, Holds); 14] = [
     (1 << 10, Holds::Text),
     (1 << 9, Holds::Text),
     (1 << 8, Holds::Text),
-    (1 << 7, Holds::Text),
+    (1 << 7, Holds::Id),
     (1 << 6, Holds::Bytes(8)),
     (1 << 5, Holds::Text),
     (1 << 4, Holds::Text),
@@ -40,6 +40,7 @@ const KNOWN: u16 = 0xfffc;
 #[derive(Clone, Copy)]
 enum Holds {
     Text,
+    Id,
     Table,
     Bytes(usize),
 }
@@ -113,6 +114,7 @@ impl Layout {
             }
             match holds {
                 Holds::Text => walk.text()?,
+                Holds::Id => walk.id()?,
                 Holds::Bytes(length) => walk.skip(length)?,
                 Holds::Table => {
                     let entries = walk.long()?;

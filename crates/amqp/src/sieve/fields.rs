@@ -52,9 +52,18 @@ impl<'a> Walk<'a> {
 
     /// A short string. It is UTF-8 afterwards.
     pub(super) fn text(&mut self) -> Option<Range<usize>> {
+        self.text_mended_by(b'?')
+    }
+
+    /// The same; it tells afterwards whether all of it could be read ([`UNREADABLE`](crate::UNREADABLE)).
+    pub(super) fn id(&mut self) -> Option<Range<usize>> {
+        self.text_mended_by(crate::UNREADABLE as u8)
+    }
+
+    fn text_mended_by(&mut self, substitute: u8) -> Option<Range<usize>> {
         let length = self.u8()?;
         let text = self.skip(length.into())?;
-        mend(&mut self.bytes[text.clone()]);
+        mend(&mut self.bytes[text.clone()], substitute);
         Some(text)
     }
 
@@ -106,12 +115,12 @@ impl<'a> Walk<'a> {
 }
 
 /// Makes UTF-8 of it without moving anything.
-pub(super) fn mend(text: &mut [u8]) {
+fn mend(text: &mut [u8], substitute: u8) {
     let mut from = 0;
     while let Err(error) = std::str::from_utf8(&text[from..]) {
         let start = from + error.valid_up_to();
         let end = error.error_len().map_or(text.len(), |length| start + length);
-        text[start..end].fill(b'?');
+        text[start..end].fill(substitute);
         from = end;
     }
 }
@@ -131,7 +140,7 @@ mod tests {
             (b"", ""),
         ] {
             let mut text = came.to_vec();
-            mend(&mut text);
+            mend(&mut text, b'?');
             assert_eq!(String::from_utf8(text).as_deref(), Ok(expected), "{came:?}");
         }
     }
