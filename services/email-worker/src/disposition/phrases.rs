@@ -17,11 +17,14 @@ pub(super) enum About {
 
 /// Finds the first phrase that the text has.
 pub(super) fn find(lower: &str) -> Option<(Reason, About)> {
-    let of = |(about, reason, phrases): &(About, Reason, &[&str])| {
-        phrases.iter().any(|phrase| lower.contains(phrase)).then_some((*reason, *about))
-    };
-    TABLE.iter().find_map(of)
+    let has = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
+    let (about, reason, _) = TABLE.iter().find(|(_, _, phrases)| has(phrases))?;
+    let theirs = *reason == Reason::Speeding && has(THEIRS);
+    Some((*reason, if theirs { About::Them } else { *about }))
 }
+
+/// Whose limit it is, beside words that speak of one.
+const THEIRS: &[&str] = &["this domain", "this recipient", "this user", "this mailbox"];
 
 use About::{Them, Unsaid, Us};
 
@@ -45,8 +48,9 @@ const TABLE: &[(About, Reason, &[&str])] = &[
             "recipient thread limit exceeded",
         ],
     ),
+    (Us, Reason::QuotaUsedUp, &["submission quota exceeded"]),
     (
-        Us,
+        Unsaid,
         Reason::QuotaUsedUp,
         &[
             "daily message quota",
@@ -63,7 +67,6 @@ const TABLE: &[(About, Reason, &[&str])] = &[
             "emails per hour",
             "messages per day",
             "emails per day",
-            "submission quota exceeded",
             "maximum credits exceeded",
             "credits exceeded",
             "quota for the day",

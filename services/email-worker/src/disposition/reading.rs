@@ -45,7 +45,7 @@ pub fn read(stage: Stage, reply: &Reply) -> Judgement {
     let code = Code::of(reply, &lower);
     let (reason, about) = certain(&code)
         .map(|reason| (reason, About::Unsaid))
-        .or_else(|| phrases::find(&lower).map(|(reason, about)| (fitting(reason, stage, &code), about)))
+        .or_else(|| phrases::find(&lower).map(|(reason, about)| fitting(reason, about, stage, &code)))
         .or_else(|| by_enhanced_code(stage, &code).map(|reason| (reason, About::Unsaid)))
         .unwrap_or_else(|| (by_stage(stage, &code), About::Unsaid));
     let concerns = whom(stage, reason, about, &code);
@@ -105,8 +105,19 @@ fn certain(code: &Code) -> Option<Reason> {
 }
 
 /// A phrase where it would say something else than it is known for.
-fn fitting(reason: Reason, stage: Stage, code: &Code) -> Reason {
-    match (reason, stage, code.enhanced) {
+fn fitting(reason: Reason, about: About, stage: Stage, code: &Code) -> (Reason, About) {
+    let fitting = match (reason, stage, code.enhanced) {
+        // A mailbox's own quota, or its own day's mails: the code speaks of nobody else.
+        (Reason::QuotaUsedUp, Stage::Rcpt | Stage::Data | Stage::Content, Some((subject @ (1 | 2 | 6), detail)))
+            if about == About::Unsaid =>
+        {
+            let reason = match (subject, detail) {
+                (2, 2) => Reason::MailboxFull,
+                (6, _) => Reason::ContentRefused,
+                _ => Reason::Speeding,
+            };
+            return (reason, About::Them);
+        }
         // No mailbox is spoken of yet: the server has no room, or the mail is too large for it.
         (Reason::MailboxFull, Stage::Connect | Stage::Mail, _) if code.is_transient() => Reason::SystemFull,
         (Reason::MailboxFull, Stage::Connect | Stage::Mail, _) => Reason::MailTooLarge,
@@ -114,7 +125,8 @@ fn fitting(reason: Reason, stage: Stage, code: &Code) -> Reason {
         // The sender's domain.
         (Reason::HostUnknown | Reason::UserUnknown, Stage::Mail, _) => Reason::Rejected,
         _ => reason,
-    }
+    };
+    (fitting, about)
 }
 
 fn by_enhanced_code(stage: Stage, code: &Code) -> Option<Reason> {

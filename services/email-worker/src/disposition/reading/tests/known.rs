@@ -480,4 +480,10 @@ pub(super) const KNOWN: &[Known] = &[
     ),
     row(RFC, Rcpt, "550 5.4.4 Unable to route", R::HostUnknown, ForGood, Domain),
     row(RFC, Rcpt, "451 4.4.3 Directory server failure", R::NetworkError, Now, Domain),
+    // A limit of the recipient's, or of its domain: the code says so, or the words do.
+    row(RFC, Rcpt, "452 4.2.2 user over daily quota", R::MailboxFull, Now, Recipient),
+    row(RFC, Content, "552 5.2.2 Mailbox daily quota exceeded", R::MailboxFull, ForGood, Recipient),
+    row(RFC, Rcpt, "450 4.2.1 The user has reached his daily limit of mails", R::Speeding, Now, Recipient),
+    row(RFC, Content, "554 5.6.0 refused by our daily limit policy", R::ContentRefused, ForGood, Recipient),
+    row(RFC, Rcpt, "451 4.7.1 Too many messages to this domain, slow down", R::Speeding, Now, Recipient),
 ];
