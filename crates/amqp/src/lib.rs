@@ -6,9 +6,11 @@
 //! new one. Publishing and consuming use connections of their own: while a broker is short of memory it blocks those that
 //! publish, and acknowledgements must not be blocked with them.
 
+pub mod queues;
 pub mod topology;
 
 mod account;
+mod bulk;
 mod confirm;
 mod connection;
 mod delivery;
@@ -16,13 +18,13 @@ mod error;
 mod greeting;
 mod line;
 mod message;
-mod peek;
 mod publisher;
 mod sieve;
 mod subscription;
 mod transport;
 mod url;
 
+pub use bulk::Bulk;
 pub use confirm::{ConfirmChannel, Outcome};
 pub use connection::{Broker, Connection};
 pub use delivery::{Delivery, Receipt, Settled};
@@ -30,7 +32,6 @@ pub use error::AmqpError;
 pub use greeting::Greeting;
 pub use line::{Line, LineState};
 pub use message::{Headers, Outgoing, Properties, UNREADABLE};
-pub use peek::Peek;
 pub use publisher::{PublishError, Publisher};
 pub use subscription::Subscription;
 pub use url::{BrokerUrl, InvalidBrokerUrl};

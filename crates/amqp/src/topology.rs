@@ -74,6 +74,20 @@ pub fn rung(delay: Duration) -> QueueSpec {
         .with("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT))
 }
 
+/// The migrating messages of a queue wait here: nothing in it expires, nothing is dropped for its number.
+pub fn shelter(name: &str) -> QueueSpec {
+    QueueSpec::quorum(name).with("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT))
+}
+
+/// The queue of this name as it must be; `None` for one that is not ours.
+pub fn by_name(name: &str) -> Option<QueueSpec> {
+    match name {
+        queue::EMAIL => Some(main()),
+        queue::DEAD => Some(dead()),
+        _ => queue::retry_delay(name).map(rung),
+    }
+}
+
 fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
@@ -87,7 +101,8 @@ fn milliseconds(duration: Duration) -> AMQPValue {
 pub enum TopologyError {
     /// It is there, but not like this. Nothing was changed.
     #[error(
-        "queue `{queue}` exists with another `{argument}` ({detail}): delete it or move its messages, then start again"
+        "queue `{queue}` exists with another `{argument}` ({detail}): stop its consumers and run \
+         `email-worker queue migrate --queue {queue}`, which moves its messages to one that is right, then start again"
     )]
     Mismatch {
         /// The queue.
@@ -182,6 +197,16 @@ mod tests {
                       received the value 'quorum' of type 'longstr' but current is 'classic'";
         assert_eq!(inequivalent_argument(detail), Some("x-queue-type"));
         assert_eq!(inequivalent_argument("RESOURCE_LOCKED - exclusive"), None);
+    }
+
+    #[test]
+    fn our_queues_are_known_by_name_and_no_others() {
+        for spec in [main(), dead(), rung(Duration::from_secs(120)), rung(Duration::from_millis(200))] {
+            assert_eq!(by_name(spec.name()), Some(spec));
+        }
+        for name in ["", "orders", "email_queue.retry.", "email_queue.retry.1d", "email_queue.retry.60s"] {
+            assert_eq!(by_name(name), None, "{name}");
+        }
     }
 
     #[test]

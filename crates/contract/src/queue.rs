@@ -20,6 +20,21 @@ pub fn retry(delay: Duration) -> String {
     format!("{EMAIL}.retry.{wait}")
 }
 
+/// How long a task waits on the rung of this name; `None` if [`retry`] gives no such name.
+pub fn retry_delay(name: &str) -> Option<Duration> {
+    let wait = name.strip_prefix(EMAIL)?.strip_prefix(".retry.")?;
+    let digits = wait.find(|c: char| !c.is_ascii_digit())?;
+    let number: u64 = wait[..digits].parse().ok()?;
+    let delay = match &wait[digits..] {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.checked_mul(60)?),
+        "h" => Duration::from_secs(number.checked_mul(3_600)?),
+        _ => return None,
+    };
+    (retry(delay) == name).then_some(delay)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,8 @@ pub enum Exit {
     Software = 70,
     /// What was found does not fit, such as a queue with other arguments: somebody has to decide.
     Config = 78,
+    /// A signal ended a command before its work was done: run again, it goes on.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

@@ -1,23 +1,23 @@
 //! The commands of the binary, and what each exits with.
 
-use std::process::ExitCode;
-use std::time::Duration;
+mod commands;
 
-use amqp::Broker;
+use std::process::ExitCode;
+
+use amqp::topology::TopologyError;
 use anyhow::Context as _;
 use platform::exit::{self, Exit};
 use platform::tasks::TaskEnded;
 use platform::{postgres, shutdown, telemetry};
 
 use crate::app::App;
-use crate::config::{Cli, Config, DeadArgs, DeadCommand, MigrateArgs, RedriveArgs, TooFewConnections};
-use crate::dead::{self, Selection};
+use crate::config::{Cli, Config, MigrateArgs, TooFewConnections};
 use crate::email::MailConfigError;
 use crate::intake::IntakeError;
 use crate::ledger::MIGRATOR;
-
-/// How long the broker may take to confirm a redriven task.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::queue_migration::{Consumed, Lost};
+use crate::reading::Interrupted;
+use commands::NotConfirmed;
 
 /// Runs the command and says how it went: 0, or one line on stderr and the code that goes with it.
 pub fn execute(cli: Cli) -> ExitCode {
@@ -29,8 +29,9 @@ pub fn execute(cli: Cli) -> ExitCode {
         match cli {
             Cli::Run(config) => Box::pin(run(*config)).await,
             Cli::Migrate(args) => migrate(*args).await,
-            Cli::Redrive(args) => redrive(args).await,
-            Cli::Dead(args) => list_dead(args).await,
+            Cli::Redrive(args) => commands::redrive(args).await,
+            Cli::Dead(args) => commands::dead(args).await,
+            Cli::Queue(args) => commands::queue(args).await,
         }
     });
     match result {
@@ -50,7 +51,16 @@ fn code(error: &anyhow::Error) -> Exit {
     if error.is::<MailConfigError>() || error.is::<TooFewConnections>() {
         return Exit::Usage;
     }
-    if error.is::<TaskEnded>() {
+    if error.is::<NotConfirmed>() {
+        return Exit::Usage;
+    }
+    if error.is::<Interrupted>() {
+        return Exit::Interrupted;
+    }
+    if error.is::<Consumed>() || error.is::<TopologyError>() {
+        return Exit::Config;
+    }
+    if error.is::<TaskEnded>() || error.is::<Lost>() {
         return Exit::Software;
     }
     match error.downcast_ref::<IntakeError>() {
@@ -74,23 +84,6 @@ async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
     let result = postgres::migrate(&pool, &MIGRATOR).await.context("bring the worker's database up to date");
     telemetry.shutdown().await;
     result
-}
-
-#[allow(clippy::print_stdout, reason = "the output of a command for people")]
-async fn redrive(args: RedriveArgs) -> anyhow::Result<()> {
-    let broker = Broker::new(args.broker.amqp_url, "email-worker redrive");
-    let selection = args.id.map_or(Selection::First(args.limit), Selection::Id);
-    let moved = dead::redrive(&broker, selection, CONFIRM_TIMEOUT).await?;
-    println!("{moved} dead letter{} back on the queue", if moved == 1 { "" } else { "s" });
-    Ok(())
-}
-
-#[allow(clippy::print_stdout, reason = "the output of a command for people")]
-async fn list_dead(args: DeadArgs) -> anyhow::Result<()> {
-    let broker = Broker::new(args.broker.amqp_url, "email-worker dead list");
-    let DeadCommand::List { limit, addresses } = args.command;
-    print!("{}", dead::table(&dead::list(&broker, limit, addresses).await?));
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use amqp::BrokerUrl;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use amqp::topology::{self, QueueSpec};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use platform::config::{BrokerArgs, CommonArgs, DatabaseArgs, duration};
 use platform::telemetry::LogArgs;
 
+use crate::dead::Filter;
 use crate::email::MailArgs;
 use crate::ladder::Ladder;
 use crate::rate::Ceiling;
@@ -21,8 +23,10 @@ pub enum Cli {
     Migrate(Box<MigrateArgs>),
     /// Put dead letters back on the queue
     Redrive(RedriveArgs),
-    /// Look at the dead letters: `dead list`
+    /// Look at the dead letters, or throw some away: `dead list`, `dead discard`
     Dead(DeadArgs),
+    /// Put a queue right that exists with other arguments: `queue migrate`
+    Queue(QueueArgs),
 }
 
 /// What `migrate` needs.
@@ -42,12 +46,15 @@ pub struct RedriveArgs {
     /// The broker.
     #[command(flatten)]
     pub broker: BrokerArgs<BrokerUrl>,
+    /// Which ones.
+    #[command(flatten)]
+    pub filter: Filter,
     /// At most so many, oldest first
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "id")]
     pub limit: usize,
-    /// Only the one with this message id
-    #[arg(long, value_name = "ID", conflicts_with = "limit")]
-    pub id: Option<String>,
+    /// However many they are
+    #[arg(long, conflicts_with = "limit")]
+    pub all: bool,
 }
 
 /// What to do with the dead letters.
@@ -56,23 +63,84 @@ pub struct DeadArgs {
     /// The broker.
     #[command(flatten)]
     pub broker: BrokerArgs<BrokerUrl>,
-    /// What to show.
+    /// What to do.
     #[command(subcommand)]
     pub command: DeadCommand,
 }
 
-/// What to show of the dead letters.
+/// What to do with the dead letters.
 #[derive(Debug, Subcommand)]
 pub enum DeadCommand {
-    /// List them: id, reason, age, attempts
-    List {
-        /// At most so many, oldest first
-        #[arg(long, value_name = "N", default_value_t = 100)]
-        limit: usize,
-        /// Show the addresses too; they are personal data
-        #[arg(long)]
-        addresses: bool,
+    /// List them, oldest first: id, reason, age, attempts; they stay where they are
+    List(ListArgs),
+    /// Throw them away: asks first on a terminal, wants --yes elsewhere
+    Discard(DiscardArgs),
+}
+
+/// Which dead letters to show, and how.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Which ones.
+    #[command(flatten)]
+    pub filter: Filter,
+    /// At most so many, oldest first
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: usize,
+    /// Without the first so many
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub offset: usize,
+    /// Show the addresses too; they are personal data
+    #[arg(long)]
+    pub addresses: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Only how many there are, by reason
+    #[arg(long, conflicts_with_all = ["limit", "offset", "addresses"])]
+    pub count: bool,
+}
+
+/// Which dead letters to throw away.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true)
+    .args(["id", "reasons", "kinds", "domains", "since", "all"]))]
+pub struct DiscardArgs {
+    /// Which ones.
+    #[command(flatten)]
+    pub filter: Filter,
+    /// All of them
+    #[arg(long, conflicts_with_all = ["id", "reasons", "kinds", "domains", "since"])]
+    pub all: bool,
+    /// Without asking
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// What to do with a queue.
+#[derive(Debug, Args)]
+pub struct QueueArgs {
+    /// The broker.
+    #[command(flatten)]
+    pub broker: BrokerArgs<BrokerUrl>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: QueueCommand,
+}
+
+/// What to do with a queue.
+#[derive(Debug, Subcommand)]
+pub enum QueueCommand {
+    /// Make a queue anew with the arguments that it must have, and keep its messages; stop its consumers and foreign
+    /// producers first
+    Migrate {
+        /// The queue: email_queue, email_queue.dead or a rung such as email_queue.retry.5s
+        #[arg(long, value_name = "NAME", default_value = contract::queue::EMAIL, value_parser = our_queue)]
+        queue: QueueSpec,
     },
+}
+
+fn our_queue(name: &str) -> Result<QueueSpec, String> {
+    topology::by_name(name).ok_or_else(|| "is none of email_queue, email_queue.dead, email_queue.retry.*".to_owned())
 }
 
 /// All settings of the worker.

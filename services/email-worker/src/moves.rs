@@ -102,6 +102,11 @@ pub fn to_redrive(message: Message, now: SystemTime) -> Outgoing {
     })
 }
 
+/// To a queue that holds the same tasks, as it is.
+pub fn to_queue(message: Message, queue: String) -> Outgoing {
+    outgoing(message, queue, |_| {})
+}
+
 /// With our headers alone, where those of strangers leave no room for them.
 pub fn without_strangers(outgoing: Outgoing) -> Outgoing {
     let Outgoing { queue, body, properties } = outgoing;

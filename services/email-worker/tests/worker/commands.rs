@@ -6,10 +6,10 @@ use contract::{TaskId, header, queue};
 use testkit::lapin::types::FieldTable;
 use testkit::{Mood, Service, Stage, Taken, eventually};
 
-use crate::helpers::{PATIENCE, World, body, registration};
+use crate::helpers::{PATIENCE, SlowWay, World, body, registration};
 
 /// Runs a command to its end: exit code, and what it wrote.
-async fn run(arguments: &[&str], environment: &[(&str, String)]) -> (i32, Vec<String>) {
+pub(crate) async fn run(arguments: &[&str], environment: &[(&str, String)]) -> (i32, Vec<String>) {
     let process = Service::spawn_with("email-worker", arguments, environment);
     let status = process.exited(PATIENCE).await;
     let code = status.code().unwrap_or_else(|| panic!("{arguments:?} ended with {status}"));
@@ -94,6 +94,7 @@ async fn a_queue_with_other_arguments_ends_it_with_one_line_and_is_not_touched()
     assert_eq!(status.code(), Some(78), "{status}");
     let line = worker.wait_for_log("error:", PATIENCE).await;
     assert!(line.contains("`email_queue`") && line.contains("`x-queue-type`"), "{line}");
+    assert!(line.contains("`email-worker queue migrate --queue email_queue`"), "it does not say what to do: {line}");
     assert_eq!(worker.log_lines().iter().filter(|line| line.contains("error:")).count(), 1);
     let queue = world.vhost.queue_info(queue::EMAIL).await.unwrap();
     assert_eq!((queue.kind.as_str(), world.waiting(queue::EMAIL).await), ("classic", 1), "the queue was touched");
@@ -193,9 +194,9 @@ async fn a_redrive_that_is_killed_loses_nothing() {
         ids.insert(id.to_string());
         world.client.publish(queue::DEAD, &body(&format!("user-{n}@example.com")), registration(id)).await;
     }
-    let variables = [("AMQP_URL", world.vhost.amqp_url().to_owned())];
-    let redrive = Service::spawn_with("email-worker", &["redrive", "--limit", "300"], &variables);
-    let moving = async || (world.waiting(queue::EMAIL).await >= 20).then_some(());
+    let slow = SlowWay::to(&world.vhost).await;
+    let redrive = Service::spawn_with("email-worker", &["redrive", "--all"], slow.variables());
+    let moving = async || (world.waiting(queue::EMAIL).await > 0).then_some(());
     eventually("it is at work", PATIENCE, moving).await;
     redrive.kill();
     assert!(world.waiting(queue::EMAIL).await < 300, "it was done before it was killed");
@@ -218,7 +219,9 @@ async fn a_redrive_that_is_killed_loses_nothing() {
 #[tokio::test]
 async fn the_commands_say_what_they_cannot_reach() {
     let variables = [("AMQP_URL", "amqp://guest:hunter2@127.0.0.1:1/%2f".to_owned())];
-    for arguments in [["dead", "list"].as_slice(), &["redrive"]] {
+    for arguments in
+        [["dead", "list"].as_slice(), &["redrive"], &["dead", "discard", "--all", "--yes"], &["queue", "migrate"]]
+    {
         let (code, lines) = run(arguments, &variables).await;
         assert_eq!(code, 69, "{lines:?}");
         assert!(lines.len() == 1 && lines[0].contains("connect to") && !lines[0].contains("hunter2"), "{lines:?}");

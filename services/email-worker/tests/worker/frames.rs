@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use amqp::Broker;
 use contract::{header, queue};
-use email_worker::dead;
+use email_worker::dead::Filter;
+use email_worker::dead::list::{Shown, list};
+use email_worker::dead::redrive::redrive;
 use serde_json::{Value, json};
 use testkit::fuzz::Target;
 use testkit::{Mood, RawPublisher, Stage, Taken, eventually};
+use tokio_util::sync::CancellationToken;
 
 use crate::helpers::{PATIENCE, Running, World, body};
 
@@ -306,8 +309,12 @@ async fn a_large_letter_is_listed_and_redriven() {
     let dead = async || (scene.world.waiting(queue::DEAD).await == 2).then_some(());
     eventually("two letters", PATIENCE, dead).await;
     let broker = Broker::new(scene.world.vhost.amqp_url().parse().unwrap(), "commands");
-    assert_eq!(dead::list(&broker, 10, true).await.unwrap().len(), 2);
-    assert_eq!(dead::redrive(&broker, dead::Selection::First(2), PATIENCE).await.unwrap(), 2);
+    let (all, stop) = (Filter::default(), CancellationToken::new());
+    let shown = Shown { limit: 10, offset: 0, addresses: true, json: true, count: false };
+    let mut out = Vec::new();
+    assert_eq!(list(&broker, &all, shown, &mut out, &stop).await.unwrap().letters, 2);
+    assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2);
+    assert_eq!(redrive(&broker, &all, 2, &stop).await.unwrap().letters, 2);
     eventually("two letters again", PATIENCE, dead).await;
     for _ in 0..2 {
         let letter = scene.world.dead_letter().await;

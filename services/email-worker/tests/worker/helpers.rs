@@ -1,6 +1,7 @@
 //! A world with all that a worker needs, and words for what is done in it.
 
 mod running;
+mod slow_way;
 mod tasks;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use testkit::lapin::types::FieldTable;
 use testkit::{Client, Database, Service, SmtpOptions, SmtpServer, Taken, Vhost, eventually};
 
 pub(crate) use running::Running;
+pub(crate) use slow_way::SlowWay;
 pub(crate) use tasks::{body, registration};
 
 /// Longer than anything takes that is to happen, on a machine with other things to do.

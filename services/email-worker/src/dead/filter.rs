@@ -1,0 +1,110 @@
+//! Which dead letters are meant.
+
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use platform::config::duration;
+
+use super::Letter;
+
+/// Which dead letters: those that meet all that is given. Nothing given is all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Filter {
+    /// Only the one with this message id
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// Only these reasons, such as mailbox-full,policy-violation
+    #[arg(long = "reason", value_name = "REASON", value_delimiter = ',')]
+    pub reasons: Vec<String>,
+    /// Only messages of these types, such as email.welcome; none: those without a type
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+    pub kinds: Vec<String>,
+    /// Only recipients at these domains
+    #[arg(long = "domain", value_name = "DOMAIN", value_delimiter = ',')]
+    pub domains: Vec<String>,
+    /// Only those that died in the last so long, such as 2h or 3d
+    #[arg(long, value_name = "AGE", value_parser = duration)]
+    pub since: Option<Duration>,
+}
+
+impl Filter {
+    /// Whether nothing is left out.
+    pub fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether this letter is meant.
+    pub fn takes(&self, letter: &Letter, now: SystemTime) -> bool {
+        self.id.as_ref().is_none_or(|id| *id == letter.id)
+            && any(&self.reasons, |reason| *reason == letter.reason)
+            && any(&self.kinds, |kind| *kind == letter.kind.as_deref().unwrap_or("none"))
+            && any(&self.domains, |domain| letter.recipient.as_ref().is_some_and(|(_, at)| at.eq_ignore_ascii_case(domain)))
+            // Of the future, by a clock that goes wrong: it is new.
+            && self.since.is_none_or(|since| letter.died.is_some_and(|_| letter.age(now).is_none_or(|age| age <= since)))
+    }
+}
+
+fn any(wanted: &[String], is_it: impl Fn(&String) -> bool) -> bool {
+    wanted.is_empty() || wanted.iter().any(is_it)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter() -> (Letter, SystemTime) {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let letter = Letter {
+            id: "1".into(),
+            reason: "mailbox-full".into(),
+            kind: Some("email.welcome".into()),
+            died: Some(now - Duration::from_secs(3600)),
+            recipient: Some(("Ada@Example.com".into(), "example.com".into())),
+            ..Letter::default()
+        };
+        (letter, now)
+    }
+
+    #[test]
+    fn a_letter_is_meant_when_it_meets_all_that_is_given() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let (letter, now) = letter();
+        let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
+        for (filter, meant) in [
+            (Filter::default(), true),
+            (Filter { id: Some("1".into()), ..Filter::default() }, true),
+            (Filter { id: Some("2".into()), ..Filter::default() }, false),
+            (Filter { reasons: words(&["mailbox-full"]), ..Filter::default() }, true),
+            (Filter { reasons: words(&["blocked", "mailbox-full"]), ..Filter::default() }, true),
+            (Filter { reasons: words(&["mailbox"]), ..Filter::default() }, false),
+            (Filter { kinds: words(&["email.welcome"]), ..Filter::default() }, true),
+            (Filter { kinds: words(&["none"]), ..Filter::default() }, false),
+            (Filter { domains: words(&["EXAMPLE.com"]), ..Filter::default() }, true),
+            (Filter { domains: words(&["ample.com"]), ..Filter::default() }, false),
+            (Filter { since: hours(1), ..Filter::default() }, true),
+            (Filter { since: Some(Duration::from_secs(3599)), ..Filter::default() }, false),
+            (
+                Filter { reasons: words(&["mailbox-full"]), domains: words(&["example.org"]), ..Filter::default() },
+                false,
+            ),
+        ] {
+            assert_eq!(filter.takes(&letter, now), meant, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_letter_does_not_have_is_not_met() {
+        let (mut letter, now) = letter();
+        (letter.kind, letter.died, letter.recipient) = (None, None, None);
+        for (filter, meant) in [
+            (Filter { kinds: vec!["none".into()], ..Filter::default() }, true),
+            (Filter { kinds: vec!["email.welcome".into()], ..Filter::default() }, false),
+            (Filter { domains: vec!["example.com".into()], ..Filter::default() }, false),
+            (Filter { since: Some(Duration::MAX), ..Filter::default() }, false),
+        ] {
+            assert_eq!(filter.takes(&letter, now), meant, "{filter:?}");
+        }
+        letter.died = Some(now + Duration::from_secs(60));
+        assert!(Filter { since: Some(Duration::ZERO), ..Filter::default() }.takes(&letter, now), "of the future");
+    }
+}

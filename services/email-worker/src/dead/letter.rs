@@ -1,0 +1,67 @@
+//! One dead letter, as far as it is listed and chosen by.
+
+use std::time::{Duration, SystemTime};
+
+use amqp::Properties;
+use contract::{WelcomeEmail, header};
+use serde_json::json;
+
+/// One dead letter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Letter {
+    /// The message id.
+    pub id: String,
+    /// Why it is here.
+    pub reason: String,
+    /// The sentence that goes with the reason.
+    pub detail: String,
+    /// The message's type; absent in a bare task.
+    pub kind: Option<String>,
+    /// Since when it is here.
+    pub died: Option<SystemTime>,
+    /// Failures before it came here.
+    pub attempts: u64,
+    /// The address, and the domain as it is looked up; absent where the body is no task.
+    pub recipient: Option<(String, String)>,
+}
+
+impl Letter {
+    /// Reads a message of the dead letters.
+    pub fn read(properties: &Properties, body: &[u8]) -> Self {
+        let headers = &properties.headers;
+        let unix = |at| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at));
+        let task = WelcomeEmail::decode(properties.kind.as_deref(), body).ok();
+        Self {
+            id: properties.message_id.clone().unwrap_or_default(),
+            reason: headers.get_str(header::DEAD_REASON).unwrap_or("unknown").to_owned(),
+            detail: headers.get_str(header::DEAD_DETAIL).unwrap_or_default().to_owned(),
+            kind: properties.kind.clone(),
+            died: headers.get_u64(header::DEAD_AT).and_then(unix),
+            attempts: headers.get_u64(header::ATTEMPT).unwrap_or(0),
+            recipient: task.map(|task| (task.email.as_str().to_owned(), task.email.ascii_domain().to_owned())),
+        }
+    }
+
+    /// One object; the address only when asked for, since this may end up in a log.
+    pub fn json(&self, now: SystemTime, with_address: bool) -> serde_json::Value {
+        let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).ok().map(|at| at.as_secs());
+        let mut object = json!({
+            "id": self.id,
+            "reason": self.reason,
+            "detail": self.detail,
+            "type": self.kind,
+            "dead_at": self.died.and_then(seconds),
+            "age_seconds": self.age(now).map(|age| age.as_secs()),
+            "attempts": self.attempts,
+        });
+        if with_address {
+            object["email"] = self.recipient.as_ref().map(|(email, _)| email.as_str()).into();
+        }
+        object
+    }
+
+    /// How long it has been here.
+    pub fn age(&self, now: SystemTime) -> Option<Duration> {
+        now.duration_since(self.died?).ok()
+    }
+}
