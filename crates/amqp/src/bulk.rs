@@ -18,6 +18,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::time::{Instant, timeout};
 
+use crate::account::Account;
 use crate::connection::ANSWER;
 use crate::error::{AmqpError, bounded};
 use crate::message::short;
@@ -44,16 +45,18 @@ pub struct Bulk {
     queue: String,
     consumers: SelectAll<Consumer>,
     made: u32,
-    /// How many deliveries may be unsettled.
+    /// How many deliveries the consumers may have unsettled.
     room: u64,
-    unsettled: u64,
     /// How many were there at the start.
     total: u32,
     read: u32,
     bytes: u64,
     /// What the counting took.
     first: Option<lapin::message::Delivery>,
-    account: Arc<crate::account::Account>,
+    /// What the consumers brought.
+    consumed: Arc<Account>,
+    /// What was asked for one by one, and takes no room.
+    got: Arc<Account>,
 }
 
 impl Bulk {
@@ -69,12 +72,12 @@ impl Bulk {
             consumers: SelectAll::new(),
             made: 0,
             room: 0,
-            unsettled: 0,
             total: 0,
             read: 0,
             bytes: 0,
             first: None,
-            account: Arc::default(),
+            consumed: Arc::default(),
+            got: Arc::default(),
         };
         if let Some((delivery, more)) = bulk.get().await? {
             bulk.total = more.saturating_add(1);
@@ -99,19 +102,19 @@ impl Bulk {
     /// The queue or the channel is gone.
     pub async fn next(&mut self) -> Result<Option<Delivery>, AmqpError> {
         if let Some(first) = self.first.take() {
-            return Ok(Some(self.take(first)));
+            return Ok(Some(self.take(first, &Arc::clone(&self.got))));
         }
         if self.read >= self.total {
             return Ok(None);
         }
-        if self.unsettled >= self.room {
+        if u64::from(self.consumed.unsettled()) >= self.room {
             self.consume().await?;
         }
         match timeout(QUIET, self.consumers.next()).await {
             Ok(next) => self.delivered(next).map(Some),
             // Some may have expired since they were counted.
             Err(_) => match self.get().await? {
-                Some((delivery, _)) => Ok(Some(self.take(delivery))),
+                Some((delivery, _)) => Ok(Some(self.take(delivery, &Arc::clone(&self.got)))),
                 None => self.last_of_all(),
             },
         }
@@ -126,7 +129,6 @@ impl Bulk {
             }
             settled += 1;
         }
-        self.unsettled = self.unsettled.saturating_sub(settled as u64);
         settled
     }
 
@@ -147,9 +149,10 @@ impl Bulk {
         bounded(ANSWER, attempt, self.channel.basic_nack(0, options)).await?;
         // Not answered: asked after until they are seen. Those that expire meanwhile never are.
         let deadline = Instant::now() + RETURNING;
+        let unsettled = u64::from(self.consumed.unsettled()) + u64::from(self.got.unsettled());
         for asked in 0.. {
             let ready = u64::from(ask(&self.channel, &self.queue).await?.ready);
-            if asked >= 2 && (ready >= self.unsettled || Instant::now() >= deadline) {
+            if asked >= 2 && (ready >= unsettled || Instant::now() >= deadline) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -157,19 +160,17 @@ impl Bulk {
         bounded(ANSWER, || "close a channel".to_owned(), self.channel.close(200, "done".into())).await
     }
 
-    /// The first message that waits, with the number of those after it. It has a place of its own beside the consumers'.
-    async fn get(&mut self) -> Result<Option<(lapin::message::Delivery, u32)>, AmqpError> {
+    /// The first message that waits, with the number of those after it.
+    async fn get(&self) -> Result<Option<(lapin::message::Delivery, u32)>, AmqpError> {
         let got = get(&self.channel, &self.queue).await?;
-        self.room += u64::from(got.is_some());
         Ok(got.map(|got| (got.delivery, got.message_count)))
     }
 
-    fn take(&mut self, delivery: lapin::message::Delivery) -> Delivery {
+    fn take(&mut self, delivery: lapin::message::Delivery, account: &Arc<Account>) -> Delivery {
         self.read += 1;
-        self.unsettled += 1;
         self.bytes += delivery.data.len() as u64 + BESIDE_BODY;
-        self.account.take();
-        Delivery::from_lapin(delivery, Arc::clone(&self.account))
+        account.take();
+        Delivery::from_lapin(delivery, Arc::clone(account))
     }
 
     fn last_of_all(&mut self) -> Result<Option<Delivery>, AmqpError> {
@@ -184,7 +185,7 @@ impl Bulk {
     fn delivered(&mut self, next: Option<lapin::Result<lapin::message::Delivery>>) -> Result<Delivery, AmqpError> {
         let gone = || AmqpError::Protocol(format!("the broker cancelled the consumer of {}", self.queue));
         let delivery = next.ok_or_else(gone)?.map_err(AmqpError::broker(format!("read {}", self.queue)))?;
-        Ok(self.take(delivery))
+        Ok(self.take(delivery, &Arc::clone(&self.consumed)))
     }
 
     async fn consume(&mut self) -> Result<(), AmqpError> {

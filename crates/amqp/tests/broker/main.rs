@@ -5,6 +5,7 @@ mod consuming;
 mod greeting;
 mod publishing;
 mod queues;
+mod reading;
 
 use std::time::Duration;
 
