@@ -23,7 +23,7 @@ use std::ffi::{OsStr, OsString};
 use clap::{ArgAction, Command, Parser};
 
 pub use args::{AdminArgs, BrokerArgs, CommonArgs, DatabaseArgs};
-pub use values::{AppEnv, InvalidValue, Secret, database_url, duration};
+pub use values::{AppEnv, Contradiction, InvalidValue, Secret, database_url, duration};
 
 use crate::exit::Exit;
 

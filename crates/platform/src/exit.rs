@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+use crate::config::Contradiction;
+use crate::postgres::Unfit;
+use crate::shutdown::GraceExceeded;
+use crate::tasks::TaskEnded;
+
 /// Why a process ended in failure, as its exit code tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -12,6 +17,8 @@ pub enum Exit {
     Unavailable = 69,
     /// A fault of our own.
     Software = 70,
+    /// Stopped as asked, and something that was under way was cut off.
+    CutOff = 75,
     /// What was found does not fit, such as a queue with other arguments: somebody has to decide.
     Config = 78,
     /// A signal ended a command before its work was done: run again, it goes on.
@@ -21,6 +28,26 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// What an error means that both services know; anything else is a server that is away.
+    pub fn of(error: &anyhow::Error) -> Self {
+        if error.is::<Contradiction>() {
+            Self::Usage
+        } else if error.is::<TaskEnded>() {
+            Self::Software
+        } else if error.is::<GraceExceeded>() {
+            Self::CutOff
+        } else if let Some(unfit) = error.downcast_ref::<Unfit>() {
+            match unfit {
+                Unfit::Url => Self::Usage,
+                Unfit::Migration(_) => Self::Config,
+            }
+        } else {
+            Self::Unavailable
+        }
     }
 }
 
@@ -43,9 +70,33 @@ pub fn report(err: &anyhow::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use anyhow::anyhow;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::tasks::Tasks;
+
+    #[tokio::test]
+    async fn each_error_has_an_exit_code_whatever_was_attempted() {
+        let mut tasks = Tasks::breaking("publisher");
+        tasks.spawn("publisher", async {});
+        let stop = CancellationToken::new();
+        let crashed = tasks.guard(&stop, stop.cancelled()).await.expect_err("a task panicked");
+        let cases: [(anyhow::Error, Exit); 6] = [
+            (Contradiction("A contradicts B".to_owned()).into(), Exit::Usage),
+            (Unfit::Url.into(), Exit::Usage),
+            (crashed.into(), Exit::Software),
+            (GraceExceeded(Duration::ZERO).into(), Exit::CutOff),
+            (Unfit::Migration(1).into(), Exit::Config),
+            (anyhow!("no route"), Exit::Unavailable),
+        ];
+        for (error, code) in cases {
+            let error = error.context("starting");
+            assert_eq!(Exit::of(&error), code, "{error:#}");
+        }
+    }
 
     #[test]
     fn an_error_is_told_in_one_line_without_repetition() {

@@ -21,6 +21,19 @@ const STATEMENT_MS: u32 = 10_000;
 /// How long a migration waits for the database to come up.
 const MIGRATE: Duration = Duration::from_secs(60);
 
+/// What trying again would not change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The URL can't be used. Its cause may repeat parts of it, and is left out.
+    #[error("DATABASE_URL is not a PostgreSQL URL that can be used")]
+    Url,
+    /// This migration is another one than the database has.
+    #[error(
+        "migration {0} was changed after this database had been migrated with it: restore the file, add a new one"
+    )]
+    Migration(i64),
+}
+
 /// A pool of at most `size` connections, named `application` on the server. It connects when it is first used, so that
 /// a service starts without its database.
 ///
@@ -28,8 +41,7 @@ const MIGRATE: Duration = Duration::from_secs(60);
 /// first query on each connection fails, and the connection is replaced.
 pub fn pool(url: &Secret, size: u32, application: &str) -> anyhow::Result<PgPool> {
     let options = PgConnectOptions::from_str(url.expose())
-        // The cause may repeat parts of the URL.
-        .map_err(|_| anyhow::anyhow!("DATABASE_URL is not a PostgreSQL URL that can be used"))?
+        .map_err(|_| Unfit::Url)?
         .application_name(application)
         .options([("statement_timeout", STATEMENT_MS.to_string())]);
     Ok(PgPoolOptions::new()
@@ -51,9 +63,7 @@ pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> anyhow::Result<()> {
     connection.close_on_drop();
     connection.execute("SET statement_timeout = 0").await.context("preparing the migration of the database")?;
     match migrator.run(&mut *connection).await {
-        Err(MigrateError::VersionMismatch(version)) => Err(anyhow::anyhow!(
-            "migration {version} was changed after this database had been migrated with it: restore the file, add a new one"
-        )),
+        Err(MigrateError::VersionMismatch(version)) => Err(Unfit::Migration(version).into()),
         done => done.context("migrating the database"),
     }
 }

@@ -15,7 +15,7 @@ use crate::port::Port;
 use crate::process::Process;
 
 /// How long a service may take to end after SIGTERM.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A service in a process of its own, with ports that it keeps over restarts. When a test fails, its last log lines are printed.
 #[derive(Debug)]

@@ -102,9 +102,9 @@ impl App {
             flights,
             receiving,
             config.flow.sending_slots,
-            config.flow.prefetch_max,
+            config.flow.prefetch_max(),
         );
-        let work = run_bounded(intake, ends, &health, config.common.shutdown_grace);
+        let work = run_bounded(intake, ends, &health, config.shutdown_grace);
         let result = tasks.guard(&stop, work).await;
 
         background.cancel();

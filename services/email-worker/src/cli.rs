@@ -7,11 +7,10 @@ use std::process::ExitCode;
 use amqp::topology::TopologyError;
 use anyhow::Context as _;
 use platform::exit::{self, Exit};
-use platform::tasks::TaskEnded;
 use platform::{postgres, shutdown, telemetry};
 
 use crate::app::App;
-use crate::config::{Cli, Config, MigrateArgs, TooFewConnections};
+use crate::config::{Cli, Config, MigrateArgs};
 use crate::email::MailConfigError;
 use crate::intake::IntakeError;
 use crate::ledger::MIGRATOR;
@@ -46,9 +45,9 @@ fn fail(error: &anyhow::Error, code: Exit) -> ExitCode {
     code.into()
 }
 
-/// A queue that is not what it must be is a matter of configuration; a crash is ours; the rest is a server that is away.
+/// A queue that is not what it must be is a matter of configuration, a crash is ours.
 fn code(error: &anyhow::Error) -> Exit {
-    if error.is::<MailConfigError>() || error.is::<TooFewConnections>() {
+    if error.is::<MailConfigError>() {
         return Exit::Usage;
     }
     if error.is::<NotConfirmed>() {
@@ -60,13 +59,13 @@ fn code(error: &anyhow::Error) -> Exit {
     if error.is::<Consumed>() || error.is::<TopologyError>() {
         return Exit::Config;
     }
-    if error.is::<TaskEnded>() || error.is::<Lost>() {
+    if error.is::<Lost>() {
         return Exit::Software;
     }
     match error.downcast_ref::<IntakeError>() {
         Some(IntakeError::Topology(_)) => Exit::Config,
         Some(IntakeError::Crashed(_)) => Exit::Software,
-        None => Exit::Unavailable,
+        None => Exit::of(error),
     }
 }
 

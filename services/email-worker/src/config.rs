@@ -1,11 +1,13 @@
 //! The worker's configuration: environment variables alone. This file is their manual; `--help` prints it.
 
+mod contradictions;
+
 use std::time::Duration;
 
 use amqp::BrokerUrl;
 use amqp::topology::{self, QueueSpec};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use platform::config::{BrokerArgs, CommonArgs, DatabaseArgs, duration};
+use platform::config::{BrokerArgs, CommonArgs, Contradiction, DatabaseArgs, duration};
 use platform::telemetry::LogArgs;
 
 use crate::dead::Filter;
@@ -149,6 +151,10 @@ pub struct Config {
     /// What both services have.
     #[command(flatten)]
     pub common: CommonArgs,
+    /// How long a shutdown may take to finish mails that are being sent, at least SEND_TIMEOUT; shorter than the pod's grace
+    /// period
+    #[arg(long, env = "SHUTDOWN_GRACE", default_value = "70s", value_parser = duration, help_heading = "Process")]
+    pub shutdown_grace: Duration,
     /// The broker.
     #[command(flatten)]
     pub broker: BrokerArgs<BrokerUrl>,
@@ -160,22 +166,13 @@ pub struct Config {
     pub flow: FlowArgs,
 }
 
-/// Connections that are never given back: claims, marks and the rate have one each. One more serves everything else.
-const CONNECTIONS: u32 = 4;
-
-/// `DATABASE_POOL_SIZE` is too small for a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("DATABASE_POOL_SIZE is {0}: a worker needs at least {CONNECTIONS} connections")]
-pub struct TooFewConnections(u32);
-
 impl Config {
     /// Settings that are right one by one and do not go together.
     ///
     /// # Errors
-    /// The pool is too small.
-    pub fn check(&self) -> Result<(), TooFewConnections> {
-        let size = self.common.database.database_pool_size;
-        if size < CONNECTIONS { Err(TooFewConnections(size)) } else { Ok(()) }
+    /// The first of them.
+    pub fn check(&self) -> Result<(), Contradiction> {
+        contradictions::first(self).map_or(Ok(()), |line| Err(Contradiction(line)))
     }
 }
 
@@ -192,9 +189,10 @@ pub struct FlowArgs {
     /// Mails sent at once by one worker, each over a connection of its own
     #[arg(long, env = "SENDING_SLOTS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub sending_slots: u16,
-    /// The most tasks one worker holds; the prefetch follows the speed up to this
-    #[arg(long, env = "PREFETCH_MAX", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=10000))]
-    pub prefetch_max: u16,
+    /// The most tasks one worker holds, at least two for each slot; the prefetch follows the speed up to this [default: 256,
+    /// or two for each slot]
+    #[arg(long, env = "PREFETCH_MAX", value_parser = clap::value_parser!(u16).range(1..=10000))]
+    pub prefetch_max: Option<u16>,
     /// How long a failed mail waits before each further attempt; the last wait is repeated
     #[arg(long, env = "MAIL_RETRY_LADDER", default_value = "5s,30s,2m,10m,1h")]
     pub retry_ladder: Ladder,
@@ -211,10 +209,13 @@ pub struct FlowArgs {
     /// How often a mail is sent again whose outcome nobody can know, before it is put aside
     #[arg(long, env = "MAIL_UNKNOWN_REPEATS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub unknown_repeats: u32,
-    /// How long the ledger remembers a sent mail; older tasks are put aside, not sent
+    /// How long the ledger remembers a sent mail, at least MAIL_GIVE_UP_AFTER; older tasks are put aside, not sent
     #[arg(long, env = "LEDGER_RETENTION", default_value = "7d", value_parser = duration)]
     pub ledger_retention: Duration,
 }
+
+/// Tasks that a worker holds at most, unless it is set or has many slots.
+const PREFETCH_MAX: u16 = 256;
 
 /// On or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -226,6 +227,11 @@ pub enum Switch {
 }
 
 impl FlowArgs {
+    /// The most tasks that this worker holds.
+    pub fn prefetch_max(&self) -> u16 {
+        self.prefetch_max.unwrap_or(PREFETCH_MAX.max(2 * self.sending_slots))
+    }
+
     /// Does the fleet learn what the mail server takes?
     pub fn adapts(&self) -> bool {
         self.mail_rate_adapts == Switch::On

@@ -108,7 +108,7 @@ impl App {
             background.cancel();
             served.and(tasks.finish_but(ADMIN).await)
         };
-        let grace = config.common.shutdown_grace;
+        let grace = config.shutdown_grace;
         let deadline = async {
             token.cancelled().await;
             parts.health.start_draining();

@@ -1,12 +1,14 @@
 //! Configuration: the environment, and nothing else.
 
+mod contradictions;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use amqp::BrokerUrl;
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
-use platform::config::{AppEnv, BrokerArgs, CommonArgs, DatabaseArgs, duration};
+use platform::config::{BrokerArgs, CommonArgs, Contradiction, DatabaseArgs, duration};
 use platform::telemetry::LogArgs;
 
 use crate::check;
@@ -66,18 +68,18 @@ pub struct ServeConfig {
     /// What both services have.
     #[command(flatten)]
     pub common: CommonArgs,
+    /// How long a shutdown may take to finish requests that are under way; shorter than the pod's grace period
+    #[arg(long, env = "SHUTDOWN_GRACE", default_value = "25s", value_parser = duration, help_heading = "Process")]
+    pub shutdown_grace: Duration,
 }
 
 impl ServeConfig {
-    /// Variables that do not go together, in one line that names them.
+    /// Variables that are right one by one and do not go together.
     ///
     /// # Errors
-    /// The line.
-    pub fn check(&self) -> Result<(), &'static str> {
-        if self.hash.hash_cost == HashCost::Cheap && self.common.app_env == AppEnv::Production {
-            return Err("HASH_COST=cheap protects nobody and is refused when APP_ENV=production: use owasp");
-        }
-        Ok(())
+    /// The first of them.
+    pub fn check(&self) -> Result<(), Contradiction> {
+        contradictions::first(self).map_or(Ok(()), |line| Err(Contradiction(line.to_owned())))
     }
 }
 
@@ -185,10 +187,24 @@ mod tests {
     }
 
     #[test]
-    fn a_cheap_hash_is_refused_in_production() {
-        let check = |env| serve(&[("HASH_COST", "cheap"), ("APP_ENV", env)]).unwrap().check();
-        assert_eq!(check("development"), Ok(()));
-        assert!(check("production").unwrap_err().contains("HASH_COST"));
+    fn what_contradicts_itself_is_named_and_the_defaults_do_not() {
+        for (vars, named) in [
+            (&[][..], None),
+            (&[("HASH_COST", "cheap"), ("APP_ENV", "production")], Some("HASH_COST")),
+            (&[("HASH_COST", "cheap"), ("APP_ENV", "development")], None),
+            (&[("RELAY_POLL_INTERVAL", "0s")], Some("RELAY_POLL_INTERVAL")),
+            (&[("RELAY_POLL_INTERVAL", "9ms")], Some("RELAY_POLL_INTERVAL")),
+            (&[("RELAY_POLL_INTERVAL", "10ms")], None),
+            (&[("CONFIRM_TIMEOUT", "0s")], Some("CONFIRM_TIMEOUT")),
+            (&[("REQUEST_TIMEOUT", "0s")], Some("REQUEST_TIMEOUT")),
+            (&[("HASH_MAX_WAIT", "0s")], Some("HASH_MAX_WAIT")),
+            (&[("RATE_LIMIT_WINDOW", "0s")], Some("RATE_LIMIT_WINDOW")),
+            (&[("RATE_LIMIT_WINDOW", "0s"), ("RATE_LIMIT", "0")], None),
+        ] {
+            let line = serve(vars).unwrap().check().err().map(|contradiction| contradiction.0);
+            assert_eq!(line.is_some(), named.is_some(), "{vars:?}: {line:?}");
+            assert!(line.unwrap_or_default().contains(named.unwrap_or_default()), "{vars:?}: {named:?} is not named");
+        }
         assert_eq!(serve(&[]).unwrap().hash.hash_cost, HashCost::Owasp, "what nobody set is safe");
     }
 

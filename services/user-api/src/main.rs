@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use platform::config::parse;
 use platform::exit::{Exit, report};
-use platform::tasks::TaskEnded;
 use platform::{shutdown, telemetry};
 use user_api::app::App;
 use user_api::config::{CheckArgs, Command, Config, MigrateConfig, ServeConfig};
@@ -17,7 +16,7 @@ async fn main() -> ExitCode {
     let done = match parse::<Config>().command {
         Command::Serve(config) => match config.check() {
             Ok(()) => Box::pin(serve(*config)).await,
-            Err(line) => return fail(&anyhow::anyhow!(line), Exit::Usage),
+            Err(contradiction) => Err(contradiction.into()),
         },
         Command::Migrate(config) => Box::pin(migrate(*config)).await,
         Command::Openapi => print_openapi(),
@@ -25,13 +24,8 @@ async fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, code(&error)),
+        Err(error) => fail(&error, Exit::of(&error)),
     }
-}
-
-/// A crash is ours; the rest is something that was not there.
-fn code(error: &anyhow::Error) -> Exit {
-    if error.is::<TaskEnded>() { Exit::Software } else { Exit::Unavailable }
 }
 
 fn fail(error: &anyhow::Error, code: Exit) -> ExitCode {

@@ -3,11 +3,10 @@
 use std::error::Error;
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::Args;
 
-use super::values::{AppEnv, Secret, database_url, duration};
+use super::values::{AppEnv, Secret, database_url};
 use crate::telemetry::LogArgs;
 
 /// The database of a service.
@@ -53,9 +52,6 @@ pub struct CommonArgs {
     /// The admin server.
     #[command(flatten)]
     pub admin: AdminArgs,
-    /// How long a shutdown may take to finish what is in flight; shorter than the pod's grace period
-    #[arg(long, env = "SHUTDOWN_GRACE", default_value = "25s", value_parser = duration, help_heading = "Process")]
-    pub shutdown_grace: Duration,
     /// What the process runs for; production refuses what only suits a developer's machine
     #[arg(long, env = "APP_ENV", value_enum, default_value_t = AppEnv::Development, help_heading = "Process")]
     pub app_env: AppEnv,

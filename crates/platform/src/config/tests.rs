@@ -48,6 +48,9 @@ struct Serve {
     common: CommonArgs,
     #[command(flatten)]
     broker: BrokerArgs<Url>,
+    /// How long a shutdown may take
+    #[arg(long, env = "SHUTDOWN_GRACE", default_value = "25s", value_parser = duration, help_heading = "Process")]
+    shutdown_grace: Duration,
     /// How long a request may take
     #[arg(long, env = "REQUEST_TIMEOUT", default_value = "15s", value_parser = duration, help_heading = "HTTP")]
     request_timeout: Duration,
@@ -89,7 +92,7 @@ fn defaults_hold_where_nothing_is_set_and_an_empty_variable_is_not_set() {
         let Ok(Demo::Serve(config)) = read(&[], &[GOOD, extra]) else { panic!("serve is the default") };
         assert_eq!(config.common.admin.admin_addr.to_string(), "0.0.0.0:9090");
         assert_eq!(config.common.database.database_pool_size, 8);
-        assert_eq!(config.common.shutdown_grace, Duration::from_secs(25));
+        assert_eq!(config.shutdown_grace, Duration::from_secs(25));
         assert_eq!(config.common.app_env, AppEnv::Development);
         assert_eq!(config.request_timeout, Duration::from_secs(15));
         assert_eq!(config.ladder, [Duration::from_secs(5), Duration::from_secs(30)]);

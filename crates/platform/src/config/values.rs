@@ -9,6 +9,11 @@ use std::time::Duration;
 #[error("{0}")]
 pub struct InvalidValue(pub String);
 
+/// Values that are right one by one and do not go together: one sentence that names the variables and says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Contradiction(pub String);
+
 /// Text that must not be shown: neither `Debug` nor `Display` do.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

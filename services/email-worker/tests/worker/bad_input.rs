@@ -41,7 +41,7 @@ async fn what_is_no_task_is_put_aside_as_it_came_and_the_next_one_is_mailed() {
         ("unknown type", body("ada@example.com"), with_type("email.goodbye"), "unknown-type"),
     ];
     let world = World::new().await;
-    let worker = world.worker_with(&[("PREFETCH_MAX", "1")]).await;
+    let worker = world.worker_with(&[("PREFETCH_MAX", "2"), ("SENDING_SLOTS", "1")]).await;
     for (row, (name, body, properties, reason)) in table.iter().enumerate() {
         world.client.publish(queue::EMAIL, body, properties.clone()).await;
         world.register(&format!("next-{row}@example.com")).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use contract::queue;
 use email_worker::config::{Cli, Config};
 use email_worker::ledger::MIGRATOR;
-use platform::config::try_parse;
+use platform::config::{duration, try_parse};
 use platform::tasks::Tasks;
 use testkit::lapin::types::FieldTable;
 use testkit::{Client, Database, Service, SmtpOptions, SmtpServer, Taken, Vhost, eventually};
@@ -23,6 +23,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The ladder of every worker here.
 pub(crate) const LADDER: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(500)];
+
+/// `SHUTDOWN_GRACE` of every worker here, unless a mail may take longer.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// A database, a vhost and a mail server of the test's own.
 pub(crate) struct World {
@@ -62,7 +65,7 @@ impl World {
             ("SEND_TIMEOUT", "2s".to_owned()),
             ("SMTP_DATA_TIMEOUT", "2s".to_owned()),
             ("MAIL_RETRY_LADDER", "200ms,500ms".to_owned()),
-            ("SHUTDOWN_GRACE", "10s".to_owned()),
+            ("SHUTDOWN_GRACE", format!("{}s", GRACE.as_secs())),
         ]
     }
 
@@ -76,6 +79,12 @@ impl World {
             // A test that names one limit means it for the whole conversation.
             variables.retain(|(name, _)| *name != "SMTP_DATA_TIMEOUT");
             variables.push(("SMTP_DATA_TIMEOUT", limit.to_owned()));
+        }
+        let long = |value: &str| duration(value).is_ok_and(|limit| limit > GRACE);
+        if let (Some(limit), None) = (names("SEND_TIMEOUT").filter(|limit| long(limit)), names("SHUTDOWN_GRACE")) {
+            // An end leaves time for a mail.
+            variables.retain(|(name, _)| *name != "SHUTDOWN_GRACE");
+            variables.push(("SHUTDOWN_GRACE", limit.to_owned()));
         }
         variables
     }

@@ -56,3 +56,23 @@ async fn the_memory_of_hashing_is_given_back_after_a_load() {
     eventually(&what, Duration::from_secs(15), given_back).await;
     assert!(service.terminate().await.success());
 }
+
+#[tokio::test]
+async fn settings_that_contradict_themselves_end_with_64_and_a_database_of_another_history_with_78() {
+    let run = async |command: &str, vars: &[(&'static str, String)]| {
+        let service = Service::spawn_with("user-api", &[command], vars);
+        (service.exited(Duration::from_secs(30)).await.code(), service.log_lines())
+    };
+    let mut vars = variables("postgres://u:p@127.0.0.1:9/d");
+    vars.push(("RELAY_POLL_INTERVAL", "0s".to_owned()));
+    let (code, lines) = run("serve", &vars).await;
+    let [line] = lines.as_slice() else { panic!("not one line: {lines:#?}") };
+    assert!(code == Some(64) && line.contains("RELAY_POLL_INTERVAL"), "{code:?}: {line}");
+
+    let database = testkit::database().await;
+    let url = [("DATABASE_URL", database.url().to_owned())];
+    assert_eq!(run("migrate", &url).await.0, Some(0));
+    sqlx::query("UPDATE _sqlx_migrations SET checksum = '\\x00'").execute(database.pool()).await.unwrap();
+    let (code, lines) = run("migrate", &url).await;
+    assert!(code == Some(78) && lines.iter().any(|line| line.contains("was changed")), "{code:?}: {lines:#?}");
+}

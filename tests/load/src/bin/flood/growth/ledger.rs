@@ -55,7 +55,8 @@ async fn while_purged(report: &Report, servers: &Servers, vhosts: &[Vhost; 3], l
     let full = &servers.ledger;
     let before = deleted(full).await;
     // Keeps so little that it always has something to purge: some thousand rows a second.
-    let purger = servers.worker_of(full, &vhosts[2], &[("LEDGER_RETENTION", "20s")]);
+    let changes = [("LEDGER_RETENTION", "20s"), ("MAIL_GIVE_UP_AFTER", "20s")];
+    let purger = servers.worker_of(full, &vhosts[2], &changes);
     eventually("the purge begins", Duration::from_secs(30), async || (deleted(full).await > before).then_some(()))
         .await;
     let p99 = p99(servers, &vhosts[1], load).await;

@@ -1,0 +1,94 @@
+//! Settings that are right one by one and do not go together.
+
+use std::time::Duration;
+
+use humantime::format_duration as time;
+
+use super::Config;
+
+/// Connections that are never given back: claims, marks and the rate have one each. One more serves everything else.
+const CONNECTIONS: u32 = 4;
+
+/// The first contradiction, in a sentence that names the variables.
+pub(super) fn first(config: &Config) -> Option<String> {
+    let Config { common, shutdown_grace, mail, flow, .. } = config;
+    let connections = common.database.database_pool_size;
+    let (slots, prefetch) = (flow.sending_slots, flow.prefetch_max());
+    let found = [
+        (connections < CONNECTIONS)
+            .then(|| format!("DATABASE_POOL_SIZE is {connections}: a worker needs at least {CONNECTIONS} connections")),
+        (*shutdown_grace < mail.send_timeout).then(|| {
+            let (grace, send) = (time(*shutdown_grace), time(mail.send_timeout));
+            format!(
+                "SHUTDOWN_GRACE is {grace} and SEND_TIMEOUT {send}: each end would cut mails off; make SHUTDOWN_GRACE longer"
+            )
+        }),
+        (flow.ledger_retention.is_zero()).then(|| {
+            "LEDGER_RETENTION is 0s: every task would be older than the ledger remembers, and put aside".to_owned()
+        }),
+        (flow.ledger_retention < flow.give_up_after).then(|| {
+            let (keep, try_for) = (time(flow.ledger_retention), time(flow.give_up_after));
+            format!(
+                "LEDGER_RETENTION is {keep} and MAIL_GIVE_UP_AFTER {try_for}: mails would be put aside as too old while \
+                 they are still to be tried; make LEDGER_RETENTION longer"
+            )
+        }),
+        (u32::from(prefetch) < 2 * u32::from(slots)).then(|| {
+            format!(
+                "PREFETCH_MAX is {prefetch} and SENDING_SLOTS {slots}: slots would wait for tasks; make PREFETCH_MAX \
+                 {} or more",
+                2 * u32::from(slots)
+            )
+        }),
+        (flow.hold_limit == Duration::ZERO)
+            .then(|| "HOLD_LIMIT is 0s: every task would go back to the broker before it is sent".to_owned()),
+    ];
+    found.into_iter().flatten().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use platform::config::try_parse;
+
+    use super::super::Cli;
+    use super::*;
+
+    fn config(vars: &[(&str, &str)]) -> Config {
+        let needed = [
+            ("DATABASE_URL", "postgres://u:p@localhost/d"),
+            ("AMQP_URL", "amqp://u:p@localhost/%2f"),
+            ("MAIL_FROM", "no-reply@example.com"),
+            ("SMTP_HOST", "mail.example.com"),
+        ];
+        let var = |name: &str| needed.iter().chain(vars).find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        match try_parse::<Cli>(["email-worker"], var) {
+            Ok(Cli::Run(config)) => *config,
+            other => panic!("no configuration for a worker: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_named_and_what_just_fits_is_not() {
+        assert_eq!(first(&config(&[])), None, "the defaults contradict each other");
+        for (vars, named) in [
+            (&[("DATABASE_POOL_SIZE", "3")][..], &["DATABASE_POOL_SIZE is 3"][..]),
+            (&[("DATABASE_POOL_SIZE", "4")], &[]),
+            (&[("SHUTDOWN_GRACE", "25s")], &["SHUTDOWN_GRACE is 25s", "SEND_TIMEOUT 1m"]),
+            (&[("SHUTDOWN_GRACE", "1m")], &[]),
+            (&[("SEND_TIMEOUT", "71s")], &["SHUTDOWN_GRACE is 1m 10s", "SEND_TIMEOUT 1m 11s"]),
+            (&[("LEDGER_RETENTION", "0s"), ("MAIL_GIVE_UP_AFTER", "0s")], &["LEDGER_RETENTION is 0s"]),
+            (&[("LEDGER_RETENTION", "23h")], &["LEDGER_RETENTION is 23h", "MAIL_GIVE_UP_AFTER 1day"]),
+            (&[("LEDGER_RETENTION", "24h")], &[]),
+            (&[("MAIL_GIVE_UP_AFTER", "8d")], &["LEDGER_RETENTION is 7days", "MAIL_GIVE_UP_AFTER 8days"]),
+            (&[("PREFETCH_MAX", "31")], &["PREFETCH_MAX is 31", "SENDING_SLOTS 16", "32 or more"]),
+            (&[("PREFETCH_MAX", "32")], &[]),
+            (&[("SENDING_SLOTS", "1000")], &[]),
+            (&[("SENDING_SLOTS", "1000"), ("PREFETCH_MAX", "256")], &["SENDING_SLOTS 1000", "2000 or more"]),
+            (&[("HOLD_LIMIT", "0s")], &["HOLD_LIMIT is 0s"]),
+        ] {
+            let line = first(&config(vars)).unwrap_or_default();
+            assert_eq!(line.is_empty(), named.is_empty(), "{vars:?}: {line}");
+            assert!(named.iter().all(|part| line.contains(part)), "{vars:?}: {line}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Settings that are right one by one and do not go together, or that leave nothing to be done.
+
+use std::time::Duration;
+
+use platform::config::AppEnv;
+
+use super::ServeConfig;
+use crate::hashing::HashCost;
+
+/// An outbox that is looked at more often is looked at all the time.
+const SHORTEST_POLL: Duration = Duration::from_millis(10);
+
+/// The first contradiction, in a sentence that names the variables.
+pub(super) fn first(config: &ServeConfig) -> Option<&'static str> {
+    let ServeConfig { http, hash, relay, common, .. } = config;
+    let found = [
+        (
+            hash.hash_cost == HashCost::Cheap && common.app_env == AppEnv::Production,
+            "HASH_COST=cheap protects nobody and is refused when APP_ENV=production: use owasp",
+        ),
+        (
+            relay.relay_poll_interval < SHORTEST_POLL,
+            "RELAY_POLL_INTERVAL is shorter than 10ms: the outbox would be looked at without a pause",
+        ),
+        (relay.confirm_timeout.is_zero(), "CONFIRM_TIMEOUT is 0s: no task would ever be confirmed"),
+        (http.request_timeout.is_zero(), "REQUEST_TIMEOUT is 0s: no request would ever be answered"),
+        (hash.hash_max_wait.is_zero(), "HASH_MAX_WAIT is 0s: every registration would be refused"),
+        (
+            http.rate_limit > 0 && http.rate_limit_window.is_zero(),
+            "RATE_LIMIT_WINDOW is 0s and RATE_LIMIT is not: set RATE_LIMIT=0 for no limit",
+        ),
+    ];
+    found.into_iter().find_map(|(wrong, line)| wrong.then_some(line))
+}
