@@ -32,6 +32,8 @@ pub struct Properties {
     pub app_id: Option<String>,
     /// The media type of the body.
     pub content_type: Option<String>,
+    /// How the body is compressed, if it is.
+    pub content_encoding: Option<String>,
     /// Everything else.
     pub headers: Headers,
 }
@@ -170,6 +172,7 @@ impl Properties {
             timestamp: *properties.timestamp(),
             app_id: text(properties.app_id()),
             content_type: text(properties.content_type()),
+            content_encoding: text(properties.content_encoding()),
             headers: Headers(properties.headers().clone().unwrap_or_default()),
         }
     }
@@ -191,6 +194,9 @@ impl Properties {
         }
         if let Some(content_type) = &self.content_type {
             properties = properties.with_content_type(short(content_type));
+        }
+        if let Some(content_encoding) = &self.content_encoding {
+            properties = properties.with_content_encoding(short(content_encoding));
         }
         properties
     }
@@ -269,6 +275,7 @@ mod tests {
             timestamp: Some(1_700_000_000),
             app_id: Some("user-api".into()),
             content_type: Some("application/json".into()),
+            content_encoding: Some("gzip".into()),
             headers,
         };
         let sent = properties.to_lapin();

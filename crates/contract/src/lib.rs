@@ -6,6 +6,7 @@ pub mod header;
 pub mod queue;
 
 mod email_address;
+mod encoding;
 mod task;
 mod task_id;
 

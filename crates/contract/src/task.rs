@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::encoding::Encoding;
 use crate::{EmailAddress, InvalidEmailAddress};
 
 /// `type` of a message whose body is a [`WelcomeEmail`]. A message without a type is one too.
@@ -11,6 +12,9 @@ pub const TYPE_WELCOME: &str = "email.welcome";
 
 /// Bodies are at most so long, in bytes. A task of ours is under 500.
 pub const MAX_BODY: usize = 64 * 1024;
+
+/// What some programs write before a text in UTF-8.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Longest username of a foreign producer, in characters. Our own API allows 32.
 const MAX_USERNAME: usize = 256;
@@ -82,8 +86,14 @@ pub enum Malformed {
     #[error("the message has a type that this worker does not know")]
     UnknownType,
     /// Over [`MAX_BODY`].
-    #[error("the body is larger than {MAX_BODY} bytes")]
+    #[error("the body is larger than {MAX_BODY} bytes, as it is or decompressed")]
     TooLarge,
+    /// Not JSON, and `content-encoding` says something else than gzip or deflate.
+    #[error("the body has a content-encoding that this worker does not know: gzip, deflate or none")]
+    UnknownEncoding,
+    /// It can't be decompressed.
+    #[error("the body is not what its content-encoding says")]
+    BadEncoding,
     /// Not a JSON object in UTF-8.
     #[error("the body is not a JSON object")]
     NotJson,
@@ -107,6 +117,8 @@ impl Malformed {
         match self {
             Self::UnknownType => "unknown-type",
             Self::TooLarge => "too-large",
+            Self::UnknownEncoding => "unknown-encoding",
+            Self::BadEncoding => "bad-encoding",
             Self::NotJson => "not-json",
             Self::NoEmail => "no-email",
             Self::BadEmail(_) => "bad-email",
@@ -162,7 +174,21 @@ impl WelcomeEmail {
         serde_json::to_vec(&written).unwrap_or_default()
     }
 
-    /// Reads a message. `task_type` is its AMQP `type`. Unknown fields are ignored, and so is a locale that makes no
+    /// Reads a message. `task_type` is its AMQP `type`, `encoding` its `content-encoding`: a compressed body is
+    /// decompressed, as far as a body may go. An encoding that nobody knows is overlooked where the body is a task all the
+    /// same.
+    ///
+    /// # Errors
+    /// [`Malformed`]: it can never become a mail.
+    pub fn read(task_type: Option<&str>, encoding: Option<&str>, body: &[u8]) -> Result<Self, Malformed> {
+        let encoding = Encoding::named(encoding);
+        match Self::decode(task_type, &encoding.decoded(body)?) {
+            Err(Malformed::NotJson) if encoding == Encoding::Unknown => Err(Malformed::UnknownEncoding),
+            read => read,
+        }
+    }
+
+    /// Reads a message whose body is not compressed. `task_type` is its AMQP `type`. Unknown fields are ignored, and so is a locale that makes no
     /// sense: a mail in the default language is better than none.
     ///
     /// # Errors
@@ -174,6 +200,7 @@ impl WelcomeEmail {
         if body.len() > MAX_BODY {
             return Err(Malformed::TooLarge);
         }
+        let body = body.strip_prefix(BOM).unwrap_or(body);
         // A struct would be read from an array too.
         if !body.trim_ascii_start().starts_with(b"{") {
             return Err(Malformed::NotJson);
@@ -208,6 +235,13 @@ mod tests {
             let task = WelcomeEmail { email, username: "ada <>&\"".to_owned(), locale };
             assert_eq!(WelcomeEmail::decode(Some(TYPE_WELCOME), &task.encode()), Ok(task));
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_once() {
+        let task = r#"{"email":"ada@example.com","username":"ada"}"#;
+        assert_eq!(decode(&format!("\u{feff}{task}")), decode(task));
+        assert_eq!(decode(&format!("\u{feff}\u{feff}{task}")), Err(Malformed::NotJson));
     }
 
     #[test]

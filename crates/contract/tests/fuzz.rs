@@ -58,6 +58,20 @@ fn fuzz_tasks() {
 }
 
 #[test]
+fn fuzz_compressed_tasks() {
+    let words: [&[u8]; 4] = [b"\x1f\x8b\x08\x00", b"\x78\x9c", b"{\"email\":\"ada@example.com\"", b"\xff\xff\x00\x00"];
+    Target { name: "compressed-task", words: &words, runs: 12_000, longest: MAX_BODY + 64 }.fuzz(|body| {
+        for encoding in ["gzip", "deflate", "br"] {
+            if let Err(why) = WelcomeEmail::read(None, Some(encoding), body) {
+                let known =
+                    REASONS.contains(&why.reason()) || ["unknown-encoding", "bad-encoding"].contains(&why.reason());
+                assert!(known, "{why:?} has no known name");
+            }
+        }
+    });
+}
+
+#[test]
 fn fuzz_addresses() {
     let words: [&[u8]; 10] = [
         b"@",

@@ -28,9 +28,7 @@ pub enum Unfit {
     #[error("DATABASE_URL is not a PostgreSQL URL that can be used")]
     Url,
     /// This migration is another one than the database has.
-    #[error(
-        "migration {0} was changed after this database had been migrated with it: restore the file, add a new one"
-    )]
+    #[error("migration {0} was changed after this database had been migrated with it: restore the file, add a new one")]
     Migration(i64),
 }
 

@@ -99,7 +99,8 @@ impl Task {
         hold_until: Instant,
     ) -> Result<Self, Rejected> {
         let properties = &message.properties;
-        let mail = match WelcomeEmail::decode(properties.kind.as_deref(), &message.body) {
+        let (kind, encoding) = (properties.kind.as_deref(), properties.content_encoding.as_deref());
+        let mail = match WelcomeEmail::read(kind, encoding, &message.body) {
             Ok(mail) => mail,
             Err(malformed) => {
                 let letter = DeadLetter::new(DeadReason::Malformed(malformed), malformed);

@@ -23,6 +23,7 @@ pub fn task(id: TaskId, email: &str, username: &str) -> Outgoing {
             timestamp: Some(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()),
             app_id: Some("user-api".to_owned()),
             content_type: Some("application/json".to_owned()),
+            content_encoding: None,
             headers,
         },
     }

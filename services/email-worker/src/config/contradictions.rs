@@ -60,7 +60,8 @@ mod tests {
             ("MAIL_FROM", "no-reply@example.com"),
             ("SMTP_HOST", "mail.example.com"),
         ];
-        let var = |name: &str| needed.iter().chain(vars).find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        let var =
+            |name: &str| needed.iter().chain(vars).find(|(known, _)| *known == name).map(|(_, value)| value.into());
         match try_parse::<Cli>(["email-worker"], var) {
             Ok(Cli::Run(config)) => *config,
             other => panic!("no configuration for a worker: {other:?}"),

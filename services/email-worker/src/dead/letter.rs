@@ -30,7 +30,8 @@ impl Letter {
     pub fn read(properties: &Properties, body: &[u8]) -> Self {
         let headers = &properties.headers;
         let unix = |at| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at));
-        let task = WelcomeEmail::decode(properties.kind.as_deref(), body).ok();
+        let (kind, encoding) = (properties.kind.as_deref(), properties.content_encoding.as_deref());
+        let task = WelcomeEmail::read(kind, encoding, body).ok();
         Self {
             id: properties.message_id.clone().unwrap_or_default(),
             reason: headers.get_str(header::DEAD_REASON).unwrap_or("unknown").to_owned(),

@@ -3,6 +3,7 @@
 use contract::{MAX_BODY, TYPE_WELCOME, header, queue};
 use testkit::lapin::BasicProperties;
 use testkit::lapin::types::{AMQPValue, FieldTable};
+use testkit::{Mood, Stage};
 
 use crate::helpers::{PATIENCE, World, body};
 
@@ -39,6 +40,9 @@ async fn what_is_no_task_is_put_aside_as_it_came_and_the_next_one_is_mailed() {
         ("1 MiB", large.into_bytes(), none(), "too-large"),
         ("deep nesting", nested.into_bytes(), none(), "not-json"),
         ("unknown type", body("ada@example.com"), with_type("email.goodbye"), "unknown-type"),
+        ("no gzip", body("ada@example.com"), encoded("gzip"), "bad-encoding"),
+        ("a bomb", gzip(&vec![b' '; 2_000_000]), encoded("gzip"), "too-large"),
+        ("unknown encoding", gzip(&body("ada@example.com")), encoded("zstd"), "unknown-encoding"),
     ];
     let world = World::new().await;
     let worker = world.worker_with(&[("PREFETCH_MAX", "2"), ("SENDING_SLOTS", "1")]).await;
@@ -57,6 +61,33 @@ async fn what_is_no_task_is_put_aside_as_it_came_and_the_next_one_is_mailed() {
     world.marked(i64::try_from(table.len()).unwrap()).await;
     world.ends_clean(worker).await;
     assert_eq!(world.smtp.mails().len(), table.len());
+}
+
+fn encoded(encoding: &str) -> BasicProperties {
+    BasicProperties::default().with_content_encoding(encoding.into())
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, body).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_compressed_task_is_mailed_also_where_it_had_to_wait_or_was_put_aside() {
+    let world = World::new().await;
+    let later = Mood::healthy().reply(Stage::Rcpt, "451 4.3.0 later").times(1);
+    world.smtp.set_mood(later.reply(Stage::Rcpt, "550 5.1.1 nobody").for_recipient("nobody@example.com"));
+    let worker = world.worker().await;
+    world.client.publish(queue::EMAIL, &gzip(&body("ada@example.com")), encoded("gzip")).await;
+    let mails = world.smtp.wait_for_mails(1, PATIENCE).await;
+    assert_eq!(mails[0].to, ["ada@example.com"]);
+    world.client.publish(queue::EMAIL, &gzip(&body("nobody@example.com")), encoded("gzip")).await;
+    let dead = world.dead_letter().await;
+    let encoding = dead.properties.content_encoding().as_ref().map(|encoding| encoding.as_str());
+    assert_eq!(encoding, Some("gzip"), "nobody could read it any more");
+    world.marked(1).await;
+    world.ends_clean(worker).await;
 }
 
 #[tokio::test]

@@ -60,8 +60,7 @@ async fn sigterm_drains_and_exits_0_and_says_so_at_readyz() {
 async fn a_drain_that_a_mail_server_holds_up_ends_with_the_grace() {
     let world = World::new().await;
     world.smtp.set_mood(Mood::healthy().hang_at(Stage::Content));
-    let worker =
-        world.process(&[("SEND_TIMEOUT", "500ms"), ("SMTP_DATA_TIMEOUT", "60s"), ("SHUTDOWN_GRACE", "1s")]);
+    let worker = world.process(&[("SEND_TIMEOUT", "500ms"), ("SMTP_DATA_TIMEOUT", "60s"), ("SHUTDOWN_GRACE", "1s")]);
     worker.ready().await;
     world.register("ada@example.com").await;
     eventually("the mail is being sent", PATIENCE, async || (being_sent(&world) == 1).then_some(())).await;

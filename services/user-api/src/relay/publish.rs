@@ -78,6 +78,7 @@ fn message(task: &Task, span: &Span) -> Outgoing {
         timestamp: u64::try_from(task.created_at.unix_timestamp()).ok(),
         app_id: Some(APP.to_owned()),
         content_type: Some(JSON.to_owned()),
+        content_encoding: None,
         headers,
     };
     Outgoing { queue: queue::EMAIL.to_owned(), body: task.body.clone(), properties }
