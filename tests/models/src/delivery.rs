@@ -40,6 +40,8 @@ pub enum LeftOut {
     RepeatLimit,
     /// A flight keeps its seat while its copy is published: deliveries still attach to it.
     LeavingBeforeCopy,
+    /// A release that the ledger hears of late ends whatever claim its worker has by then.
+    Fence,
 }
 
 /// The task's way. A fault is a death, a lost connection or a lost answer, anywhere.
@@ -103,12 +105,22 @@ pub enum Row {
     Sent,
 }
 
+/// A release that was given up as unheard, and is still on its way to the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Late {
+    /// Whose.
+    worker: usize,
+    /// That worker has claimed the task again since.
+    outrun: bool,
+}
+
 /// Everything at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
     ready: u8,
     flights: [Vec<Flight>; WORKERS],
     row: Row,
+    late: Option<Late>,
     mails: u8,
     dead_letters: u8,
     /// How often the task was there at most: published by the relay, and doubled by faults.
@@ -137,6 +149,10 @@ pub enum Step {
     Begin(usize, usize),
     /// It gives back what it has: held too long, or the worker drains.
     HandBack(usize, usize),
+    /// The same, and the ledger does not hear of it yet.
+    HandBackLate(usize, usize),
+    /// The ledger hears of it.
+    Late,
     /// The mail server accepts.
     Accept(usize, usize),
     /// The mail server accepts, and its answer is lost.
@@ -162,8 +178,17 @@ pub enum Step {
 impl Step {
     /// Nothing goes wrong, and nobody refuses or gives back.
     pub fn is_calm(&self) -> bool {
-        use Step::{AcceptUnheard, CopyUnheard, Crash, Disconnect, HandBack, Refuse};
-        !matches!(self, HandBack(..) | AcceptUnheard(..) | Refuse(..) | CopyUnheard(..) | Crash(_) | Disconnect(_))
+        use Step::{AcceptUnheard, CopyUnheard, Crash, Disconnect, HandBack, HandBackLate, Refuse};
+        !matches!(
+            self,
+            HandBack(..)
+                | HandBackLate(..)
+                | AcceptUnheard(..)
+                | Refuse(..)
+                | CopyUnheard(..)
+                | Crash(_)
+                | Disconnect(_)
+        )
     }
 }
 
@@ -204,6 +229,9 @@ impl Delivery {
             Row::Held(owner) if owner != Some(w) => Stage::Moves(Away::Ladder),
             Row::Free | Row::Held(_) => {
                 state.row = Row::Held(Some(w));
+                if let Some(late) = state.late.as_mut().filter(|late| late.worker == w) {
+                    late.outrun = true;
+                }
                 Stage::Claimed
             }
         }
@@ -262,6 +290,8 @@ impl State {
         if self.row == Row::Held(Some(w)) {
             self.row = Row::Held(None);
         }
+        // The next process has another name.
+        self.late = self.late.filter(|late| late.worker != w);
     }
 
     /// Flights go on: what they held is ready again, and they don't know.
@@ -301,6 +331,7 @@ impl Model for Delivery {
             ready: self.published,
             flights: Default::default(),
             row: Row::Free,
+            late: None,
             mails: 0,
             dead_letters: 0,
             copies: self.published,
@@ -321,7 +352,10 @@ impl Model for Delivery {
             for (f, flight) in flights.iter().enumerate() {
                 match flight.stage {
                     Stage::Holds => steps.extend([Step::Claim(w, f), Step::HandBack(w, f)]),
-                    Stage::Claimed => steps.extend([Step::Begin(w, f), Step::HandBack(w, f)]),
+                    Stage::Claimed => {
+                        steps.extend([Step::Begin(w, f), Step::HandBack(w, f)]);
+                        steps.extend((may_fail && state.late.is_none()).then_some(Step::HandBackLate(w, f)));
+                    }
                     Stage::Sending => {
                         steps.push(Step::Accept(w, f));
                         steps.extend([Away::Ladder, Away::DeadLetters].map(|away| Step::Refuse(w, f, away)));
@@ -343,6 +377,7 @@ impl Model for Delivery {
             steps.extend(may_break.then_some(Step::Disconnect(w)));
         }
         steps.extend(self.may_expire(state).then_some(Step::Expire));
+        steps.extend(state.late.map(|_| Step::Late));
     }
 
     fn next_state(&self, before: &State, step: Step) -> Option<State> {
@@ -365,6 +400,18 @@ impl Model for Delivery {
             Step::HandBack(w, f) => {
                 state.release(w);
                 state.ready += state.flights[w].remove(f).receipts;
+            }
+            Step::HandBackLate(w, f) => {
+                state.faults += 1;
+                state.late = Some(Late { worker: w, outrun: false });
+                state.ready += state.flights[w].remove(f).receipts;
+            }
+            Step::Late => {
+                if let Some(Late { worker, outrun }) = state.late.take()
+                    && (!outrun || self.left_out == LeftOut::Fence)
+                {
+                    state.release(worker);
+                }
             }
             Step::Accept(w, f) => {
                 state.mails += 1;

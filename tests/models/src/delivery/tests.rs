@@ -52,6 +52,11 @@ fn flying_a_second_copy_beside_the_first_in_one_worker_repeats_mails() {
 }
 
 #[test]
+fn a_late_release_that_ends_a_later_claim_repeats_mails() {
+    fails(Delivery::without(LeftOut::Fence), REPEATED);
+}
+
+#[test]
 fn repeating_without_a_limit_what_is_never_answered_goes_on_for_ever() {
     fails(
         Delivery { published: 1, faults: 3, ..Delivery::without(LeftOut::RepeatLimit) },
