@@ -154,16 +154,15 @@ impl Actor {
                 }
                 Outcome::Nacked | Outcome::Returned(_) => {
                     let reason = format!("queue {}: {outcome:?}", waiting.message.queue);
-                    if let Outcome::Returned(_) = outcome {
-                        // The queues are made sure of with the next line.
-                        *line = None;
-                    }
                     self.backlog.refused(waiting, reason.clone(), now);
                     refused.get_or_insert(reason);
                 }
             }
         }
         if let Some(reason) = refused {
+            // The queues are made sure of with the next line; and a channel that a full quorum queue has refused once may go on
+            // refusing when there is room again.
+            *line = None;
             tracing::warn!(reason, waiting = self.backlog.len(), "a queue takes no messages: trying again");
         }
         Ok(())
