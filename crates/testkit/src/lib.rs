@@ -2,6 +2,7 @@
 //!
 //! - [`database`] and [`vhost`] hand out a database and a vhost of their own in servers that the tests of one process
 //!   (or of one `with-servers` run) share; [`Postgres`] and [`Rabbit`] start a server of one's own, to be killed, paused, restarted.
+//! - [`PgBouncer`] is a pooler before a database.
 //! - [`SmtpServer`] is a mail server with moods: any answer at any stage, drops, hangs, delays, greylisting, TLS, login.
 //! - [`OtlpReceiver`] reads traces, metrics and logs; [`TcpProxy`] cuts and slows networks; [`Service`] runs our own services as processes.
 //! - [`fuzz`] throws a corpus and its mutations at a parser.
@@ -22,6 +23,7 @@ mod eventually;
 pub mod fuzz;
 mod janitor;
 mod otlp;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
@@ -40,6 +42,7 @@ pub use zxcvbn;
 
 pub use eventually::eventually;
 pub use otlp::{Attributes, Instrument, Kind, Link, LogRecord, Metric, OtlpReceiver, Point, Span};
+pub use pgbouncer::{PgBouncer, Pooling};
 pub use port::Port;
 pub use postgres::{Database, Postgres, database};
 pub use proxy::TcpProxy;

@@ -193,8 +193,8 @@ fn binaries() -> PathBuf {
         .expect("PostgreSQL is not installed: `apt-get install postgresql`, or put the directory of initdb into PATH")
 }
 
-/// Whom to run PostgreSQL as when we are root, as which it refuses to run: user and group id of `postgres`, else `nobody`.
-fn unprivileged() -> Option<(u32, u32)> {
+/// Whom to run PostgreSQL and PgBouncer as when we are root, as which they refuse to run: user and group id of `postgres`, else `nobody`.
+pub(crate) fn unprivileged() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
