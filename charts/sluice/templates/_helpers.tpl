@@ -81,7 +81,8 @@ volumeMounts:
 
 {{/* What `migrate` reads. With extraEnv, so that it migrates the database that the service then uses: root, component. */}}
 {{- define "sluice.migrateEnv" -}}
-{{- include "sluice.withExtraEnv" (merge (dict "list" (include "sluice.env.migrate" .)) .) | trim -}}
+{{- $list := printf "%s\n%s" (include "sluice.env.migrate" .) (include "sluice.env.migrationUrl" .) -}}
+{{- include "sluice.withExtraEnv" (merge (dict "list" $list) .) | trim -}}
 {{- end -}}
 
 {{/* The environment of a service: root, component. */}}
@@ -103,6 +104,19 @@ volumeMounts:
 {{- if include "sluice.trust" .root | trim }}
 - name: SSL_CERT_DIR
   value: /etc/ssl/certs:/etc/sluice/trust
+{{- end }}
+{{- end -}}
+
+{{/* A URL that only `migrate` has: root, component. */}}
+{{- define "sluice.env.migrationUrl" -}}
+{{- with ((index .root.Values (include "sluice.key" .)).database).migration }}
+{{- if .existingSecret }}
+- name: MIGRATE_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ .existingSecret }}
+      key: {{ .key }}
+{{- end }}
 {{- end }}
 {{- end -}}
 

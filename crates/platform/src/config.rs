@@ -22,7 +22,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{ArgAction, Command, Parser};
 
-pub use args::{AdminArgs, BrokerArgs, CommonArgs, DatabaseArgs};
+pub use args::{AdminArgs, BrokerArgs, CommonArgs, DatabaseArgs, MigrateArgs};
 pub use values::{AppEnv, Contradiction, InvalidValue, Secret, database_url, duration};
 
 use crate::exit::Exit;

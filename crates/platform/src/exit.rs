@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::config::Contradiction;
-use crate::postgres::Unfit;
+use crate::postgres::{Unfit, is_unfit_pooler};
 use crate::shutdown::GraceExceeded;
 use crate::tasks::TaskEnded;
 
@@ -45,6 +45,8 @@ impl Exit {
                 Unfit::Url => Self::Usage,
                 Unfit::Migration(_) => Self::Config,
             }
+        } else if is_unfit_pooler(error) {
+            Self::Config
         } else {
             Self::Unavailable
         }

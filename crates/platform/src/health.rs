@@ -11,6 +11,8 @@ use serde::Serialize;
 pub enum Need {
     /// Not ready without it.
     Required,
+    /// Not ready before it was up for the first time. Afterwards shown in the report only.
+    ToStart,
     /// Shown in the report only: taking the pod out of service would not help.
     Informative,
 }
@@ -32,6 +34,17 @@ struct Entry {
     need: Need,
     status: ComponentStatus,
     reason: Option<String>,
+    proven: bool,
+}
+
+impl Entry {
+    fn keeps_traffic_away(&self) -> bool {
+        match self.need {
+            Need::Required => self.status != ComponentStatus::Up,
+            Need::ToStart => !self.proven,
+            Need::Informative => false,
+        }
+    }
 }
 
 impl Health {
@@ -43,7 +56,7 @@ impl Health {
     /// Adds a component that is still starting: not ready yet if it is required. The same name again replaces it.
     pub fn component(&self, name: impl Into<Cow<'static, str>>, need: Need) -> Component {
         let name = name.into();
-        let entry = Entry { need, status: ComponentStatus::Starting, reason: None };
+        let entry = Entry { need, status: ComponentStatus::Starting, reason: None, proven: false };
         self.lock().components.insert(name.clone(), entry);
         Component { health: self.clone(), name }
     }
@@ -56,10 +69,9 @@ impl Health {
     /// The state of this moment.
     pub fn report(&self) -> Report {
         let state = self.lock();
-        let waits = |entry: &Entry| entry.need == Need::Required && entry.status != ComponentStatus::Up;
         let status = if state.draining {
             Status::Draining
-        } else if state.components.values().any(waits) {
+        } else if state.components.values().any(Entry::keeps_traffic_away) {
             Status::Unavailable
         } else if state.components.values().any(|entry| entry.status == ComponentStatus::Down) {
             Status::Degraded
@@ -100,6 +112,7 @@ impl Component {
         if let Some(entry) = self.health.lock().components.get_mut(&self.name) {
             entry.status = status;
             entry.reason = reason;
+            entry.proven |= status == ComponentStatus::Up;
         }
     }
 }
@@ -189,6 +202,20 @@ mod tests {
             let report = health.report();
             assert_eq!((report.ready, report.status), (ready, status), "{required:?} {informative:?} {draining}");
         }
+    }
+
+    #[test]
+    fn what_is_needed_to_start_keeps_traffic_away_until_it_was_up_once() {
+        let health = Health::new();
+        let database = health.component("database", Need::ToStart);
+        let ready = || (health.report().ready, health.report().status);
+        assert_eq!(ready(), (false, Status::Unavailable));
+        database.down("gone");
+        assert_eq!(ready(), (false, Status::Unavailable));
+        database.up();
+        assert_eq!(ready(), (true, Status::Ok));
+        database.down("gone");
+        assert_eq!(ready(), (true, Status::Degraded));
     }
 
     #[test]

@@ -1,25 +1,25 @@
 //! The database as both services use it.
+//!
+//! Behind a pooler in transaction mode too: nothing here, or in the services, is set, locked or listened to for longer than a
+//! transaction.
 
-use std::borrow::Cow;
+mod migration;
+mod pooler;
+
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Executor as _, Postgres};
-use tokio::time::Instant;
 
-use crate::backoff::Backoff;
+pub use migration::{migrate, migrate_as_told};
+pub use pooler::{UnfitPooler, Unproven, check_pooler, is_unfit_pooler};
+
 use crate::config::Secret;
 
 /// How long a query waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// How long one statement may take, in milliseconds; none of ours comes near it.
 const STATEMENT_MS: u32 = 10_000;
-/// How long a migration waits for the database to come up.
-const MIGRATE: Duration = Duration::from_secs(60);
 
 /// What trying again would not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,40 +48,6 @@ pub fn pool(url: &Secret, size: u32, application: &str) -> anyhow::Result<PgPool
         .acquire_timeout(ACQUIRE)
         .test_before_acquire(false)
         .connect_lazy_with(options))
-}
-
-/// Brings the schema up to date. Waits up to a minute for the database; several at once take turns.
-///
-/// Migrations that the database has and this binary lacks are left alone: an older replica may start during a rollout.
-pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> anyhow::Result<()> {
-    let mut connection = first_connection(pool).await.context("connecting to the database (DATABASE_URL)")?;
-    let migrator =
-        Migrator { migrations: Cow::Owned(migrator.migrations.to_vec()), ignore_missing: true, ..Migrator::DEFAULT };
-    // A migration takes as long as it takes. The connection does not go back into the pool like this.
-    connection.close_on_drop();
-    connection.execute("SET statement_timeout = 0").await.context("preparing the migration of the database")?;
-    match migrator.run(&mut *connection).await {
-        Err(MigrateError::VersionMismatch(version)) => Err(Unfit::Migration(version).into()),
-        done => done.context("migrating the database"),
-    }
-}
-
-async fn first_connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-    let deadline = Instant::now() + MIGRATE;
-    // Short: a pod that has just started is often let through by its network policy only a moment later.
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(500));
-    loop {
-        let error = match pool.acquire().await {
-            Ok(connection) => return Ok(connection),
-            Err(error) => error,
-        };
-        let delay = backoff.next_delay();
-        if !is_unavailable(&error) || Instant::now() + delay > deadline {
-            return Err(error);
-        }
-        tracing::warn!(%error, "the database is not there yet, waiting for it");
-        tokio::time::sleep(delay).await;
-    }
 }
 
 /// Whether the database, rather than the query, is the trouble: it may work later, unchanged.

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use platform::config::Secret;
-use platform::postgres::{is_unavailable, migrate, pool};
+use platform::postgres::{UnfitPooler, Unproven, check_pooler, is_unavailable, is_unfit_pooler, migrate, pool};
 use sqlx::PgPool;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use testkit::{Postgres, eventually};
+use testkit::{PgBouncer, Pooling, Postgres, eventually};
 
 fn connect(url: &str) -> PgPool {
     pool(&Secret::from(url.to_owned()), 4, "platform-test").unwrap()
@@ -84,4 +84,28 @@ async fn a_wrong_query_is_not_taken_for_a_database_that_is_away() {
     let database = testkit::database().await;
     let error = sqlx::query("SELECT * FROM nothing").execute(&connect(database.url())).await.unwrap_err();
     assert!(!is_unavailable(&error), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_pooler_that_mixes_up_statements_is_told_from_one_that_does_not_and_from_none() {
+    let database = testkit::database().await;
+    let (transaction, session) = tokio::join!(
+        PgBouncer::start(&database, Pooling::Transaction, &[]),
+        PgBouncer::start(&database, Pooling::Session, &[]),
+    );
+    for again in 0..3 {
+        check_pooler(&connect(database.url())).await.expect("there is no pooler");
+        check_pooler(&connect(session.url())).await.expect("a pooler in session mode");
+        let mixed = check_pooler(&connect(transaction.url())).await;
+        assert!(matches!(mixed, Err(Unproven::Unfit(UnfitPooler::MixesStatements(_)))), "{mixed:?} at look {again}");
+    }
+}
+
+#[tokio::test]
+async fn a_pooler_that_refuses_what_we_say_at_first_is_named_with_what_to_set() {
+    let database = testkit::database().await;
+    let strict = [("ignore_startup_parameters", "extra_float_digits")];
+    let pooler = PgBouncer::start(&database, Pooling::Session, &strict).await;
+    let error = migrate(&connect(pooler.url()), &migrator(&[])).await.unwrap_err();
+    assert!(is_unfit_pooler(&error) && format!("{error:#}").contains("ignore_startup_parameters"), "{error:#}");
 }

@@ -15,13 +15,14 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::circuit;
+use crate::clock::DatabaseClock;
 use crate::config::Config;
 use crate::delivery_limit;
 use crate::disposition::Doubts;
 use crate::email::{Renderer, Transport};
 use crate::flight::{Flights, Registry, Runway};
 use crate::intake::Intake;
-use crate::ledger::{Ledger, LedgerOptions};
+use crate::ledger::{self, Ledger, LedgerOptions};
 use crate::metrics::Metrics;
 use crate::prober;
 use crate::rate::FleetRate;
@@ -66,10 +67,11 @@ impl App {
         self.admin.addr()
     }
 
-    /// Sends mails until `stop` is cancelled, then drains.
+    /// Waits for its database, then sends mails until `stop` is cancelled, then drains.
     ///
     /// # Errors
-    /// The queues are not what they must be, or a delivery or a background task crashed the worker.
+    /// A pooler before the database can't be used, the queues are not what they must be, or a delivery or a background task crashed
+    /// the worker.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         Box::pin(self.run_with(Tasks::new(), stop)).await
     }
@@ -81,38 +83,91 @@ impl App {
         // Outlives the drain: the ledger, the publisher and the connections are needed until the last mail is settled.
         let background = CancellationToken::new();
         // Before anybody can ask: without its parts the worker would call itself ready.
-        let (sending, receiving) =
-            (health.component("sending", Need::Informative), health.component("broker", Need::Required));
-        let moving = health.component("publisher", Need::Required);
+        let parts = Parts::of(&health);
         tasks.spawn("admin", admin.run(background.clone()));
 
-        let ends = Ends { stop: stop.clone(), cut_off: CancellationToken::new(), background: background.clone() };
-        let flights = Arc::new(assemble(&config, &pool, (transport, renderer), moving, &ends, &mut tasks));
-        tasks.spawn("prober", prober::run(Arc::clone(&flights), sending, background.clone()));
+        let proof = stop.run_until_cancelled(Box::pin(ledger::prove(&pool, &parts.database)));
+        let result = match tasks.guard(&stop, proof).await {
+            Err(ended) => Err(ended.into()),
+            Ok(None) => Ok(()),
+            Ok(Some(Err(unfit))) => Err(unfit).context("the database of DATABASE_URL"),
+            Ok(Some(Ok(clock))) => {
+                let ends = Ends { stop, cut_off: CancellationToken::new(), background: background.clone() };
+                let sender = Sender { config, pool: pool.clone(), transport, renderer, health, parts, clock };
+                Box::pin(sender.run(ends, &mut tasks)).await
+            }
+        };
+        background.cancel();
+        let finished = tasks.finish(FINISH).await;
+        pool.close().await;
+        result?;
+        Ok(finished?)
+    }
+}
+
+/// What a worker says of itself.
+struct Parts {
+    database: Component,
+    sending: Component,
+    receiving: Component,
+    moving: Component,
+}
+
+impl Parts {
+    fn of(health: &Health) -> Self {
+        Self {
+            database: health.component("database", Need::ToStart),
+            sending: health.component("sending", Need::Informative),
+            receiving: health.component("broker", Need::Required),
+            moving: health.component("publisher", Need::Required),
+        }
+    }
+}
+
+/// A worker that has its database.
+struct Sender {
+    config: Config,
+    pool: PgPool,
+    transport: Transport,
+    renderer: Renderer,
+    health: Health,
+    parts: Parts,
+    clock: DatabaseClock,
+}
+
+impl Sender {
+    async fn run(self, ends: Ends, tasks: &mut Tasks) -> anyhow::Result<()> {
+        let Self { config, pool, transport, renderer, health, parts, clock } = self;
+        let (stop, background) = (ends.stop.clone(), ends.background.clone());
+        let mail = Mail { transport, renderer, clock: clock.clone() };
+        let flights = Arc::new(assemble(&config, &pool, mail, parts.moving, &ends, tasks));
+        tasks.spawn("prober", prober::run(Arc::clone(&flights), parts.sending, parts.database, background.clone()));
+        tasks.spawn("database-clock", ledger::keep_time(pool.clone(), clock, background.clone()));
         let (asked, raised) = (broker(&config, "email-worker check"), config.flow.delivery_limit_raised);
         let check = delivery_limit::check(asked, raised, health.clone(), background.clone());
         tasks.spawn_with_end("delivery-limit", check);
         tasks.spawn("connections", flights.slots.clone().tend(background.clone()));
         let retention = RetentionOptions::new(config.flow.ledger_retention);
-        tasks.spawn("retention", retention::run(pool.clone(), retention, background.clone()));
+        tasks.spawn("retention", retention::run(pool, retention, background));
 
         let intake = Intake::new(
             broker(&config, "email-worker consumer"),
             queues(&config),
             flights,
-            receiving,
+            parts.receiving,
             config.flow.sending_slots,
             config.flow.prefetch_max(),
         );
         let work = run_bounded(intake, ends, &health, config.shutdown_grace);
-        let result = tasks.guard(&stop, work).await;
-
-        background.cancel();
-        let finished = tasks.finish(FINISH).await;
-        pool.close().await;
-        result??;
-        Ok(finished?)
+        tasks.guard(&stop, work).await?
     }
+}
+
+/// How a mail is made and sent.
+struct Mail {
+    transport: Transport,
+    renderer: Renderer,
+    clock: DatabaseClock,
 }
 
 /// How a worker ends, step by step.
@@ -152,7 +207,7 @@ async fn run_bounded(intake: Intake, ends: Ends, health: &Health, grace: Duratio
 fn assemble(
     config: &Config,
     pool: &PgPool,
-    (transport, renderer): (Transport, Renderer),
+    Mail { transport, renderer, clock }: Mail,
     moving: Component,
     ends: &Ends,
     tasks: &mut Tasks,
@@ -179,6 +234,7 @@ fn assemble(
         circuit: circuit::Gate::new(PROBE.0, PROBE.1),
         slots,
         renderer,
+        clock,
         publisher,
         registry: Registry::default(),
         runway: Runway::default(),

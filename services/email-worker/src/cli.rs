@@ -5,12 +5,12 @@ mod commands;
 use std::process::ExitCode;
 
 use amqp::topology::TopologyError;
-use anyhow::Context as _;
+use platform::config::MigrateArgs;
 use platform::exit::{self, Exit};
 use platform::{postgres, shutdown, telemetry};
 
 use crate::app::App;
-use crate::config::{Cli, Config, MigrateArgs};
+use crate::config::{Cli, Config};
 use crate::email::MailConfigError;
 use crate::intake::IntakeError;
 use crate::ledger::MIGRATOR;
@@ -72,15 +72,14 @@ fn code(error: &anyhow::Error) -> Exit {
 async fn run(config: Config) -> anyhow::Result<()> {
     let telemetry = telemetry::init("email-worker", &config.common.log)?;
     let stop = shutdown::on_signals();
-    let result = async { App::build(config).await?.run(stop).await }.await;
+    let result = async { Box::pin(App::build(config).await?.run(stop)).await }.await;
     telemetry.shutdown().await;
     result
 }
 
 async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
     let telemetry = telemetry::init("email-worker", &args.log)?;
-    let pool = postgres::pool(&args.database.database_url, 1, "email-worker migrate")?;
-    let result = postgres::migrate(&pool, &MIGRATOR).await.context("bring the worker's database up to date");
+    let result = postgres::migrate_as_told(&args, "email-worker migrate", &MIGRATOR).await;
     telemetry.shutdown().await;
     result
 }

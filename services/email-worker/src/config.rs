@@ -7,8 +7,7 @@ use std::time::Duration;
 use amqp::BrokerUrl;
 use amqp::topology::{self, QueueSpec};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use platform::config::{BrokerArgs, CommonArgs, Contradiction, DatabaseArgs, duration};
-use platform::telemetry::LogArgs;
+use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 
 use crate::dead::Filter;
 use crate::email::MailArgs;
@@ -29,17 +28,6 @@ pub enum Cli {
     Dead(DeadArgs),
     /// Put a queue right that exists with other arguments: `queue migrate`
     Queue(QueueArgs),
-}
-
-/// What `migrate` needs.
-#[derive(Debug, Args)]
-pub struct MigrateArgs {
-    /// The database.
-    #[command(flatten)]
-    pub database: DatabaseArgs,
-    /// What is logged.
-    #[command(flatten)]
-    pub log: LogArgs,
 }
 
 /// Which dead letters to put back.

@@ -7,6 +7,7 @@
 pub mod app;
 pub mod circuit;
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod dead;
 mod delivery_limit;

@@ -12,18 +12,22 @@ use crate::flight::Flights;
 
 /// Probes whatever opened the circuit, when its backoff says so, and reports the circuit's state, until the token is
 /// cancelled.
-pub(crate) async fn run(flights: Arc<Flights>, health: Component, stop: CancellationToken) {
+pub(crate) async fn run(flights: Arc<Flights>, health: Component, database: Component, stop: CancellationToken) {
     observe(&flights);
     let probing = async {
         loop {
             let probe = flights.circuit.next_probe().await;
-            flights.circuit.probed(ask(&flights, probe).await);
+            flights.circuit.probed(ask(&flights, probe, &database).await);
         }
     };
     let reporting = async {
         let mut state = flights.circuit.watch();
         loop {
-            report(&health, *state.borrow_and_update());
+            let now = *state.borrow_and_update();
+            report(&health, now);
+            if !matches!(now, State::Open { cause: Cause::LedgerDown, .. }) {
+                database.up();
+            }
             if state.changed().await.is_err() {
                 return;
             }
@@ -36,7 +40,7 @@ pub(crate) async fn run(flights: Arc<Flights>, health: Component, stop: Cancella
     }
 }
 
-async fn ask(flights: &Flights, probe: Probe) -> Result<(), Cause> {
+async fn ask(flights: &Flights, probe: Probe, database: &Component) -> Result<(), Cause> {
     match probe {
         Probe::Greet => flights.slots.greet().await.map_err(|error| {
             tracing::info!(%error, "the mail server is still ill");
@@ -44,6 +48,7 @@ async fn ask(flights: &Flights, probe: Probe) -> Result<(), Cause> {
         }),
         Probe::Ledger => flights.ledger.probe().await.map_err(|error| {
             tracing::info!(%error, "the ledger is still down");
+            database.down(error.to_string());
             Cause::LedgerDown
         }),
     }

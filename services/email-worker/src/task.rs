@@ -167,11 +167,14 @@ fn created(properties: &Properties, identity: Identity) -> Option<SystemTime> {
     })
 }
 
+/// Some 30,000 years.
+const FAR: Duration = Duration::from_secs(1 << 40);
+
 fn count(headers: &Headers, name: &str) -> u32 {
     u32::try_from(headers.get_u64(name).unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 fn unix(seconds: u64) -> SystemTime {
-    // A foreign clock may say anything; what lies beyond the calendar counts as now.
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or_else(SystemTime::now)
+    // A foreign clock may say anything; what lies beyond the calendar is yet to come.
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH + FAR)
 }

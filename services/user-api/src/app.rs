@@ -1,13 +1,14 @@
 //! The service as a value: built, it knows its ports; it runs until a token is cancelled. Tests start the very same.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use amqp::Broker;
 use anyhow::Context as _;
 use platform::admin::AdminServer;
 use platform::health::{Health, Need};
+use platform::postgres::UnfitPooler;
 use platform::shutdown;
 use platform::tasks::Tasks;
 use sqlx::PgPool;
@@ -20,7 +21,7 @@ use crate::db::{self, Availability, Lanes};
 use crate::hashing::Hasher;
 use crate::middleware::rate_limit::RateLimit;
 use crate::registration::Registrar;
-use crate::relay::{self, Relay};
+use crate::relay::{self, Outbox, Relay};
 use crate::router::{Api, router};
 use crate::telemetry::Metrics;
 use crate::{purge, server};
@@ -74,7 +75,8 @@ impl App {
     /// way, then stops what works in the background; all within the grace period.
     ///
     /// # Errors
-    /// Something was still under way when the grace period ended, or a background task crashed.
+    /// The database is behind a pooler that can't be used, something was still under way when the grace period ended, or a background
+    /// task crashed.
     pub async fn run(self, token: CancellationToken) -> anyhow::Result<()> {
         Box::pin(self.run_with(Tasks::new(), token)).await
     }
@@ -94,6 +96,8 @@ impl App {
             committed: Arc::new(Notify::new()),
             pool,
             health,
+            end: token.clone(),
+            unfit: Arc::default(),
         };
         let timeout = config.http.request_timeout;
         let routes = router(Api { registrar: parts.registrar(), metrics }, parts.limit.clone(), timeout);
@@ -102,7 +106,12 @@ impl App {
         let (background, report) = (CancellationToken::new(), CancellationToken::new());
         tasks.spawn(ADMIN, admin.run(report.clone()));
         parts.start(&mut tasks, Broker::new(config.broker.amqp_url, NAME), config.relay, &background);
-        let requests = server::serve(listener, routes, timeout, token.clone());
+        let requests = async {
+            // Until then nobody knows what to answer.
+            if token.run_until_cancelled(parts.availability.known()).await.is_some() {
+                server::serve(listener, routes, timeout, token.clone()).await;
+            }
+        };
         let all = async {
             let served = tasks.guard(&token, requests).await;
             background.cancel();
@@ -124,7 +133,11 @@ impl App {
         parts.lanes.give_all_back();
         // Connections say goodbye; one that hangs is left to the server.
         let _ = tokio::time::timeout(Duration::from_secs(1), parts.pool.close()).await;
-        Ok(drained.and(reported)?)
+        drained.and(reported)?;
+        match parts.unfit.get() {
+            Some(unfit) => Err(unfit.clone()).context("the database of DATABASE_URL"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -137,6 +150,10 @@ struct Parts {
     committed: Arc<Notify>,
     pool: PgPool,
     health: Health,
+    /// The service's own.
+    end: CancellationToken,
+    /// Why it ended, if that was found out at its start.
+    unfit: Arc<OnceLock<UnfitPooler>>,
 }
 
 impl Parts {
@@ -154,18 +171,40 @@ impl Parts {
         let (pool, health, stop) = (|| self.pool.clone(), &self.health, || stop.clone());
         let database = health.component("database", Need::Required);
         let watch = db::watch(pool(), self.lanes.clone(), self.availability.clone(), database, stop());
-        tasks.spawn("database", watch);
+        let (unfit, end, told) = (Arc::clone(&self.unfit), self.end.clone(), stop());
+        tasks.spawn("database", async move {
+            if let Err(pooler) = watch.await {
+                let _ = unfit.set(pooler);
+                end.cancel();
+                told.cancelled().await;
+            }
+        });
         // Informative: registration works without the broker.
         let of_broker = health.component("broker", Need::Informative);
-        let relay = Relay::new(pool(), broker, settings, Arc::clone(&self.committed), of_broker);
+        let outbox =
+            Outbox { pool: pool(), availability: self.availability.clone(), committed: Arc::clone(&self.committed) };
+        let relay = Relay::new(outbox, broker, settings, of_broker);
         tasks.spawn("relay", relay.run(stop()));
-        tasks.spawn("backlog", relay::watch_backlog(pool(), stop()));
-        tasks.spawn("purge", purge::run(pool(), stop()));
+        tasks.spawn("backlog", self.once_proven(stop(), relay::watch_backlog(pool(), stop())));
+        tasks.spawn("purge", self.once_proven(stop(), purge::run(pool(), stop())));
         let (hasher, token) = (self.hasher.clone(), stop());
         tasks.spawn("hashing-memory", async move { hasher.give_memory_back(token).await });
         if let Some(limit) = self.limit.clone() {
             let token = stop();
             tasks.spawn("rate-limit", async move { limit.forget_idle_clients(token).await });
+        }
+    }
+    /// Nothing is asked of a database before it is known to be what it must be.
+    fn once_proven<W: Future<Output = ()>>(
+        &self,
+        stop: CancellationToken,
+        work: W,
+    ) -> impl Future<Output = ()> + use<W> {
+        let availability = self.availability.clone();
+        async move {
+            if stop.run_until_cancelled(availability.proven()).await.is_some() {
+                work.await;
+            }
         }
     }
 }

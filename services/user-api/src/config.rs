@@ -8,8 +8,7 @@ use std::time::Duration;
 use amqp::BrokerUrl;
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
-use platform::config::{BrokerArgs, CommonArgs, Contradiction, DatabaseArgs, duration};
-use platform::telemetry::LogArgs;
+use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 
 use crate::check;
 use crate::hashing::HashCost;
@@ -29,7 +28,7 @@ pub enum Command {
     /// Serves the API (default)
     Serve(Box<ServeConfig>),
     /// Brings the database up to date, and ends
-    Migrate(Box<MigrateConfig>),
+    Migrate(Box<MigrateArgs>),
     /// Prints the OpenAPI document, and ends
     Openapi,
     /// Checks a running user-api from outside, and ends: 0, or 69 with the reason
@@ -81,17 +80,6 @@ impl ServeConfig {
     pub fn check(&self) -> Result<(), Contradiction> {
         contradictions::first(self).map_or(Ok(()), |line| Err(Contradiction(line.to_owned())))
     }
-}
-
-/// What `migrate` needs.
-#[derive(Debug, Clone, Args)]
-pub struct MigrateConfig {
-    /// The database.
-    #[command(flatten)]
-    pub database: DatabaseArgs,
-    /// Logging and telemetry.
-    #[command(flatten)]
-    pub log: LogArgs,
 }
 
 /// The HTTP server.

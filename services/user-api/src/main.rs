@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use platform::config::parse;
+use platform::config::{MigrateArgs, parse};
 use platform::exit::{Exit, report};
-use platform::{shutdown, telemetry};
+use platform::{postgres, shutdown, telemetry};
 use user_api::app::App;
-use user_api::config::{CheckArgs, Command, Config, MigrateConfig, ServeConfig};
+use user_api::config::{CheckArgs, Command, Config, ServeConfig};
 use user_api::{check, db, openapi};
 
 #[tokio::main]
@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
             Ok(()) => Box::pin(serve(*config)).await,
             Err(contradiction) => Err(contradiction.into()),
         },
-        Command::Migrate(config) => Box::pin(migrate(*config)).await,
+        Command::Migrate(args) => Box::pin(migrate(*args)).await,
         Command::Openapi => print_openapi(),
         Command::Check(args) => check(args).await,
     };
@@ -44,10 +44,9 @@ async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     done
 }
 
-async fn migrate(config: MigrateConfig) -> anyhow::Result<()> {
-    let telemetry = telemetry::init("user-api", &config.log)?;
-    let pool = platform::postgres::pool(&config.database.database_url, 1, "user-api migrate")?;
-    let done = platform::postgres::migrate(&pool, &db::MIGRATOR).await;
+async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
+    let telemetry = telemetry::init("user-api", &args.log)?;
+    let done = postgres::migrate_as_told(&args, "user-api migrate", &db::MIGRATOR).await;
     telemetry.shutdown().await;
     done
 }

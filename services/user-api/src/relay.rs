@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RelayArgs;
-use crate::db::outbox;
+use crate::db::{Availability, outbox};
 pub use backlog::watch as watch_backlog;
 use bookmark::Bookmark;
 use metrics::Metrics;
@@ -37,13 +37,23 @@ const GATHER: Duration = Duration::from_millis(10);
 /// fill may never be empty.
 const DRAIN: Duration = Duration::from_secs(3);
 
+/// Where the tasks are.
+#[derive(Debug)]
+pub struct Outbox {
+    /// The database.
+    pub pool: PgPool,
+    /// Whether it is there.
+    pub availability: Availability,
+    /// Rung after each registration.
+    pub committed: Arc<Notify>,
+}
+
 /// Takes tasks from the outbox to the queue, for as long as it is awaited.
 #[derive(Debug)]
 pub struct Relay {
-    pool: PgPool,
+    outbox: Outbox,
     broker: Broker,
     settings: RelayArgs,
-    committed: Arc<Notify>,
     health: Component,
     metrics: Metrics,
 }
@@ -66,9 +76,9 @@ enum RelayError {
 }
 
 impl Relay {
-    /// A relay between the outbox in `pool` and the queue at `broker`; `committed` is rung after each registration.
-    pub fn new(pool: PgPool, broker: Broker, settings: RelayArgs, committed: Arc<Notify>, health: Component) -> Self {
-        Self { pool, broker, settings, committed, health, metrics: Metrics::new() }
+    /// A relay between the outbox and the queue at `broker`.
+    pub fn new(outbox: Outbox, broker: Broker, settings: RelayArgs, health: Component) -> Self {
+        Self { outbox, broker, settings, health, metrics: Metrics::new() }
     }
 
     /// Relays until the token is cancelled, then for a little longer what this replica's last requests have left.
@@ -120,7 +130,7 @@ impl Relay {
     async fn rest(&self, stop: &CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = self.committed.notified() => {}
+            () = self.outbox.committed.notified() => {}
             () = tokio::time::sleep(self.settings.relay_poll_interval) => {}
         }
     }
@@ -145,9 +155,13 @@ impl Relay {
         };
         self.health.up();
 
+        let database = &self.outbox.availability;
+        if !database.is_proven() && stop.run_until_cancelled(database.proven()).await.is_none() {
+            return Ok(0);
+        }
         let idle = self.settings.confirm_timeout + SLACK;
         let behind = bookmark.open(Instant::now(), SystemTime::now());
-        let (claim, tasks) = outbox::claim(&self.pool, behind, self.settings.relay_batch, idle).await?;
+        let (claim, tasks) = outbox::claim(&self.outbox.pool, behind, self.settings.relay_batch, idle).await?;
         let Some(last) = tasks.last().map(|task| task.id) else {
             claim.finish(&[]).await?;
             return Ok(0);

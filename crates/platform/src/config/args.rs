@@ -21,6 +21,29 @@ pub struct DatabaseArgs {
     pub database_pool_size: u32,
 }
 
+/// What a migration needs.
+#[derive(Debug, Clone, Args)]
+pub struct MigrateArgs {
+    /// PostgreSQL for the migration alone, such as a role that may change tables, or the server behind a pooler; when not set DATABASE_URL
+    #[arg(long, env = "MIGRATE_DATABASE_URL", hide_env_values = true, value_parser = database_url, help_heading = "Database")]
+    pub migrate_database_url: Option<Secret>,
+    /// PostgreSQL: postgres://user:password@host:5432/database
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = database_url, help_heading = "Database")]
+    #[arg(required_unless_present = "migrate_database_url")]
+    pub database_url: Option<Secret>,
+    /// Logging and telemetry.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+impl MigrateArgs {
+    /// What is migrated, and the variable that says so.
+    pub fn target(&self) -> Option<(&'static str, &Secret)> {
+        let own = self.migrate_database_url.as_ref().map(|url| ("MIGRATE_DATABASE_URL", url));
+        own.or_else(|| Some(("DATABASE_URL", self.database_url.as_ref()?)))
+    }
+}
+
 /// The broker of a service. `U` is the type that reads the URL; its error must not contain the password.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Broker")]

@@ -24,6 +24,7 @@ pub use registry::Registry;
 pub use runway::Runway;
 
 use crate::circuit;
+use crate::clock::DatabaseClock;
 use crate::disposition::{DeadReason, Doubts};
 use crate::email::Renderer;
 use crate::ladder::Ladder;
@@ -63,6 +64,8 @@ pub struct Flights {
     pub slots: Slots,
     /// Writes the mails.
     pub renderer: Renderer,
+    /// What time it is.
+    pub clock: DatabaseClock,
     /// Publishes the moves.
     pub publisher: Publisher,
     /// What is in flight here.
@@ -158,7 +161,7 @@ impl Flights {
         let began = Instant::now();
         let span = spans::process(&delivery);
         let hold_until = began + self.hold_limit;
-        let (receipt, task) = Task::read(delivery, SystemTime::now(), self.retention, hold_until);
+        let (receipt, task) = Task::read(delivery, self.clock.now(), self.retention, hold_until);
         let disposition = match task {
             Ok(task) => self.fly_task(task, receipt).instrument(span.clone()).await,
             Err(rejected) => Some(self.bury(rejected, receipt).instrument(span.clone()).await),
@@ -177,7 +180,7 @@ impl Flights {
             detail = letter.detail,
             "a message is put aside: it can't become a mail"
         );
-        let outgoing = moves::to_dead(message, &letter, SystemTime::now());
+        let outgoing = moves::to_dead(message, &letter, self.clock.now());
         self.publish_then_ack(outgoing, [receipt], Disposition::Dead).await
     }
 
@@ -270,7 +273,7 @@ impl Flights {
         let disposition = ending.disposition();
         let id = task.identity.id();
         let is_bare = matches!(task.identity, Identity::Bare { .. });
-        let now = SystemTime::now();
+        let now = self.clock.now();
         let Task { message, attempt, deliveries, hold_until, .. } = task;
         let outgoing = match ending {
             Ending::Sent(marking) => {

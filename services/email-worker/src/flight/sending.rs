@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use time::OffsetDateTime;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -123,7 +122,7 @@ impl Flights {
     /// Sends a claimed task's mail. Tries again for as long as the failure is not the mail's own; gives up its turn when
     /// the worker drains before `MAIL`, or when the task has waited for as long as it may.
     pub(super) async fn send(&self, task: &Task, mut claimed_until: Instant) -> Ending {
-        let rendered = match self.renderer.render(&task.mail, task.identity.id(), OffsetDateTime::now_utc()) {
+        let rendered = match self.renderer.render(&task.mail, task.identity.id(), self.clock.now().into()) {
             Ok(rendered) => rendered,
             Err(unsendable) => return dead(&SendError::from(unsendable), DeadReason::Unrenderable),
         };
@@ -214,7 +213,7 @@ impl Flights {
         let marking = self.ledger.begin_mark(task.identity.id()).await;
         drop(slot);
         pass.accepted();
-        let delay = task.created.and_then(|created| SystemTime::now().duration_since(created).ok());
+        let delay = task.created.and_then(|created| self.clock.now().duration_since(created).ok());
         if let Some(delay) = delay {
             self.metrics.accepted_after(delay);
         }
@@ -305,7 +304,7 @@ impl Flights {
 
     /// Where a mail that failed for now waits, and when it failed first; `None`: its time is up.
     pub(super) fn next_rung(&self, task: &Task) -> Option<(Duration, SystemTime)> {
-        let now = SystemTime::now();
+        let now = self.clock.now();
         let ladder = self.ladder.rungs();
         match disposition::next_step(task.attempt, task.first_failed, now, ladder, self.give_up_after) {
             Step::Rung(rung) => Some((rung, task.first_failed.unwrap_or(now))),

@@ -32,9 +32,18 @@ impl LedgerDown {
 
 impl From<sqlx::Error> for LedgerDown {
     fn from(error: sqlx::Error) -> Self {
-        Self(error.to_string().into())
+        let code = error.as_database_error().and_then(|error| error.code());
+        match code.as_deref() {
+            Some(UNDEFINED_TABLE | UNDEFINED_COLUMN) => {
+                Self(format!("{error}: the tables are missing or old: run `email-worker migrate`").into())
+            }
+            _ => Self(error.to_string().into()),
+        }
     }
 }
+
+const UNDEFINED_TABLE: &str = "42P01";
+const UNDEFINED_COLUMN: &str = "42703";
 
 /// One question to the database, one round trip. It may be asked twice, when the first answer was lost.
 pub(crate) trait Statement: Sync {

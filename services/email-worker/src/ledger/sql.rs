@@ -154,16 +154,26 @@ impl Statement for EndLoneRun {
     }
 }
 
-/// Is the ledger there, and does the database take writes?
+/// Are the tables there, as this binary knows them, and does the database take writes?
 pub(super) struct Probe;
 
-impl Statement for Probe {
-    type Answer = bool;
+/// What a probe finds.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub(super) struct Probed {
+    pub(super) writable: bool,
+    /// What time it is there, in seconds since 1970.
+    pub(super) now: f64,
+}
 
-    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<bool> {
-        sqlx::query_scalar(
-            "SELECT current_setting('transaction_read_only') = 'off'
-             FROM (SELECT count(*) FROM (SELECT FROM ledger LIMIT 1) AS first_row) AS readable",
+impl Statement for Probe {
+    type Answer = Probed;
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Probed> {
+        sqlx::query_as(
+            "SELECT current_setting('transaction_read_only') = 'off' AS writable,
+                    extract(epoch FROM clock_timestamp())::float8 AS now
+             FROM (SELECT count(*) FROM (SELECT sent_at, lone_runs, first_seen, fence FROM ledger LIMIT 1) AS task) AS tasks,
+                  (SELECT count(*) FROM (SELECT spacing, learnt, version FROM mail_rate LIMIT 1) AS rate) AS rates",
         )
         .fetch_one(conn)
         .await

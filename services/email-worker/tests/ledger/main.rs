@@ -7,4 +7,5 @@ mod claims;
 mod marks;
 mod rate;
 mod retention;
+mod schema;
 mod support;

@@ -23,6 +23,7 @@ mod migration;
 mod rate;
 mod recovery;
 mod refusals;
+mod start;
 mod suspects;
 mod telemetry;
 mod throttling;

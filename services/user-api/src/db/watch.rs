@@ -1,12 +1,12 @@
 //! Whether the database is there: asked all the time, so that requests need not find out one by one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use platform::health::Component;
+use platform::postgres::{UnfitPooler, Unproven, check_pooler};
 use sqlx::{Connection as _, PgPool};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Lanes;
@@ -20,19 +20,43 @@ const PROBE: Duration = Duration::from_secs(2);
 /// What is known of the database at the moment. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Availability {
-    down: Arc<AtomicBool>,
+    state: Arc<watch::Sender<State>>,
     suspected: Arc<Notify>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Not asked yet.
+    Unknown,
+    /// Away since the start: nobody knows whether it can be used at all.
+    NeverSeen,
+    Up,
+    Down,
+}
+
+impl State {
+    fn after(self, up: bool) -> Self {
+        match (self, up) {
+            (_, true) => Self::Up,
+            (Self::Unknown | Self::NeverSeen, false) => Self::NeverSeen,
+            (Self::Up | Self::Down, false) => Self::Down,
+        }
+    }
+
+    fn was_up(self) -> bool {
+        matches!(self, Self::Up | Self::Down)
+    }
+}
+
 impl Availability {
-    /// Assumed to be there.
+    /// Nothing is known.
     pub fn new() -> Self {
-        Self { down: Arc::new(AtomicBool::new(false)), suspected: Arc::new(Notify::new()) }
+        Self { state: Arc::new(watch::Sender::new(State::Unknown)), suspected: Arc::new(Notify::new()) }
     }
 
     /// It did not answer when it was last asked.
     pub fn is_down(&self) -> bool {
-        self.down.load(Relaxed)
+        matches!(*self.state.borrow(), State::NeverSeen | State::Down)
     }
 
     /// A statement got no answer: time to ask again.
@@ -40,8 +64,28 @@ impl Availability {
         self.suspected.notify_one();
     }
 
-    fn set(&self, down: bool) -> bool {
-        self.down.swap(down, Relaxed) != down
+    /// Waits until it was asked once.
+    pub async fn known(&self) {
+        // The sender lives as long as this value.
+        let _ = self.state.subscribe().wait_for(|state| *state != State::Unknown).await;
+    }
+
+    /// Waits until it was found to be there, and to be what it must be. Nothing is asked of it before.
+    pub async fn proven(&self) {
+        let _ = self.state.subscribe().wait_for(|state| state.was_up()).await;
+    }
+
+    /// Whether it was found to be there, ever.
+    pub fn is_proven(&self) -> bool {
+        self.state.borrow().was_up()
+    }
+
+    /// Whether this is news.
+    fn set(&self, up: bool) -> bool {
+        self.state.send_if_modified(|state| {
+            let before = std::mem::replace(state, state.after(up));
+            before != *state
+        })
     }
 }
 
@@ -52,26 +96,30 @@ impl Default for Availability {
 }
 
 /// Asks the database until the token is cancelled, and tells `availability` and `health` what it found.
+///
+/// # Errors
+/// There is a pooler before it that can't be used.
 pub async fn watch(
     pool: PgPool,
     lanes: Lanes,
     availability: Availability,
     health: Component,
     token: CancellationToken,
-) {
+) -> Result<(), UnfitPooler> {
     let watch = async {
         loop {
-            let pause = match probe(&pool).await {
+            let pause = match look(&pool, availability.is_proven()).await {
                 Ok(()) => {
-                    if availability.set(false) {
-                        tracing::info!("the database is back");
+                    if availability.set(true) {
+                        tracing::info!("the database is there");
                     }
                     health.up();
                     lanes.give_idle_back();
                     WHILE_UP
                 }
-                Err(reason) => {
-                    if availability.set(true) {
+                Err(Trouble::Unfit(unfit)) => return unfit,
+                Err(Trouble::Away(reason)) => {
+                    if availability.set(false) {
                         tracing::warn!(reason, "the database is not available");
                     }
                     health.down(reason);
@@ -83,7 +131,22 @@ pub async fn watch(
             let _ = tokio::time::timeout(pause, availability.suspected.notified()).await;
         }
     };
-    token.run_until_cancelled(watch).await;
+    token.run_until_cancelled(watch).await.map_or(Ok(()), Err)
+}
+
+enum Trouble {
+    Unfit(UnfitPooler),
+    Away(String),
+}
+
+async fn look(pool: &PgPool, proven: bool) -> Result<(), Trouble> {
+    if !proven {
+        check_pooler(pool).await.map_err(|unproven| match unproven {
+            Unproven::Unfit(unfit) => Trouble::Unfit(unfit),
+            Unproven::Away(error) => Trouble::Away(error.to_string()),
+        })?;
+    }
+    probe(pool).await.map_err(Trouble::Away)
 }
 
 async fn probe(pool: &PgPool) -> Result<(), String> {

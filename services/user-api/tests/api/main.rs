@@ -10,6 +10,7 @@ mod docs;
 mod drain;
 mod idempotency;
 mod limits;
+mod pooler;
 mod process;
 mod registration;
 mod relay;

@@ -31,6 +31,20 @@ async fn migrate_may_run_twice_at_once_and_again() {
 }
 
 #[tokio::test]
+async fn a_migration_may_have_a_url_of_its_own() {
+    let database = testkit::database().await;
+    let urls = [
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:9/nothing".to_owned()),
+        ("MIGRATE_DATABASE_URL", database.url().to_owned()),
+    ];
+    for variables in [urls.as_slice(), &urls[1..]] {
+        let run = Service::spawn_with("user-api", &["migrate"], variables);
+        assert!(run.exited(Duration::from_secs(30)).await.success(), "{:?}", run.log_lines());
+    }
+    assert!(sqlx::query("SELECT FROM users").fetch_all(database.pool()).await.is_ok());
+}
+
+#[tokio::test]
 async fn the_memory_of_hashing_is_given_back_after_a_load() {
     let database = testkit::database().await;
     platform::postgres::migrate(database.pool(), &user_api::db::MIGRATOR).await.unwrap();

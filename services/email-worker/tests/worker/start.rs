@@ -1,0 +1,103 @@
+//! What a worker waits for before its first task, and what it does not wait for at all.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use contract::{TaskId, header, queue};
+use testkit::{PgBouncer, Pooling, Postgres, SmtpOptions};
+
+use crate::helpers::{PATIENCE, World, registration};
+
+#[tokio::test]
+async fn a_worker_whose_database_is_not_there_or_not_migrated_is_not_ready_and_takes_no_task() {
+    let server = Postgres::start().await;
+    let world = World::within(testkit::vhost().await, server.database().await, SmtpOptions::default()).await;
+    world.queue_exists().await;
+    let tables = "ALTER TABLE ledger RENAME TO hidden";
+    sqlx::query(tables).execute(world.database.pool()).await.unwrap();
+    server.kill();
+    let worker = world.unready_worker(&[]).await;
+    world.register("ada@example.com").await;
+    let says = |what: &'static str| {
+        move |status: u16, body: &serde_json::Value| {
+            let reason = body["components"]["database"]["reason"].as_str();
+            status == 503 && reason.is_some_and(|reason| reason.contains(what))
+        }
+    };
+    worker.says("the database is away", says("refused")).await;
+    server.restart().await;
+    worker.says("its tables are missing", says("run `email-worker migrate`")).await;
+    assert_eq!(world.waiting(queue::EMAIL).await, 1, "a task was taken by a worker that could not send it");
+    sqlx::query("ALTER TABLE hidden RENAME TO ledger").execute(world.database.pool()).await.unwrap();
+    worker.ready().await;
+    world.marked(1).await;
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_database_does_not_exist_says_so() {
+    let world = World::new().await;
+    let missing = format!("{}_missing", world.database.url());
+    let worker = world.unready_worker(&[("DATABASE_URL", &missing)]).await;
+    worker
+        .says("there is no such database", |status, body| {
+            status == 503
+                && body["components"]["database"]["reason"].as_str().is_some_and(|r| r.contains("does not exist"))
+        })
+        .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_pooler_that_mixes_up_statements_is_refused_at_start_with_one_line() {
+    let world = World::new().await;
+    let pooler = PgBouncer::start(&world.database, Pooling::Transaction, &[]).await;
+    let worker = world.process(&[("DATABASE_URL", pooler.url())]);
+    assert_eq!(worker.exited(PATIENCE).await.code(), Some(78), "{:#?}", worker.log_lines());
+    let line = worker.wait_for_log("error:", PATIENCE).await;
+    assert!(line.contains("DATABASE_URL") && line.contains("max_prepared_statements"), "{line}");
+}
+
+#[tokio::test]
+async fn behind_a_pooler_in_session_mode_mails_are_sent_once() {
+    let world = World::new().await;
+    let pooler = PgBouncer::start(&world.database, Pooling::Session, &[]).await;
+    let worker = world.worker_with(&[("DATABASE_URL", pooler.url())]).await;
+    world.register_many("user", 50).await;
+    world.marked(50).await;
+    world.ends_clean(worker).await;
+    assert_eq!(world.smtp.mails().len(), 50, "a mail was lost or repeated");
+}
+
+/// In this database `clock_timestamp()` and `now()` are eight days late, by functions that stand before PostgreSQL's own.
+async fn eight_days_late(world: &World) {
+    let name = world.database.url().rsplit_once('/').unwrap().1;
+    let late = "
+        CREATE SCHEMA late;
+        CREATE FUNCTION late.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+            AS $$ SELECT pg_catalog.clock_timestamp() - interval '8 days' $$;
+        CREATE FUNCTION late.now() RETURNS timestamptz LANGUAGE sql STABLE
+            AS $$ SELECT pg_catalog.now() - interval '8 days' $$;";
+    let path = format!("ALTER DATABASE {name} SET search_path = late, pg_catalog, public");
+    sqlx::raw_sql(late).execute(world.database.pool()).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(path)).execute(world.database.pool()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_whose_clock_is_eight_days_ahead_of_the_databases_judges_age_by_that() {
+    let world = World::new().await;
+    eight_days_late(&world).await;
+    let worker = world.worker().await;
+    let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let days = |n: u64| n * 24 * 3600;
+    // Published this moment, by all clocks but the worker's.
+    world.publish("ada@example.com", registration(TaskId::new()).with_timestamp(here - days(8))).await;
+    world.marked(1).await;
+    world.publish("old@example.com", registration(TaskId::new()).with_timestamp(here - days(16))).await;
+    let dead = world.dead_letter().await;
+    assert_eq!(dead.header(header::DEAD_REASON).as_deref(), Some("too-old-to-deduplicate"));
+    let at: u64 = dead.header(header::DEAD_AT).expect("when it was put aside").parse().unwrap();
+    assert!(at.abs_diff(here - days(8)) < 3600, "put aside at {at}, by the worker's clock: here it is {here}");
+    world.ends_clean(worker).await;
+    let mails = world.smtp.wait_for_mails(1, Duration::from_secs(1)).await;
+    assert_eq!(mails.len(), 1, "a mail was put aside, or one too many was sent");
+}
