@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::confirm::reply_code;
+use crate::topology::ACCESS_REFUSED;
+
 /// A conversation with the broker failed. The channel or connection it happened on is of no more use.
 #[derive(Debug, thiserror::Error)]
 pub enum AmqpError {
@@ -27,6 +30,14 @@ pub enum AmqpError {
 }
 
 impl AmqpError {
+    /// The broker's words, if this is its answer to somebody who lacks the right.
+    pub fn access_refused(&self) -> Option<String> {
+        match self {
+            Self::Broker { source, .. } if reply_code(source) == Some(ACCESS_REFUSED) => Some(source.to_string()),
+            _ => None,
+        }
+    }
+
     pub(crate) fn broker(attempt: impl Into<String>) -> impl FnOnce(lapin::Error) -> Self {
         let attempt = attempt.into();
         move |source| Self::Broker { attempt, source }

@@ -23,7 +23,7 @@ pub const DEAD_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 const DELIVERY_LIMIT: i64 = 1_000_000;
 
 const NOT_FOUND: u16 = 404;
-const ACCESS_REFUSED: u16 = 403;
+pub(crate) const ACCESS_REFUSED: u16 = 403;
 const RESOURCE_LOCKED: u16 = 405;
 const PRECONDITION_FAILED: u16 = 406;
 
@@ -115,6 +115,14 @@ pub enum TopologyError {
     /// It is missing and this user must not declare it, or must not even look.
     #[error("queue `{queue}`: {detail}: declare it, or give the user of AMQP_URL the right to configure it")]
     Forbidden {
+        /// The queue.
+        queue: String,
+        /// The broker's words.
+        detail: String,
+    },
+    /// It is there, and this user must not consume it.
+    #[error("queue `{queue}`: {detail}: give the user of AMQP_URL the right to read it")]
+    Unreadable {
         /// The queue.
         queue: String,
         /// The broker's words.

@@ -37,7 +37,12 @@ impl FromStr for BrokerUrl {
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(InvalidBrokerUrl);
         }
-        text.parse().map(Self).map_err(|_| InvalidBrokerUrl)
+        let mut uri: AMQPUri = text.parse().map_err(|_| InvalidBrokerUrl)?;
+        if uri.vhost.is_empty() {
+            // As in the URLs of most clients, and of the README: nobody means a vhost without a name.
+            "/".clone_into(&mut uri.vhost);
+        }
+        Ok(Self(uri))
     }
 }
 
@@ -63,6 +68,22 @@ mod tests {
         let url: BrokerUrl = "amqp://ada:s3cret@broker.example:5673/mail".parse().expect("valid");
         assert_eq!(url.to_string(), "amqp://broker.example:5673/mail");
         assert!(!format!("{url:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_url_without_a_vhost_means_the_first_one() {
+        for (text, vhost) in [
+            ("amqp://u:p@broker:5672", "/"),
+            ("amqp://u:p@broker:5672/", "/"),
+            ("amqp://u:p@broker:5672/?heartbeat=5", "/"),
+            ("amqp://u:p@broker:5672/%2f", "/"),
+            ("amqp://u:p@broker:5672/%2F", "/"),
+            ("amqps://u:p@broker/mail", "mail"),
+            ("amqps://u:p@broker/a%2fb", "a/b"),
+        ] {
+            let url: BrokerUrl = text.parse().expect(text);
+            assert_eq!(url.uri().vhost, vhost, "{text}");
+        }
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub fn try_parse<C: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString>>,
     var: impl Fn(&str) -> Option<OsString>,
 ) -> Result<C, Refused> {
+    let var = |name: &str| var(name).map(without_line_break);
     let manual = C::command();
     let mut args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     if args.is_empty() {
@@ -91,6 +92,14 @@ pub fn try_parse<C: Parser>(
     matches
         .and_then(|mut matches| C::from_arg_matches_mut(&mut matches))
         .map_err(|err| complaint::explain(path.iter().map(|(_, command)| *command), &err, &var))
+}
+
+/// A value from a file often ends with one; no variable of ours does.
+fn without_line_break(value: OsString) -> OsString {
+    match value.to_str().map(|text| text.trim_end_matches(['\r', '\n'])) {
+        Some(text) if text.len() < value.len() => OsString::from(text),
+        _ => value,
+    }
 }
 
 /// The command and the subcommands that the command line names, outermost first, each with where its arguments begin. The

@@ -39,6 +39,7 @@ pub enum Unfit {
 /// first query on each connection fails, and the connection is replaced.
 pub fn pool(url: &Secret, size: u32, application: &str) -> anyhow::Result<PgPool> {
     let options = PgConnectOptions::from_str(url.expose())
+        // Variables were read by `config::database_url`.
         .map_err(|_| Unfit::Url)?
         .application_name(application)
         .options([("statement_timeout", STATEMENT_MS.to_string())]);

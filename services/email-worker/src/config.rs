@@ -138,7 +138,7 @@ fn our_queue(name: &str) -> Result<QueueSpec, String> {
 pub struct Config {
     /// What both services have.
     #[command(flatten)]
-    pub common: CommonArgs,
+    pub common: CommonArgs<CONNECTIONS>,
     /// How long a shutdown may take to finish mails that are being sent, at least SEND_TIMEOUT; shorter than the pod's grace
     /// period
     #[arg(long, env = "SHUTDOWN_GRACE", default_value = "70s", value_parser = duration, help_heading = "Process")]
@@ -163,6 +163,9 @@ impl Config {
         contradictions::first(self).map_or(Ok(()), |line| Err(Contradiction(line)))
     }
 }
+
+/// Connections that are never given back: claims, marks and the rate have one each. One more serves everything else.
+const CONNECTIONS: u16 = 4;
 
 /// How much, how fast, how often.
 #[derive(Debug, Clone, Args)]

@@ -28,7 +28,7 @@ const GOOD: Duration = Duration::from_secs(10);
 /// What ends the worker, because trying again would not help.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
-    /// A queue exists with other arguments.
+    /// A queue exists with other arguments, or a right is missing.
     #[error(transparent)]
     Topology(#[from] TopologyError),
     /// A flight panicked. The worker dies, as it would of any crash, and the task becomes a suspect in time.
@@ -128,7 +128,7 @@ impl Intake {
             let wanted = self.wanted_prefetch(*circuit.borrow_and_update());
             if wanted != current {
                 if let Err(error) = line.subscription.set_prefetch(wanted).await {
-                    return Ok(Ended::Lost(error.to_string()));
+                    return not_consuming(&error);
                 }
                 current = wanted;
             }
@@ -198,6 +198,14 @@ impl Intake {
     }
 }
 
+/// A right that is missing does not come by trying again.
+fn not_consuming(error: &AmqpError) -> Result<Ended, IntakeError> {
+    match error.access_refused() {
+        Some(detail) => Err(TopologyError::Unreadable { queue: queue::EMAIL.to_owned(), detail }.into()),
+        None => Ok(Ended::Lost(error.to_string())),
+    }
+}
+
 /// Why there is no line to the broker.
 enum Unreachable {
     /// A queue is not what it must be. Trying again would not change it.
@@ -215,8 +223,8 @@ impl From<AmqpError> for Unreachable {
 impl From<TopologyError> for Unreachable {
     fn from(error: TopologyError) -> Self {
         match error {
-            TopologyError::Mismatch { .. } | TopologyError::Forbidden { .. } => Self::Misfit(error),
-            other => Self::Away(other.to_string()),
+            TopologyError::Amqp(error) => error.into(),
+            misfit => Self::Misfit(misfit),
         }
     }
 }

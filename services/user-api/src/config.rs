@@ -66,7 +66,7 @@ pub struct ServeConfig {
     pub broker: BrokerArgs<BrokerUrl>,
     /// What both services have.
     #[command(flatten)]
-    pub common: CommonArgs,
+    pub common: CommonArgs<1>,
     /// How long a shutdown may take to finish requests that are under way; shorter than the pod's grace period
     #[arg(long, env = "SHUTDOWN_GRACE", default_value = "25s", value_parser = duration, help_heading = "Process")]
     pub shutdown_grace: Duration,

@@ -9,15 +9,16 @@ use clap::Args;
 use super::values::{AppEnv, Secret, database_url};
 use crate::telemetry::LogArgs;
 
-/// The database of a service.
+/// The database of a service that needs `LEAST` connections.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database")]
-pub struct DatabaseArgs {
+pub struct DatabaseArgs<const LEAST: u16> {
     /// PostgreSQL: postgres://user:password@host:5432/database
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = database_url)]
     pub database_url: Secret,
-    /// Connections to the database at most, 1 to 1000
-    #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// How large the pool may become.
+    #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 8, value_parser = clap::value_parser!(u32).range(i64::from(LEAST)..=1000))]
+    #[arg(help = format!("Connections to the database at most, {LEAST} to 1000"))]
     pub database_pool_size: u32,
 }
 
@@ -66,12 +67,13 @@ pub struct AdminArgs {
     pub admin_addr: SocketAddr,
 }
 
-/// How a service behaves as a process, with its database; everything that both have and every subcommand can do with.
+/// How a service behaves as a process, with its database; everything that both have and every subcommand can do with. It
+/// needs `CONNECTIONS` to the database.
 #[derive(Debug, Clone, Args)]
-pub struct CommonArgs {
+pub struct CommonArgs<const CONNECTIONS: u16> {
     /// The database.
     #[command(flatten)]
-    pub database: DatabaseArgs,
+    pub database: DatabaseArgs<CONNECTIONS>,
     /// The admin server.
     #[command(flatten)]
     pub admin: AdminArgs,

@@ -11,11 +11,11 @@ enum Demo {
     /// Serve requests
     Serve(Box<Serve>),
     /// Migrate the database
-    Migrate(DatabaseArgs),
+    Migrate(DatabaseArgs<1>),
     /// Put dead letters back
     Redrive {
         #[command(flatten)]
-        database: DatabaseArgs,
+        database: DatabaseArgs<1>,
         /// How many at most
         #[arg(long)]
         limit: Option<u32>,
@@ -23,7 +23,7 @@ enum Demo {
     /// Look at dead letters
     Dead {
         #[command(flatten)]
-        database: DatabaseArgs,
+        database: DatabaseArgs<1>,
         #[command(subcommand)]
         what: Dead,
     },
@@ -45,7 +45,7 @@ enum Dead {
 #[derive(Debug, clap::Args)]
 struct Serve {
     #[command(flatten)]
-    common: CommonArgs,
+    common: CommonArgs<1>,
     #[command(flatten)]
     broker: BrokerArgs<Url>,
     /// How long a shutdown may take
@@ -98,6 +98,39 @@ fn defaults_hold_where_nothing_is_set_and_an_empty_variable_is_not_set() {
         assert_eq!(config.ladder, [Duration::from_secs(5), Duration::from_secs(30)]);
         let _ = config.broker.amqp_url;
     }
+}
+
+#[test]
+fn a_line_break_at_the_end_of_a_value_is_not_part_of_it() {
+    for end in ["\n", "\r\n", "\n\n"] {
+        let values = [format!("postgres://u:p@h/d{end}"), format!("7{end}"), end.to_owned()];
+        let names = ["DATABASE_URL", "DATABASE_POOL_SIZE", "REQUEST_TIMEOUT"];
+        let set: Vec<(&str, &str)> = names.into_iter().zip(values.iter().map(String::as_str)).collect();
+        let Ok(Demo::Serve(config)) = read(&[], &[GOOD, &set]) else { panic!("{set:?} is refused") };
+        assert_eq!(config.common.database.database_url.expose(), "postgres://u:p@h/d");
+        assert_eq!(config.common.database.database_pool_size, 7);
+        assert_eq!(config.request_timeout, Duration::from_secs(15), "nothing but line breaks is not set");
+    }
+}
+
+#[test]
+fn a_pool_may_have_to_have_a_least_size() {
+    #[derive(Debug, Parser)]
+    struct Needs {
+        #[command(flatten)]
+        database: DatabaseArgs<4>,
+    }
+    let read = |size: &str| {
+        try_parse::<Needs>(["needs"], |name| match name {
+            "DATABASE_URL" => Some("postgres://u:p@h/d".into()),
+            _ => Some(size.into()),
+        })
+    };
+    assert_eq!(read("4").unwrap().database.database_pool_size, 4);
+    let Err(Refused::Invalid(line)) = read("3") else { panic!("3 is taken") };
+    assert!(line.contains("3 is not in 4..=1000"), "{line}");
+    let Err(Refused::Asked(help)) = try_parse::<Needs>(["needs", "--help"], |_| None) else { panic!("no help") };
+    assert!(help.contains("at most, 4 to 1000"), "{help}");
 }
 
 #[test]

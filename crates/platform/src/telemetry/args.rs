@@ -107,16 +107,16 @@ impl LogArgs {
         own.clone().or_else(|| base.map(|base| format!("{}/v1/{path}", base.trim_end_matches('/'))))
     }
 
-    /// What is logged: `info`, our libraries only from `warn` on, unless told otherwise.
+    /// What is logged: `info`, our libraries only from `warn` on, unless told otherwise. That of AMQP says nothing: what it takes for
+    /// an error is told by those who called it, or is an answer that they asked for.
     pub(super) fn levels(&self) -> Targets {
         let asked = self.rust_log.as_ref().or(self.log_level.as_ref());
         let default = asked.and_then(Targets::default_level).unwrap_or(LevelFilter::INFO);
-        let noisy = ["lapin", "sqlx", "hyper", "reqwest", "opentelemetry", "tower", "h2", "rustls"];
+        let noisy = ["sqlx", "hyper", "reqwest", "opentelemetry", "tower", "h2", "rustls"];
         Targets::new()
             .with_default(default)
             .with_targets(noisy.map(|target| (target, default.min(LevelFilter::WARN))))
-            // A channel that is closed for a queue that is missing is an answer, not an error; we tell what it means.
-            .with_target("lapin::channel", LevelFilter::OFF)
+            .with_target("lapin", LevelFilter::OFF)
             .with_targets(
                 asked.into_iter().flat_map(|asked| asked.iter().map(|(target, level)| (target.to_owned(), level))),
             )

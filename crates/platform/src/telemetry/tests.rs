@@ -124,15 +124,15 @@ fn levels_are_info_for_us_and_warn_for_libraries_unless_told_otherwise() {
     let all = || {
         tracing::debug!(target: "amqp", "ours debug");
         tracing::info!(target: "amqp", "ours info");
-        tracing::info!(target: "lapin::frames", "library info");
-        tracing::warn!(target: "lapin::frames", "library warn");
-        tracing::error!(target: "lapin::channel", "closed");
+        tracing::info!(target: "sqlx::query", "library info");
+        tracing::warn!(target: "sqlx::query", "library warn");
+        tracing::error!(target: "lapin::io_loop", "told by us");
     };
     let table: &[(Set<'_>, &[&str])] = &[
         (&[], &["ours info", "library warn"]),
         (&[("LOG_LEVEL", "debug")], &["ours debug", "ours info", "library warn"]),
-        (&[("LOG_LEVEL", "error,lapin=info")], &["library info", "library warn"]),
-        (&[("LOG_LEVEL", "off,lapin::channel=error")], &["closed"]),
+        (&[("LOG_LEVEL", "error,sqlx=info")], &["library info", "library warn"]),
+        (&[("LOG_LEVEL", "off,lapin=error")], &["told by us"]),
         (&[("LOG_LEVEL", "error"), ("RUST_LOG", "amqp=debug")], &["ours debug", "ours info", "library warn"]),
         (&[("LOG_LEVEL", "off")], &[]),
     ];

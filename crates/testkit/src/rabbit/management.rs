@@ -96,6 +96,13 @@ impl Management {
         self.expect(Method::POST, "/api/definitions", Some(definitions)).await;
     }
 
+    /// A user whose password is its name.
+    pub(crate) async fn create_user(&self, vhost: &str, user: &str, rights: Value) {
+        let password = json!({"password": user, "tags": ""});
+        self.expect(Method::PUT, &format!("/api/users/{user}"), Some(password)).await;
+        self.expect(Method::PUT, &format!("/api/permissions/{vhost}/{user}"), Some(rights)).await;
+    }
+
     pub(crate) async fn delete_vhost(&self, name: &str) {
         let _ = self.request(Method::DELETE, &format!("/api/vhosts/{name}"), None).await;
     }

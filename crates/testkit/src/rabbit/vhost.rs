@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use serde_json::json;
+
 use super::client::Client;
 use super::management::{Management, QueueInfo};
 use super::raw::RawPublisher;
@@ -86,6 +88,15 @@ impl Vhost {
         let mut ids: Vec<_> = all.into_iter().filter(|(_, name)| name.contains(named)).map(|(id, _)| id).collect();
         ids.sort();
         ids
+    }
+
+    /// The address for another user, with these rights (regular expressions of names: configure, write, read).
+    pub async fn url_of_user(&self, configure: &str, write: &str, read: &str) -> String {
+        let user = format!("user-{}", uuid::Uuid::now_v7().simple());
+        self.management
+            .create_user(&self.name, &user, json!({"configure": configure, "write": write, "read": read}))
+            .await;
+        self.url.replacen("guest:guest@", &format!("{user}:{user}@"), 1)
     }
 
     /// A publisher of any bytes.

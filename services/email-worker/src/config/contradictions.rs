@@ -6,17 +6,11 @@ use humantime::format_duration as time;
 
 use super::Config;
 
-/// Connections that are never given back: claims, marks and the rate have one each. One more serves everything else.
-const CONNECTIONS: u32 = 4;
-
 /// The first contradiction, in a sentence that names the variables.
 pub(super) fn first(config: &Config) -> Option<String> {
-    let Config { common, shutdown_grace, mail, flow, .. } = config;
-    let connections = common.database.database_pool_size;
+    let Config { shutdown_grace, mail, flow, .. } = config;
     let (slots, prefetch) = (flow.sending_slots, flow.prefetch_max());
     let found = [
-        (connections < CONNECTIONS)
-            .then(|| format!("DATABASE_POOL_SIZE is {connections}: a worker needs at least {CONNECTIONS} connections")),
         (*shutdown_grace < mail.send_timeout).then(|| {
             let (grace, send) = (time(*shutdown_grace), time(mail.send_timeout));
             format!(
@@ -72,9 +66,7 @@ mod tests {
     fn what_contradicts_itself_is_named_and_what_just_fits_is_not() {
         assert_eq!(first(&config(&[])), None, "the defaults contradict each other");
         for (vars, named) in [
-            (&[("DATABASE_POOL_SIZE", "3")][..], &["DATABASE_POOL_SIZE is 3"][..]),
-            (&[("DATABASE_POOL_SIZE", "4")], &[]),
-            (&[("SHUTDOWN_GRACE", "25s")], &["SHUTDOWN_GRACE is 25s", "SEND_TIMEOUT 1m"]),
+            (&[("SHUTDOWN_GRACE", "25s")][..], &["SHUTDOWN_GRACE is 25s", "SEND_TIMEOUT 1m"][..]),
             (&[("SHUTDOWN_GRACE", "1m")], &[]),
             (&[("SEND_TIMEOUT", "71s")], &["SHUTDOWN_GRACE is 1m 10s", "SEND_TIMEOUT 1m 11s"]),
             (&[("LEDGER_RETENTION", "0s"), ("MAIL_GIVE_UP_AFTER", "0s")], &["LEDGER_RETENTION is 0s"]),

@@ -1,5 +1,6 @@
 //! The variables about mail.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub struct MailArgs {
     #[arg(long, env = "MAIL_PRODUCT_NAME", default_value = "Sluice", value_parser = product_name)]
     pub mail_product_name: String,
     /// Mail server, name or address; needed by MAIL_TRANSPORT=smtp
-    #[arg(long, env = "SMTP_HOST")]
+    #[arg(long, env = "SMTP_HOST", value_parser = host)]
     pub smtp_host: Option<String>,
     /// Port of the mail server; when not set 25, 587 or 465 for SMTP_TLS none, starttls or implicit
     #[arg(long, env = "SMTP_PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -133,6 +134,24 @@ fn product_name(text: &str) -> Result<String, &'static str> {
     fits.then(|| text.trim().to_owned()).ok_or("not a name of 1 to 64 characters on one line")
 }
 
+/// A name or an address, as it is looked up and as a certificate has it.
+fn host(text: &str) -> Result<String, &'static str> {
+    if text.contains("://") {
+        return Err("give the name alone, without smtp://, and SMTP_TLS for how it is secured");
+    }
+    // An address of version 6 in the brackets of a URL.
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if bare.parse::<IpAddr>().is_ok() {
+        return Ok(bare.to_owned());
+    }
+    if text.contains(':') {
+        return Err("give the name alone, and the port as SMTP_PORT");
+    }
+    let is_name =
+        (1..=253).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    is_name.then(|| text.to_owned()).ok_or("not a host name such as smtp.example.com, or an address")
+}
+
 fn helo_name(text: &str) -> Result<String, &'static str> {
     let fits = !text.is_empty() && text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic());
     fits.then(|| text.to_owned()).ok_or("not a host name such as worker.example.com")
@@ -199,6 +218,36 @@ mod tests {
         ] {
             let outcome = args(vars).unwrap().transport(env).err();
             assert_eq!(outcome, expected, "{vars:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_nothing_else() {
+        for (text, host) in [
+            ("mail", "mail"),
+            ("smtp.example.com", "smtp.example.com"),
+            ("smtp.example.com.", "smtp.example.com."),
+            ("sluice_mailbox", "sluice_mailbox"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("smtp.example.com\n", "smtp.example.com"),
+        ] {
+            assert_eq!(args(&[("SMTP_HOST", text)]).unwrap().smtp_host.as_deref(), Some(host), "{text:?}");
+        }
+        for (text, why) in [
+            ("smtp.example.com:587", "SMTP_PORT"),
+            ("[2001:db8::1]:25", "SMTP_PORT"),
+            ("smtp://smtp.example.com", "without smtp://"),
+            ("smtps://smtp.example.com:465", "without smtp://"),
+            ("\"smtp.example.com\"", "not a host name"),
+            ("'smtp.example.com'", "not a host name"),
+            (" ", "not a host name"),
+            ("smtp.example.com ", "not a host name"),
+            ("user@example.com", "not a host name"),
+        ] {
+            let Err(Refused::Invalid(line)) = args(&[("SMTP_HOST", text)]) else { panic!("{text:?} is taken") };
+            assert!(line.starts_with("SMTP_HOST ") && line.contains(why), "{text:?}: {line}");
         }
     }
 

@@ -38,10 +38,14 @@ async fn what_is_missing_or_wrong_in_the_environment_is_named_in_one_line() {
         ("MAIL_RATE", Some("fast"), ""),
         ("MAIL_RETRY_LADDER", Some("5s,5s"), "growing"),
         ("SENDING_SLOTS", Some("0"), ""),
-        ("DATABASE_POOL_SIZE", Some("3"), "at least 4"),
         ("SHUTDOWN_GRACE", Some("1s"), "SEND_TIMEOUT"),
         ("LEDGER_RETENTION", Some("1h"), "MAIL_GIVE_UP_AFTER"),
         ("PREFETCH_MAX", Some("16"), "SENDING_SLOTS"),
+        ("DATABASE_URL", Some("postgres://user:hunter2#4@127.0.0.1/db"), "%23"),
+        ("DATABASE_URL", Some("postgres://user:hunter2@127.0.0.1/db?sslmode=on"), "verify-full"),
+        ("DATABASE_POOL_SIZE", Some("3"), "4..=1000"),
+        ("SMTP_HOST", Some("smtp://mail.example.com"), "the name alone"),
+        ("SMTP_HOST", Some("mail.example.com:587"), "SMTP_PORT"),
         ("SEND_TIMEOUT", Some("soon"), ""),
         ("SMTP_DATA_TIMEOUT", Some("15m"), "more than 14m"),
         ("MAIL_UNKNOWN_REPEATS", Some("-1"), ""),
@@ -101,6 +105,32 @@ async fn a_queue_with_other_arguments_ends_it_with_one_line_and_is_not_touched()
     assert_eq!(worker.log_lines().iter().filter(|line| line.contains("error:")).count(), 1);
     let queue = world.vhost.queue_info(queue::EMAIL).await.unwrap();
     assert_eq!((queue.kind.as_str(), world.waiting(queue::EMAIL).await), ("classic", 1), "the queue was touched");
+}
+
+#[tokio::test]
+async fn a_user_who_must_not_read_the_queue_ends_it_with_one_line() {
+    let world = World::new().await;
+    // The queues of the ladder lead to the main one: whoever declares them must be able to read them.
+    let url = world.vhost.url_of_user(".*", ".*", "^email_queue[.]").await;
+    let worker = world.process(&[("AMQP_URL", &url)]);
+    let status = worker.exited(PATIENCE).await;
+    assert_eq!(status.code(), Some(78), "{status}");
+    let line = worker.wait_for_log("error:", PATIENCE).await;
+    assert!(line.contains("`email_queue`") && line.contains("right to read"), "{line}");
+}
+
+#[tokio::test]
+async fn while_the_broker_is_away_only_our_own_lines_say_so() {
+    let world = World::new().await;
+    let worker = world.process(&[("AMQP_URL", "amqp://guest:guest@127.0.0.1:1/")]);
+    // The second try.
+    for _ in 0..2 {
+        worker.wait_for_log("tasks can't be taken from the broker", PATIENCE).await;
+    }
+    worker.wait_for_log("publish", PATIENCE).await;
+    let foreign: Vec<_> = worker.log_lines().into_iter().filter(|line| line.contains("\"target\":\"lapin")).collect();
+    assert!(foreign.is_empty(), "{foreign:#?}");
+    assert_eq!(worker.terminate().await.code(), Some(0));
 }
 
 #[tokio::test]
