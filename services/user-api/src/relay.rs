@@ -99,7 +99,9 @@ impl Relay {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "tasks wait in the outbox: trying again");
-                    self.health.down(error.to_string());
+                    if !matches!(error, RelayError::Outbox(_)) {
+                        self.health.down(error.to_string());
+                    }
                     // Some of what was claimed is still there.
                     bookmark = self.bookmark();
                     if matches!(error, RelayError::Topology(_) | RelayError::NotKept { .. }) {

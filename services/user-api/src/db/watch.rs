@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use platform::health::Component;
 use platform::postgres::{UnfitPooler, Unproven, check_pooler};
-use sqlx::{Connection as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -122,9 +122,9 @@ pub async fn watch(
                     if availability.set(false) {
                         tracing::warn!(reason, "the database is not available");
                     }
-                    health.down(reason);
+                    health.down(reason.as_str());
                     lanes.give_all_back();
-                    discard_broken(&pool).await;
+                    discard(&pool, reason == READ_ONLY).await;
                     WHILE_DOWN
                 }
             };
@@ -133,6 +133,9 @@ pub async fn watch(
     };
     token.run_until_cancelled(watch).await.map_or(Ok(()), Err)
 }
+
+/// A standby, or a database that somebody has closed for writing.
+const READ_ONLY: &str = "it is read-only";
 
 enum Trouble {
     Unfit(UnfitPooler),
@@ -150,19 +153,35 @@ async fn look(pool: &PgPool, proven: bool) -> Result<(), Trouble> {
 }
 
 async fn probe(pool: &PgPool) -> Result<(), String> {
-    let asked = sqlx::query_scalar::<_, bool>("SELECT to_regclass('idempotency_keys') IS NOT NULL");
+    let asked = sqlx::query_as::<_, (bool, bool)>(
+        "SELECT to_regclass('idempotency_keys') IS NOT NULL, current_setting('transaction_read_only') = 'off'",
+    );
     match tokio::time::timeout(PROBE, asked.fetch_one(pool)).await {
-        Ok(Ok(true)) => Ok(()),
-        Ok(Ok(false)) => Err("the tables are missing: run `user-api migrate`".to_owned()),
+        Ok(Ok((true, true))) => Ok(()),
+        Ok(Ok((false, _))) => Err("the tables are missing: run `user-api migrate`".to_owned()),
+        Ok(Ok((true, false))) => Err(READ_ONLY.to_owned()),
         Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {PROBE:?}")),
+        Err(_) => Err(why_silent(pool).await),
     }
 }
 
-/// Connections of a server that has died lie in the pool until somebody uses them, and fails. Better us than a request.
-async fn discard_broken(pool: &PgPool) {
+/// The pool tries again for as long as it may where a connection is refused, and does not say so.
+async fn why_silent(pool: &PgPool) -> String {
+    match tokio::time::timeout(PROBE, pool.connect_options().connect()).await {
+        Ok(Err(error)) => error.to_string(),
+        Ok(Ok(_)) | Err(_) => format!("no answer within {PROBE:?}"),
+    }
+}
+
+/// Connections of a server that has died lie in the pool until somebody uses them, and fails. Better us than a request. Of one that
+/// takes no writes all are given up: a session keeps what it began with.
+async fn discard(pool: &PgPool, all: bool) {
     let mut sound = Vec::new();
     while let Some(mut connection) = pool.try_acquire() {
+        if all {
+            connection.close_on_drop();
+            continue;
+        }
         match tokio::time::timeout(PROBE, connection.ping()).await {
             Ok(Ok(())) => sound.push(connection),
             Ok(Err(_)) | Err(_) => connection.close_on_drop(),

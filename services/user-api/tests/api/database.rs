@@ -20,6 +20,23 @@ async fn becomes(app: &TestApp, status: u16, what: &str) {
     eventually(what, SOON, async || (app.ready().await.status == status).then_some(())).await;
 }
 
+async fn is_up(app: &TestApp) {
+    let up = async || (app.ready().await.json()["components"]["database"]["status"] == "up").then_some(());
+    eventually("the database is up again by itself", SOON, up).await;
+}
+
+/// What `/readyz` says of the database, with 200: the pod stays in the Service.
+async fn is_down(app: &TestApp, why: &str) {
+    let what = format!("ready, and the database is down: {why}");
+    let told = async || {
+        let answer = app.ready().await;
+        let database = answer.json()["components"]["database"].clone();
+        let reason = database["reason"].as_str().unwrap_or_default();
+        (answer.status == 200 && database["status"] == "down" && reason.contains(why)).then_some(())
+    };
+    eventually(&what, SOON, told).await;
+}
+
 #[tokio::test]
 async fn while_the_database_is_dead_answers_are_503_and_afterwards_201() {
     let server = Postgres::start().await;
@@ -37,13 +54,13 @@ async fn while_the_database_is_dead_answers_are_503_and_afterwards_201() {
         assert_eq!(answer.problem(503), "database-unavailable");
         assert!(asked.elapsed() < Duration::from_secs(6), "answered after {:?}", asked.elapsed());
     }
-    becomes(&app, 503, "not ready without the database").await;
+    is_down(&app, "refused").await;
     let asked = Instant::now();
     assert_eq!(app.register(&somebody("known")).await.problem(503), "database-unavailable");
     assert!(asked.elapsed() < Duration::from_millis(500), "it is known to be away: {:?}", asked.elapsed());
 
     server.restart().await;
-    becomes(&app, 200, "ready again by itself").await;
+    is_up(&app).await;
     for n in 0..12 {
         let answer = app.register(&somebody(&format!("after{n}"))).await;
         assert_eq!(answer.status, 201, "right after it is back: {answer:?}");
@@ -60,10 +77,33 @@ async fn a_database_that_hangs_is_one_that_is_away() {
     let asked = Instant::now();
     assert_eq!(app.register(&somebody("during")).await.problem(503), "database-unavailable");
     assert!(asked.elapsed() < Duration::from_secs(8), "answered after {:?}", asked.elapsed());
-    becomes(&app, 503, "not ready while it hangs").await;
+    is_down(&app, "no answer").await;
     server.resume();
-    becomes(&app, 200, "ready again by itself").await;
+    is_up(&app).await;
     assert_eq!(app.register(&somebody("after")).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_database_that_takes_no_writes_is_named_and_the_broker_is_not_blamed() {
+    let vhost = testkit::vhost().await;
+    let database = testkit::database().await;
+    platform::postgres::migrate(database.pool(), &MIGRATOR).await.unwrap();
+    let app = TestApp::over(database.url(), &[("AMQP_URL", vhost.amqp_url())]).await;
+    becomes(&app, 200, "ready with the database there").await;
+    let name = database.url().rsplit_once('/').unwrap().1;
+    let closed = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
+    // Sessions keep what they began with.
+    let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'user-api'";
+    sqlx::raw_sql(sqlx::AssertSqlSafe(closed)).execute(database.pool()).await.unwrap();
+    sqlx::raw_sql(ended).execute(database.pool()).await.unwrap();
+    is_down(&app, "read-only").await;
+    assert_eq!(app.register(&somebody("ada")).await.problem(503), "database-unavailable");
+    assert_eq!(app.ready().await.json()["components"]["broker"]["status"], "up");
+    let open = format!("ALTER DATABASE {name} RESET default_transaction_read_only");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(open)).execute(database.pool()).await.unwrap();
+    is_up(&app).await;
+    assert_eq!(app.register(&somebody("ada")).await.status, 201);
 }
 
 #[tokio::test]
@@ -108,7 +148,7 @@ async fn after_a_kill_under_load_every_201_is_a_user_with_a_task() {
         server.restart().await;
     };
     let (created, ()) = tokio::join!(load, fault);
-    becomes(&app, 200, "ready again by itself").await;
+    is_up(&app).await;
     let counts = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM outbox)";
     let (users, tasks): (i64, i64) = sqlx::query_as(counts).fetch_one(database.pool()).await.unwrap();
     assert_eq!(users, tasks);
