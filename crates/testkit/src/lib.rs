@@ -48,5 +48,5 @@ pub use postgres::{Database, Postgres, database};
 pub use proxy::TcpProxy;
 pub use rabbit::{Client, Management, QueueInfo, Rabbit, RawPublisher, Taken, Vhost, vhost};
 pub use service::Service;
-pub use smtp::{Arrival, Command, Counts, Mail, Mood, SmtpOptions, SmtpServer, Stage, Tls};
+pub use smtp::{Arrival, Command, Counts, Mail, Mood, SmtpOptions, SmtpServer, Stage, Tls, self_signed};
 pub use watchdog::{mark, stop_everything};

@@ -22,6 +22,7 @@ mod wire;
 pub use mail::Mail;
 pub use mood::{Mood, Stage};
 pub use record::{Arrival, Command, Counts};
+pub use tls::self_signed;
 
 use record::Shared;
 

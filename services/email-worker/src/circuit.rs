@@ -34,7 +34,11 @@ impl Cause {
     fn probe(self) -> Option<Probe> {
         match self {
             Self::MailServer(
-                Illness::Unreachable | Illness::NotGreeted | Illness::TooManyConnections | Illness::LoginRefused,
+                Illness::Unreachable
+                | Illness::Tls
+                | Illness::NotGreeted
+                | Illness::TooManyConnections
+                | Illness::LoginRefused,
             ) => Some(Probe::Greet),
             // Only a mail can show that mails are taken again.
             Self::MailServer(

@@ -45,8 +45,10 @@ pub enum Verdict {
 /// What is wrong with the server, or with us in its eyes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Illness {
-    /// It cannot be reached, does not greet, or gives no secure connection.
+    /// It cannot be reached, or does not greet.
     Unreachable,
+    /// No secure connection comes about: its certificate, or how the connection is to be secured.
+    Tls,
     /// It does not let us in, or says that it is closing.
     NotGreeted,
     /// It takes no more connections, and none of ours stands.
@@ -72,6 +74,7 @@ impl Illness {
     pub fn slug(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
             Self::NotGreeted => "not-greeted",
             Self::TooManyConnections => "too-many-connections",
             Self::LoginRefused => "login-refused",
@@ -161,6 +164,7 @@ pub fn judge(error: &SendError) -> Verdict {
         SendError::Refused { stage, reply, .. } => judge_reply(*stage, reply),
         SendError::Broken { stage: Stage::Connect, cause, .. } => Verdict::CircuitOpen(match cause {
             Broken::Lacks(_) => Illness::LoginRefused,
+            Broken::Tls(_) => Illness::Tls,
             _ => Illness::Unreachable,
         }),
         SendError::Broken { .. } => Verdict::Reconnect,

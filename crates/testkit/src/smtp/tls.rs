@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -43,4 +43,12 @@ pub(crate) fn ca_pem() -> &'static str {
 
 pub(crate) fn acceptor() -> TlsAcceptor {
     TlsAcceptor::from(certificates().config.clone())
+}
+
+/// A certificate that signs itself, of a server by this name, as PEM.
+pub fn self_signed(name: &str) -> String {
+    let key = KeyPair::generate().unwrap();
+    let mut certificate = CertificateParams::new([name.to_owned()]).unwrap();
+    certificate.distinguished_name.push(DnType::CommonName, name);
+    certificate.self_signed(&key).unwrap().pem()
 }

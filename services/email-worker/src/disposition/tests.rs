@@ -22,7 +22,7 @@ fn every_way_to_break() -> Vec<Broken> {
         Broken::Timeout(Duration::from_secs(1)),
         Broken::Tls("expired".to_owned()),
         Broken::Protocol("odd".to_owned()),
-        Broken::Lacks("STARTTLS"),
+        Broken::Lacks("AUTH"),
         Broken::File("disk full".to_owned()),
     ]
 }
@@ -40,6 +40,18 @@ fn any_failure_before_mail_opens_the_circuit() {
     for cause in every_way_to_break() {
         let verdict = judge(&broken(Stage::Connect, cause.clone()));
         assert!(matches!(verdict, Verdict::CircuitOpen(_)), "{cause:?}: {verdict:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_cannot_be_secured_has_a_cause_of_its_own() {
+    for (cause, illness) in [
+        (Broken::Tls("invalid peer certificate: Expired".to_owned()), "tls"),
+        (Broken::Unreachable("refused".to_owned()), "unreachable"),
+        (Broken::Dropped, "unreachable"),
+        (Broken::Lacks("AUTH"), "login-refused"),
+    ] {
+        assert_eq!(judge(&broken(Stage::Connect, cause.clone())).illness().slug(), illness, "{cause:?}");
     }
 }
 

@@ -64,8 +64,28 @@ impl TlsClient {
 
     async fn secure(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
         let secured = self.connector.connect(self.name.clone(), tcp).await;
-        secured.map_err(|error| Failure::Broken(Broken::Tls(error.to_string())))
+        secured.map_err(|error| Failure::Broken(Broken::Tls(explained(&error.to_string()))))
     }
+}
+
+/// What the library says, and what can be done where it says that in words of its own.
+fn explained(error: &str) -> String {
+    let help = [
+        (
+            "CaUsedAsEndEntity",
+            "the server shows the certificate of an authority, as `openssl req -x509` makes it; make one with \
+             -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:<its name>, and trust that",
+        ),
+        (
+            "BadSignature",
+            "another certificate of the same name is trusted (SSL_CERT_FILE, SSL_CERT_DIR): trust this one",
+        ),
+        ("UnknownIssuer", "none of the certificates that are trusted (SSL_CERT_FILE, SSL_CERT_DIR) has signed it"),
+        ("UnsupportedCertVersion", "it is of version 1, without the names it is for; make one with subjectAltName"),
+        ("InvalidContentType", "this port begins in the clear: SMTP_TLS=starttls, or SMTP_PORT=465 for implicit"),
+    ];
+    let help = help.iter().find(|(word, _)| error.contains(word));
+    help.map_or_else(|| error.to_owned(), |(_, help)| format!("{error}: {help}"))
 }
 
 impl Smtp {
@@ -142,7 +162,8 @@ impl Smtp {
         command(tcp, &format!("EHLO {}\r\n", self.helo)).await?;
         let offers = reply(tcp).await?;
         if !offers.iter().skip(1).any(|line| line.trim().eq_ignore_ascii_case("STARTTLS")) {
-            return Err(lacks("SMTP_TLS=starttls, but the mail server does not offer STARTTLS"));
+            let why = "SMTP_TLS=starttls, but the mail server does not offer STARTTLS";
+            return Err(Failure::Broken(Broken::Tls(why.to_owned())));
         }
         command(tcp, "STARTTLS\r\n").await?;
         reply(tcp).await?;
