@@ -169,7 +169,7 @@ impl Parts {
     /// Starts what works in the background.
     fn start(&self, tasks: &mut Tasks, broker: Broker, settings: RelayArgs, stop: &CancellationToken) {
         let (pool, health, stop) = (|| self.pool.clone(), &self.health, || stop.clone());
-        // Once proven it is informative: a pod that leaves the Service can't say 503 (decision 19).
+        // Once proven it is informative: a pod that leaves the Service can't say 503 (decision 21).
         let database = health.component("database", Need::ToStart);
         let watch = db::watch(pool(), self.lanes.clone(), self.availability.clone(), database, stop());
         let (unfit, end, told) = (Arc::clone(&self.unfit), self.end.clone(), stop());
