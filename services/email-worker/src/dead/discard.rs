@@ -6,7 +6,7 @@ use amqp::Broker;
 use contract::queue;
 use tokio_util::sync::CancellationToken;
 
-use super::{Done, Filter, Letter};
+use super::{Done, Filter, next_meant};
 use crate::reading::{BATCH, Reading, Turn};
 
 /// The letters that are meant, and nobody else's turn until it is decided.
@@ -66,10 +66,7 @@ async fn work(
     let now = SystemTime::now();
     let mut batch = Vec::new();
     while *done + batch.len() < limit {
-        let Some(delivery) = reading.next().await? else { break };
-        if !filter.takes(&Letter::read(&delivery.properties, &delivery.body), now) {
-            continue;
-        }
+        let Some(delivery) = next_meant(reading, filter, now).await? else { break };
         if !take {
             *done += 1;
             reading.matched(*done);

@@ -9,8 +9,14 @@ pub mod list;
 pub mod redrive;
 mod table;
 
+use std::time::SystemTime;
+
+use amqp::Delivery;
+
 pub use filter::Filter;
 pub use letter::Letter;
+
+use crate::reading::Reading;
 
 /// What was done, by a command that may have been interrupted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,4 +25,14 @@ pub struct Done {
     pub letters: usize,
     /// It was told to stop before its end.
     pub interrupted: bool,
+}
+
+/// The next letter that is meant; the others stay where they are.
+async fn next_meant(reading: &mut Reading, filter: &Filter, now: SystemTime) -> anyhow::Result<Option<Delivery>> {
+    while let Some(delivery) = reading.next().await? {
+        if filter.takes(&Letter::read(&delivery.properties, &delivery.body), now) {
+            return Ok(Some(delivery));
+        }
+    }
+    Ok(None)
 }

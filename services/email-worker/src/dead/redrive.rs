@@ -8,7 +8,7 @@ use contract::queue;
 use tokio_util::sync::CancellationToken;
 
 use super::table::printable;
-use super::{Done, Filter, Letter};
+use super::{Done, Filter, next_meant};
 use crate::moves;
 use crate::reading::{BATCH, Reading, Turn};
 use crate::task::Message;
@@ -38,10 +38,7 @@ async fn work(reading: &mut Reading, filter: &Filter, limit: usize, done: &mut u
     let now = SystemTime::now();
     let mut batch = Vec::new();
     while *done + batch.len() < limit {
-        let Some(delivery) = reading.next().await? else { break };
-        if !filter.takes(&Letter::read(&delivery.properties, &delivery.body), now) {
-            continue;
-        }
+        let Some(delivery) = next_meant(reading, filter, now).await? else { break };
         let message = Message { body: delivery.body, properties: delivery.properties };
         batch.push((moves::to_redrive(message, SystemTime::now()), delivery.receipt));
         reading.matched(*done + batch.len());
