@@ -88,12 +88,22 @@ impl Client {
         self.channel.queue_declare(queue.into(), options, arguments).await.map(drop)
     }
 
-    /// How many messages wait in a queue, exactly and now.
+    /// How many messages wait in a queue, exactly and now; but 0 of a quorum queue whose leader is busy.
     pub async fn ready(&self, queue: &str) -> u32 {
+        self.ask(queue).await.message_count()
+    }
+
+    /// Somebody consumes a queue, and nothing waits in it: whoever says that there is a consumer has looked.
+    pub async fn is_taken(&self, queue: &str) -> bool {
+        let queue = self.ask(queue).await;
+        queue.consumer_count() > 0 && queue.message_count() == 0
+    }
+
+    async fn ask(&self, queue: &str) -> lapin::Queue {
         let options = QueueDeclareOptions { passive: true, durable: true, ..Default::default() };
         let declared = self.channel.queue_declare(queue.into(), options, FieldTable::default());
         let declared = timeout(PATIENCE, declared).await.expect("the broker answers");
-        declared.unwrap_or_else(|e| panic!("asking after queue {queue}: {e}")).message_count()
+        declared.unwrap_or_else(|e| panic!("asking after queue {queue}: {e}"))
     }
 
     /// Publishes a bare message: a body with no properties at all; confirmed when this returns.

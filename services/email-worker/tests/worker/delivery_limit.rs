@@ -43,11 +43,12 @@ async fn world_with(rabbit: &Rabbit, policy: Value) -> (World, Service) {
 async fn killed_again_and_again(world: &World, worker: &Service, kills: usize) {
     // One that has not published: the broker lets it ask.
     let client = world.vhost.client().await;
-    let waiting = async |tasks: u32| (client.ready(queue::EMAIL).await == tasks).then_some(());
+    let delivered = async || client.is_taken(queue::EMAIL).await.then_some(());
+    let back = async || (client.ready(queue::EMAIL).await == 2).then_some(());
     for kill in 1..=kills {
-        eventually(&format!("both tasks delivered before kill {kill}"), 2 * PATIENCE, async || waiting(0).await).await;
+        eventually(&format!("both tasks delivered before kill {kill}"), 2 * PATIENCE, delivered).await;
         worker.kill();
-        eventually(&format!("both tasks back after kill {kill}"), 2 * PATIENCE, async || waiting(2).await).await;
+        eventually(&format!("both tasks back after kill {kill}"), 2 * PATIENCE, back).await;
         worker.restart();
     }
 }

@@ -12,9 +12,13 @@ use crate::support::{TestApp, somebody};
 const QUEUE: &str = "email_queue";
 const SOON: Duration = Duration::from_secs(20);
 
-/// It has its answer to the declaration, too.
+/// It has its answer to the declaration, too, and its database, which it proves last.
 async fn relay_is_up(app: &TestApp) {
-    eventually("the relay is up", SOON, async || (broker(app).await["status"] == "up").then_some(())).await;
+    eventually("the relay is up", SOON, async || {
+        let components = app.ready().await.json()["components"].clone();
+        ["broker", "database"].iter().all(|name| components[name]["status"] == "up").then_some(())
+    })
+    .await;
 }
 
 async fn waiting(client: &Client, count: u32) {
