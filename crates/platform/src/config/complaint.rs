@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::num::{IntErrorKind, ParseIntError};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
@@ -67,7 +68,10 @@ fn why(err: &clap::Error, secret: Option<&str>) -> String {
         return format!(": must be {}", allowed.join(" or "));
     }
     let Some(source) = err.source() else { return String::new() };
-    let text = source.to_string();
+    let text = match source.downcast_ref::<ParseIntError>().map(ParseIntError::kind) {
+        Some(IntErrorKind::InvalidDigit | IntErrorKind::Empty) => "not a whole number".to_owned(),
+        _ => source.to_string(),
+    };
     format!(": {}", secret.map_or(text.clone(), |value| text.replace(value, "<secret>")))
 }
 
