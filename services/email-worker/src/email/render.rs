@@ -73,6 +73,7 @@ pub struct Rendered {
     pub task: TaskId,
     /// Who it is from and for.
     pub envelope: Envelope,
+    username: String,
     // With the line that ends it on the wire, and no other line that begins with a dot.
     wire: String,
 }
@@ -81,6 +82,12 @@ impl Rendered {
     /// Headers and body, lines ended by CRLF, none longer than 998 bytes, ASCII unless the envelope needs SMTPUTF8.
     pub fn bytes(&self) -> &[u8] {
         self.wire.strip_suffix(message::END).unwrap_or(&self.wire).as_bytes()
+    }
+
+    /// Words of the mail that are nobody else's matter, beside its addresses: a server may quote a subject. Those of one or two
+    /// letters say nothing of anybody.
+    pub(super) fn private_words(&self) -> impl Iterator<Item = &str> {
+        self.username.split_whitespace().filter(|word| word.len() > 2)
     }
 
     /// What follows `DATA`: the mail and the final dot.
@@ -150,7 +157,8 @@ impl Renderer {
             text: &render(text)?,
             html: &render(html)?,
         });
-        Ok(Rendered { task: id, envelope, wire })
+        let username = username.into_owned();
+        Ok(Rendered { task: id, envelope, username, wire })
     }
 }
 

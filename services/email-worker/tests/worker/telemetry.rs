@@ -127,7 +127,7 @@ async fn no_word_about_a_user_is_in_any_line_span_or_metric() {
     let mood = Mood::healthy()
         .reply(Stage::Rcpt, "550 5.1.1 <refused@private.example>: user refused unknown")
         .for_recipient("refused@private.example")
-        .reply(Stage::Content, "451 4.7.1 mail for later@private.example: try again")
+        .reply(Stage::Content, "451 4.7.1 mail for later@private.example (Subject: Welcome, Xanthippe): try again")
         .for_recipient("later@private.example")
         .times(1)
         .drop_at(Stage::Data)

@@ -173,8 +173,9 @@ impl<'a> Conversation<'a> {
         format!("MAIL FROM:<{sender}>{}\r\nRCPT TO:<{recipient}>\r\nDATA\r\n", self.parameters)
     }
 
-    fn private(&self) -> [&'a str; 2] {
-        [self.envelope.recipient_local(), self.envelope.recipient()]
+    fn private(&self) -> Vec<&'a str> {
+        let addresses = [self.envelope.recipient_local(), self.envelope.recipient()];
+        addresses.into_iter().chain(self.mail.private_words()).collect()
     }
 
     fn read(&self, error: &Error) -> Failure {
