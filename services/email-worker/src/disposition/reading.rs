@@ -43,7 +43,7 @@ pub struct Judgement {
 pub fn read(stage: Stage, reply: &Reply) -> Judgement {
     let lower = words(reply);
     let code = Code::of(reply, &lower);
-    let (reason, about) = certain(&code)
+    let (reason, about) = certain(stage, &code)
         .map(|reason| (reason, About::Unsaid))
         .or_else(|| phrases::find(&lower).map(|(reason, about)| fitting(reason, about, stage, &code)))
         .or_else(|| by_enhanced_code(stage, &code).map(|reason| (reason, About::Unsaid)))
@@ -86,8 +86,9 @@ fn words(reply: &Reply) -> String {
 }
 
 /// Codes that mean one thing, whatever the words beside them: these often speak of rates, and sending slower is no help.
-fn certain(code: &Code) -> Option<Reason> {
+fn certain(stage: Stage, code: &Code) -> Option<Reason> {
     Some(match code.enhanced? {
+        (1, 1) if stage > Stage::Mail && !code.is_transient() => Reason::UserUnknown,
         (1, 7 | 8) => Reason::Rejected,
         (1, 90) | (4, 5) if !code.is_transient() => Reason::QuotaUsedUp,
         (2, 121 | 122) => Reason::Speeding,

@@ -69,3 +69,16 @@ fn the_code_that_is_repeated_on_each_line_does_not_come_between_the_words() {
     let text = "4.7.28 Gmail has detected an unusual\n4.7.28 rate of mail";
     assert_eq!(words(&Reply::new(421, text, &[])), "gmail has detected an unusual rate of mail");
 }
+
+#[test]
+fn a_code_that_leaves_no_room_is_believed_before_the_words() {
+    for (stage, reply, expected) in [
+        (Stage::Rcpt, "550 5.1.1 <..>... User unknown; rejecting (see spf)", Reason::UserUnknown),
+        (Stage::Rcpt, "550 5.1.1 too many messages to nobody", Reason::UserUnknown),
+        (Stage::Mail, "550 5.1.1 Sender unknown", Reason::Rejected),
+        (Stage::Rcpt, "450 4.1.1 too many messages to nobody", Reason::Speeding),
+    ] {
+        let (code, text) = reply.split_once(' ').unwrap();
+        assert_eq!(read(stage, &Reply::new(code.parse().unwrap(), text, &[])).reason, expected, "{reply}");
+    }
+}
