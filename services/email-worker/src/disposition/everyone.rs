@@ -19,12 +19,26 @@ pub struct TooMany {
 ///
 /// They weigh more at a domain that has taken mail before, or as long as none has: a receiver that never took any may just
 /// not like us, or not be there. No domain counts more than [`EACH`](Self::EACH) times, so that it takes at least five.
+///
+/// Domains that refused one mail after the other until another one, which had refused none, took one, count no more: that
+/// is their own matter, until they take a mail again.
 #[derive(Debug, Clone)]
 pub struct Everyone {
     took: Remembered,
+    alone: Remembered,
     mails: Vec<TaskId>,
-    domains: Vec<(String, usize)>,
+    domains: Vec<Refuser>,
     weight: usize,
+}
+
+/// A domain that refuses, since the last mail that was accepted.
+#[derive(Debug, Clone)]
+struct Refuser {
+    domain: String,
+    /// Mails that were refused.
+    mails: u32,
+    /// Of them, those that count towards the measure.
+    counted: usize,
 }
 
 impl Everyone {
@@ -34,12 +48,19 @@ impl Everyone {
     pub const EACH: usize = 4;
     /// Domains that are kept in mind of those that refuse; more than it takes.
     const DOMAINS: usize = 64;
+    /// So many refusals are one after the other.
+    const REPEATED: u32 = 2;
     /// Domains that are named.
     const NAMED: usize = 8;
 
     /// The server took a mail for this domain.
     pub fn accepted(&mut self, domain: &str) {
         self.took.insert(domain);
+        self.alone.remove(domain);
+        if !self.domains.iter().any(|refuser| refuser.domain == domain) {
+            let repeated = self.domains.iter().filter(|refuser| refuser.mails >= Self::REPEATED);
+            repeated.for_each(|refuser| self.alone.insert(&refuser.domain));
+        }
         self.domains.clear();
         self.start_over();
     }
@@ -49,26 +70,22 @@ impl Everyone {
     /// # Errors
     /// [`TooMany`], with the mail that makes the measure full; it starts over then.
     pub fn refused(&mut self, mail: TaskId, domain: &str) -> Result<(), TooMany> {
-        if self.mails.contains(&mail) {
+        if self.mails.contains(&mail) || self.alone.contains(domain) {
             return Ok(());
         }
         let weighs = if self.took.is_empty() || self.took.contains(domain) { 2 } else { 1 };
-        if let Some((_, count)) = self.domains.iter_mut().find(|(known, _)| known == domain) {
-            if *count >= Self::EACH {
-                return Ok(());
-            }
-            *count += 1;
-        } else if self.domains.len() < Self::DOMAINS {
-            self.domains.push((domain.to_owned(), 1));
-        } else {
+        let Some(refuser) = self.refuser(domain) else { return Ok(()) };
+        refuser.mails = refuser.mails.saturating_add(1);
+        if refuser.counted >= Self::EACH {
             return Ok(());
         }
+        refuser.counted += 1;
         self.mails.push(mail);
         self.weight += weighs;
         if self.weight < Self::WEIGHT {
             return Ok(());
         }
-        let domains = self.domains.iter().take(Self::NAMED).map(|(domain, _)| domain.clone()).collect();
+        let domains = self.domains.iter().take(Self::NAMED).map(|refuser| refuser.domain.clone()).collect();
         let too_many = TooMany { mails: self.mails.len(), domains };
         self.start_over();
         Err(too_many)
@@ -76,7 +93,7 @@ impl Everyone {
 
     /// How much a mail for this domain would show, now that everyone is refused; the lowest first.
     pub fn rank(&self, domain: &str) -> u32 {
-        let refused = self.domains.iter().any(|(known, _)| known == domain);
+        let refused = self.alone.contains(domain) || self.domains.iter().any(|refuser| refuser.domain == domain);
         match (refused, self.took.contains(domain)) {
             (false, true) => 0,
             (false, false) => 1,
@@ -88,15 +105,25 @@ impl Everyone {
     fn start_over(&mut self) {
         self.mails.clear();
         self.weight = 0;
-        for (_, count) in &mut self.domains {
-            *count = 0;
+        for refuser in &mut self.domains {
+            refuser.counted = 0;
         }
+    }
+
+    fn refuser(&mut self, domain: &str) -> Option<&mut Refuser> {
+        let known = self.domains.iter().position(|refuser| refuser.domain == domain);
+        if known.is_none() && self.domains.len() < Self::DOMAINS {
+            self.domains.push(Refuser { domain: domain.to_owned(), mails: 0, counted: 0 });
+            return self.domains.last_mut();
+        }
+        self.domains.get_mut(known?)
     }
 }
 
 impl Default for Everyone {
     fn default() -> Self {
-        Self { took: Remembered::new(4_096), mails: Vec::new(), domains: Vec::new(), weight: 0 }
+        let (took, alone) = (Remembered::new(4_096), Remembered::new(4_096));
+        Self { took, alone, mails: Vec::new(), domains: Vec::new(), weight: 0 }
     }
 }
 
@@ -119,6 +146,12 @@ impl Remembered {
             self.before = std::mem::take(&mut self.now);
         }
         self.now.insert(self.hasher.hash_one(domain));
+    }
+
+    fn remove(&mut self, domain: &str) {
+        let hash = self.hasher.hash_one(domain);
+        self.now.remove(&hash);
+        self.before.remove(&hash);
     }
 
     fn contains(&self, domain: &str) -> bool {
@@ -210,6 +243,25 @@ mod tests {
         assert_eq!(ranks, [0, 1, 2, 2]);
     }
 
+    #[test]
+    fn domains_that_refuse_on_while_another_takes_mail_are_not_everyone() {
+        let twelve = domains(12);
+        for (name, takes, refuses_after, expected) in [
+            ("a good one", "good.example", 0, None),
+            ("one of those that refused", "d3.example", 0, Some(37)),
+            ("a good one, and then the refusers take mail as well", "good.example", 1, Some(20)),
+        ] {
+            let mut everyone = Everyone::default();
+            assert_eq!(refuse(&mut everyone, &twelve, 1_000), Some(20), "{name}");
+            assert_eq!(refuse(&mut everyone, &twelve, 19), None, "{name}");
+            everyone.accepted(takes);
+            if refuses_after > 0 {
+                twelve.iter().for_each(|domain| everyone.accepted(domain));
+            }
+            assert_eq!(refuse(&mut everyone, &twelve, 1_000), expected, "{name}");
+        }
+    }
+
     /// Whatever comes, from however many domains: it speaks up only after twenty mails of five domains without one accepted,
     /// and keeps a bounded number of them.
     #[test]
@@ -234,6 +286,7 @@ mod tests {
                 }
                 assert!(everyone.domains.len() <= Everyone::DOMAINS && everyone.mails.len() <= Everyone::WEIGHT);
                 assert!(everyone.took.now.len() <= 4_096 && everyone.took.before.len() <= 4_096);
+                assert!(everyone.alone.now.len() <= 4_096 && everyone.alone.before.len() <= 4_096);
             }
         }
     }
