@@ -32,6 +32,9 @@ use crate::slots::Slots;
 /// Waits between two probes of an open circuit.
 const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
+/// RabbitMQ's own `consumer_timeout`, if nobody has set another.
+const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
 /// How long background tasks may take to end; each ends by its token, within limits of its own.
 const FINISH: Duration = Duration::from_secs(5);
 
@@ -53,6 +56,7 @@ impl App {
     /// A setting that can't work, or the admin port is taken.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         config.check()?;
+        warn_of_long_holds(config.flow.hold_limit, config.mail.send_timeout + config.mail.smtp_data_timeout);
         let common = &config.common;
         let transport = config.mail.transport(common.app_env)?;
         let renderer = Renderer::new(config.mail.mail())?;
@@ -264,6 +268,18 @@ fn queues(config: &Config) -> Vec<topology::QueueSpec> {
 /// What is left of the hold before `MAIL`, so that it ends with the longest conversation; never less than a minute.
 fn hold_before_mail(limit: Duration, conversation: Duration) -> Duration {
     limit.saturating_sub(conversation).max(limit.min(Duration::from_secs(60)))
+}
+
+/// Warns of a hold that a broker as it is by default does not bear.
+fn warn_of_long_holds(limit: Duration, conversation: Duration) {
+    let longest = hold_before_mail(limit, conversation) + conversation;
+    if longest > CONSUMER_TIMEOUT / 2 {
+        let (longest, needed) = (humantime::format_duration(longest), humantime::format_duration(longest * 2));
+        tracing::warn!(
+            "a task may be held for {longest} (HOLD_LIMIT, SEND_TIMEOUT and SMTP_DATA_TIMEOUT): the broker's \
+             consumer_timeout must be {needed} or more, and is 30m by default"
+        );
+    }
 }
 
 /// A claim outlives the longest conversation up to the dot, with room for the wait before it; during the wait for the

@@ -22,9 +22,15 @@ pub(crate) async fn run(flights: Arc<Flights>, health: Component, database: Comp
     };
     let reporting = async {
         let mut state = flights.circuit.watch();
+        let mut was_closed = true;
         loop {
             let now = *state.borrow_and_update();
             report(&health, now);
+            let is_closed = now == State::Closed;
+            if is_closed && !was_closed {
+                tracing::info!("the circuit is closed: mails are sent again");
+            }
+            was_closed = is_closed;
             if !matches!(now, State::Open { cause: Cause::LedgerDown, .. }) {
                 database.up();
             }
@@ -56,10 +62,7 @@ async fn ask(flights: &Flights, probe: Probe, database: &Component) -> Result<()
 
 fn report(health: &Component, state: State) {
     match state {
-        State::Closed => {
-            tracing::info!("the circuit is closed: mails are sent");
-            health.up();
-        }
+        State::Closed => health.up(),
         State::Open { cause, .. } => health.down(format!("the circuit is open: {}", cause.slug())),
         State::HalfOpen { cause, .. } => health.down(format!("the circuit is half-open after: {}", cause.slug())),
     }

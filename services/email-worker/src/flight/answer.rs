@@ -52,7 +52,6 @@ impl Flights {
         let id = task.identity.id();
         let times = task.unknown_outcomes.saturating_add(1);
         self.metrics.unknown_outcome();
-        tracing::warn!(task = %id, times, %error, "nobody can know whether a mail was sent");
         // While the worker has to end, this says nothing of the server, and there is no time for another session.
         match self.cut_off.run_until_cancelled(slot.reopen()).await {
             None | Some(Err(NoSession::OthersStand)) => drop(pass),
@@ -66,12 +65,12 @@ impl Flights {
             }
             Some(Err(NoSession::Ill(ill))) => self.server_is_ill(&ill, pass),
         }
-        if times > self.unknown_repeats {
-            return Ending::Dead(DeadLetter::new(DeadReason::OutcomeUnknown, error));
-        }
-        match self.next_rung(task) {
+        let rung = if times > self.unknown_repeats { None } else { self.next_rung(task) };
+        let ending = match rung {
             Some((rung, first_failed)) => Ending::Unknown { rung, first_failed },
             None => Ending::Dead(DeadLetter::new(DeadReason::OutcomeUnknown, error)),
-        }
+        };
+        tracing::warn!(task = %id, times, %error, next = ending.next(), "nobody can know whether a mail was sent");
+        ending
     }
 }

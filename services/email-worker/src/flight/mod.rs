@@ -153,6 +153,17 @@ impl Ending {
             Self::HeldTooLong | Self::HandBack => Disposition::HandedBack,
         }
     }
+
+    /// Where the task goes, for the log; `None` where that is not told by the mail's own line.
+    fn next(&self) -> Option<String> {
+        match self {
+            Self::Failed { rung, .. } | Self::Unknown { rung, .. } => {
+                Some(format!("again in {}", humantime::format_duration(*rung)))
+            }
+            Self::Dead(letter) => Some(format!("dead letter: {}", letter.reason.slug())),
+            _ => None,
+        }
+    }
 }
 
 impl Flights {
@@ -243,6 +254,7 @@ impl Flights {
             tracing::warn!(task = %id, run, "a suspect runs alone");
             if run > LONE_RUNS {
                 let detail = format!("the worker died {LONE_RUNS} times with only this task in flight");
+                tracing::warn!(task = %id, detail, "a task is put aside");
                 return Err(Ending::Dead(DeadLetter::new(DeadReason::CrashesWorker, detail)));
             }
         }
@@ -274,6 +286,7 @@ impl Flights {
         let id = task.identity.id();
         let is_bare = matches!(task.identity, Identity::Bare { .. });
         let now = self.clock.now();
+        let is_told = ending.next().is_some();
         let Task { message, attempt, deliveries, hold_until, .. } = task;
         let outgoing = match ending {
             Ending::Sent(marking) => {
@@ -296,7 +309,9 @@ impl Flights {
             Ending::Dead(letter) => moves::to_dead(message, &letter, now),
         };
         self.give_back(id, held).await;
-        tracing::info!(task = %id, queue = %outgoing.queue, attempt = u32::from(attempt), "a task moves on");
+        if !is_told {
+            tracing::info!(task = %id, queue = %outgoing.queue, attempt = u32::from(attempt), "a task moves on");
+        }
         // From here on a delivery of this task may be the copy that is about to be published: it is a flight of its own.
         let receipts = seat.leave();
         if is_bare && !receipts.iter().any(Receipt::is_live) {

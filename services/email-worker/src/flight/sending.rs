@@ -124,7 +124,11 @@ impl Flights {
     pub(super) async fn send(&self, task: &Task, mut claimed_until: Instant) -> Ending {
         let rendered = match self.renderer.render(&task.mail, task.identity.id(), self.clock.now().into()) {
             Ok(rendered) => rendered,
-            Err(unsendable) => return dead(&SendError::from(unsendable), DeadReason::Unrenderable),
+            Err(unsendable) => {
+                let error = SendError::from(unsendable);
+                tracing::warn!(task = %task.identity.id(), %error, "a mail can't be written: it is put aside");
+                return dead(&error, DeadReason::Unrenderable);
+            }
         };
         let mut trials = Trials::default();
         loop {
@@ -291,7 +295,11 @@ impl Flights {
                 dead(error, reason)
             }
         };
-        tracing::info!(task = %id, attempt = u32::from(task.attempt), %error, "mail not accepted");
+        // One whose outcome nobody can know has a line of its own.
+        if !matches!(error, SendError::Unanswered { .. }) {
+            let (attempt, next) = (u32::from(task.attempt), ending.next());
+            tracing::info!(task = %id, attempt, %error, next, "mail not accepted");
+        }
         Try::Over(ending)
     }
 
