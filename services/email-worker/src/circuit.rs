@@ -45,6 +45,7 @@ impl Cause {
                 Illness::LoginWanted
                 | Illness::SenderRefused
                 | Illness::ServerError
+                | Illness::Throttled
                 | Illness::QuotaUsedUp
                 | Illness::EveryoneRefused
                 | Illness::NoAnswerAfterData,

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use contract::{Attempt, Malformed};
 
-pub use doubt::{Advice, Doubts, Kind, Unclear};
+pub use doubt::{Advice, Doubts, Kind, Unclear, Whose};
 pub use everyone::{Everyone, TooMany};
 pub use reading::{Concerns, Judgement, Lasting, read};
 pub use reason::Reason;
@@ -61,6 +61,8 @@ pub enum Illness {
     SenderRefused,
     /// It lets us in, and has trouble of its own at `MAIL`.
     ServerError,
+    /// It says of every mail that it comes too fast, however slowly they come.
+    Throttled,
     /// What our account may send in a day has been sent.
     QuotaUsedUp,
     /// It refuses one mail after the other, at several domains.
@@ -81,6 +83,7 @@ impl Illness {
             Self::LoginWanted => "login-wanted",
             Self::SenderRefused => "sender-refused",
             Self::ServerError => "server-error",
+            Self::Throttled => "throttled",
             Self::QuotaUsedUp => "quota-used-up",
             Self::EveryoneRefused => "everyone-refused",
             Self::NoAnswerAfterData => "no-answer-after-data",

@@ -6,12 +6,18 @@
 //! never took newcomers at once. What was found holds for replies of this kind for a while, and is given up early when
 //! sending slower does not help.
 
+mod domains;
+mod throttled;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::email::Stage;
+use domains::Domains;
+pub use domains::Whose;
+use throttled::Throttled;
 
 /// How long a mail waits before each further try of the trial. Refused after the last one, the refusal is its own.
 const TRIAL: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
@@ -82,7 +88,11 @@ struct Known {
 
 /// What was found about kinds of replies; shared by all flights.
 #[derive(Debug, Default)]
-pub struct Doubts(Mutex<Findings>);
+pub struct Doubts {
+    findings: Mutex<Findings>,
+    domains: Mutex<Domains>,
+    throttled: Mutex<Throttled>,
+}
 
 impl Doubts {
     /// A mail was refused.
@@ -95,21 +105,42 @@ impl Doubts {
         self.findings().taken_after(kind, now)
     }
 
-    /// Some mail was taken; `at_once`: at its first attempt, without a trial.
-    pub fn taken(&self, at_once: bool, now: Instant) {
+    /// Some mail was taken, at this domain; `at_once`: at its first attempt, without a trial.
+    pub fn taken(&self, domain: &str, at_once: bool, now: Instant) {
         self.findings().taken(at_once, now);
+        self.domains().taken(domain, now);
+        self.throttled().taken();
+    }
+
+    /// A mail was refused for the speed. True: there is none at which the server takes any.
+    pub fn hopeless(&self, now: Instant) -> bool {
+        self.throttled().refused(now)
+    }
+
+    /// A mail to this domain was refused for the speed: whose limit is it?
+    pub fn whose_limit(&self, domain: &str, now: Instant) -> Whose {
+        self.domains().refused(domain, now)
     }
 
     fn findings(&self) -> MutexGuard<'_, Findings> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn throttled(&self) -> MutexGuard<'_, Throttled> {
+        self.throttled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn domains(&self) -> MutexGuard<'_, Domains> {
+        self.domains.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[derive(Debug, Default)]
 struct Findings {
     known: Vec<Known>,
-    // Mails taken at once in a row, and when any was taken last.
+    // Mails taken at once in a row, and when one was taken so last, and when any was.
     welcome: u32,
+    last_welcome: Option<Instant>,
     last_taken: Option<Instant>,
     silence: Option<Silence>,
 }
@@ -157,8 +188,10 @@ impl Findings {
         }
     }
 
+    /// Only where others are taken at once: a server that lets everyone wait for seconds does not look at our speed.
     fn taken_after(&mut self, kind: Kind, now: Instant) -> bool {
-        let is_news = !self.known.iter().any(|known| known.kind == kind && now < known.until);
+        let welcomed = self.last_welcome.is_some_and(|last| now <= last + WELCOME.1);
+        let is_news = welcomed && !self.known.iter().any(|known| known.kind == kind && now < known.until);
         if is_news {
             self.learn(kind, too_fast(now), now);
         }
@@ -182,6 +215,9 @@ impl Findings {
             let goes_on = at_once && self.silence.is_none();
             self.welcome = if goes_on { self.welcome.saturating_add(1) } else { u32::from(at_once) };
             self.silence = None;
+        }
+        if at_once {
+            self.last_welcome = Some(now);
         }
         self.last_taken = Some(now);
         for known in &mut self.known {
@@ -219,6 +255,13 @@ mod tests {
         Unclear { kind, tries, began: now }
     }
 
+    /// A server that takes mails at once.
+    fn welcomed() -> (Findings, Instant) {
+        let (mut doubts, now) = (Findings::default(), Instant::now());
+        doubts.taken(true, now);
+        (doubts, now)
+    }
+
     #[test]
     fn a_mail_that_is_refused_again_and_again_has_a_refusal_of_its_own_and_so_have_the_next() {
         let (mut doubts, now) = (Findings::default(), Instant::now());
@@ -237,16 +280,26 @@ mod tests {
 
     #[test]
     fn a_mail_that_is_taken_a_moment_later_was_refused_for_the_speed_and_so_are_the_next() {
-        let (mut doubts, now) = (Findings::default(), Instant::now());
+        let (mut doubts, now) = welcomed();
         assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TryAgainIn(TRIAL[0]));
         assert!(doubts.taken_after(LATER, now) && !doubts.taken_after(LATER, now));
         assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TooFast);
     }
 
     #[test]
+    fn where_nobody_is_taken_at_once_a_mail_that_is_taken_later_says_nothing_about_the_speed() {
+        let (mut doubts, began) = welcomed();
+        let now = began + WELCOME.1 + Duration::from_millis(1);
+        assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TryAgainIn(TRIAL[0]));
+        doubts.taken(false, now);
+        assert!(!doubts.taken_after(LATER, now));
+        assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TryAgainIn(TRIAL[0]), "the next");
+    }
+
+    #[test]
     fn when_sending_slower_does_not_help_it_was_not_the_speed() {
         for (accepted_between, expected) in [(0, Advice::ItsOwn), (1, Advice::ItsOwn), (20, Advice::TooFast)] {
-            let (mut doubts, now) = (Findings::default(), Instant::now());
+            let (mut doubts, now) = welcomed();
             doubts.taken_after(LATER, now);
             for _ in 1..TOO_MANY {
                 assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TooFast);
@@ -262,7 +315,7 @@ mod tests {
 
     #[test]
     fn what_was_under_way_at_a_refusal_says_nothing_about_what_sending_slower_helps() {
-        let (mut doubts, now) = (Findings::default(), Instant::now());
+        let (mut doubts, now) = welcomed();
         doubts.taken_after(LATER, now);
         let before = Unclear { began: now - Duration::from_millis(1), ..refusal(LATER, 0, now) };
         for _ in 0..2 * TOO_MANY {
@@ -314,7 +367,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let (mut doubts, now) = (Findings::default(), Instant::now());
+        let (mut doubts, now) = welcomed();
         for code in 400..499 {
             doubts.taken_after(Kind { code, ..LATER }, now);
         }

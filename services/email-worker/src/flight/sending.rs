@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::speed::{Trials, Weighed};
+use super::speed::{Sent, Trials, Weighed};
 use super::{Ending, Flights};
 use crate::circuit::{Cause, Pass, State};
 use crate::disposition::{self, DeadReason, Illness, Step, Verdict};
@@ -239,7 +239,8 @@ impl Flights {
         };
         let verdict = if slot.may_be_one_too_many() { verdict.where_one_may_be_too_many(error) } else { verdict };
         self.metrics.refused(disposition::reason(error), error.stage());
-        let verdict = match self.weigh(verdict, error, began, trials) {
+        let sent = Sent { domain: task.mail.email.ascii_domain(), began };
+        let verdict = match self.weigh(verdict, error, sent, trials) {
             Weighed::Verdict(verdict) => verdict,
             Weighed::AgainIn(wait) => {
                 leave.answered();
@@ -248,7 +249,7 @@ impl Flights {
             }
         };
         match (&verdict, error) {
-            (Verdict::TooFast, _) => leave.too_fast(&error.to_string()),
+            (Verdict::TooFast | Verdict::CircuitOpen(Illness::Throttled), _) => leave.too_fast(&error.to_string()),
             (_, SendError::Refused { .. }) => leave.answered(),
             // It did not answer: whether it would take mails again is not known.
             _ => drop(leave),

@@ -5,12 +5,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Flights;
-use crate::disposition::{Advice, Illness, Kind, Reason, Unclear, Verdict};
+use crate::disposition::{Advice, Illness, Kind, Reason, Unclear, Verdict, Whose};
 use crate::email::{Reply, SendError, Stage};
 use crate::task::Task;
 
 /// A mail that was refused for the speed so often, while so many others were taken, is refused for itself, whatever is said.
 const STUBBORN: (u32, u64) = (5, 50);
+
+/// Before a mail goes again of which nobody knows yet whose limit it met.
+const WAIT_AND_SEE: Duration = Duration::from_millis(500);
 
 /// What one mail has been through in this flight.
 #[derive(Debug, Default)]
@@ -31,6 +34,15 @@ impl Trials {
     }
 }
 
+/// The mail that was refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent<'a> {
+    /// The recipient's.
+    pub(super) domain: &'a str,
+    /// When the conversation did.
+    pub(super) began: Instant,
+}
+
 /// What a refusal means once it is known whether it was for the speed.
 pub(super) enum Weighed {
     /// This.
@@ -41,25 +53,35 @@ pub(super) enum Weighed {
 
 impl Flights {
     /// Looks at a verdict in the light of what else is known.
-    /// `began`: when the conversation did.
-    pub(super) fn weigh(&self, verdict: Verdict, error: &SendError, began: Instant, trials: &mut Trials) -> Weighed {
+    pub(super) fn weigh(&self, verdict: Verdict, error: &SendError, sent: Sent<'_>, trials: &mut Trials) -> Weighed {
         let SendError::Refused { stage, reply, .. } = error else { return Weighed::Verdict(verdict) };
-        Weighed::Verdict(match verdict {
-            Verdict::TooFast => self.too_fast(*stage, trials),
+        match verdict {
+            Verdict::TooFast => self.too_fast(*stage, sent.domain, trials),
             Verdict::Retry(Reason::Unclear) if self.rate.adapts() => {
-                match self.is_it_the_speed(kind(*stage, reply), began, trials) {
-                    Advice::TooFast => self.too_fast(*stage, trials),
-                    Advice::ItsOwn => verdict,
-                    Advice::TryAgainIn(wait) => return Weighed::AgainIn(wait),
+                match self.is_it_the_speed(kind(*stage, reply), sent.began, trials) {
+                    Advice::TooFast => self.too_fast(*stage, sent.domain, trials),
+                    Advice::ItsOwn => Weighed::Verdict(verdict),
+                    Advice::TryAgainIn(wait) => Weighed::AgainIn(wait),
                 }
             }
-            other => other,
-        })
+            other => Weighed::Verdict(other),
+        }
     }
 
-    fn too_fast(&self, stage: Stage, trials: &mut Trials) -> Verdict {
+    fn too_fast(&self, stage: Stage, domain: &str, trials: &mut Trials) -> Weighed {
         if !self.rate.adapts() {
-            return its_own(stage);
+            return Weighed::Verdict(its_own(stage));
+        }
+        // At MAIL no recipient was spoken of yet.
+        let whose = if stage > Stage::Mail { self.doubts.whose_limit(domain, Instant::now()) } else { Whose::Account };
+        match whose {
+            Whose::Domain => return Weighed::Verdict(its_own(stage)),
+            // What one domain teaches would hold for all. A fleet that is held back already loses little by it.
+            Whose::Unknown if !self.rate.is_held_back() => return Weighed::AgainIn(WAIT_AND_SEE),
+            Whose::Unknown | Whose::Account => {}
+        }
+        if self.doubts.hopeless(Instant::now()) {
+            return Weighed::Verdict(Verdict::CircuitOpen(Illness::Throttled));
         }
         let taken = self.rate.counts().accepted;
         let (times, before) = &mut trials.too_fast;
@@ -67,20 +89,23 @@ impl Flights {
             *before = taken;
         }
         *times += 1;
-        if *times >= STUBBORN.0 && taken >= *before + STUBBORN.1 { its_own(stage) } else { Verdict::TooFast }
+        let stubborn = *times >= STUBBORN.0 && taken >= *before + STUBBORN.1;
+        Weighed::Verdict(if stubborn { its_own(stage) } else { Verdict::TooFast })
     }
 
     fn is_it_the_speed(&self, kind: Kind, began: Instant, trials: &mut Trials) -> Advice {
         let before = trials.unclear.filter(|before| before.kind == kind);
         let unclear = Unclear { kind, tries: before.map_or(0, |before| before.tries + 1), began };
         trials.unclear = Some(unclear);
-        self.doubts.refused(unclear, Instant::now())
+        // The fleet was refused, and this mail asks whether that is over.
+        if self.rate.pauses() { Advice::TooFast } else { self.doubts.refused(unclear, Instant::now()) }
     }
 
     /// A mail was taken. If it had been refused without a reason a moment ago, the reason was the speed.
     pub(super) fn taken(&self, task: &Task, trials: &Trials) {
         let now = Instant::now();
-        self.doubts.taken(trials.unclear.is_none() && u32::from(task.attempt) == 0, now);
+        let at_once = trials.unclear.is_none() && u32::from(task.attempt) == 0;
+        self.doubts.taken(task.mail.email.ascii_domain(), at_once, now);
         if let Some(Unclear { kind, .. }) = trials.unclear
             && self.doubts.taken_after(kind, now)
         {

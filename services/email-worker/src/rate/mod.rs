@@ -165,6 +165,16 @@ impl FleetRate {
         self.limited.as_ref().is_some_and(|limited| limited.shared.adapts())
     }
 
+    /// Is the fleet held to less than the ceiling by what it learnt, as far as this worker knows?
+    pub fn is_held_back(&self) -> bool {
+        self.limited.as_ref().is_some_and(|limited| limited.shared.is_held_back())
+    }
+
+    /// Does the fleet send nothing but a probe, as far as this worker knows?
+    pub fn pauses(&self) -> bool {
+        self.limited.as_ref().is_some_and(|limited| limited.shared.pauses())
+    }
+
     /// Mails go too fast, as was found out after the fact.
     pub fn slow_down(&self, reason: &str) {
         if let Some(Limited { shared, .. }) = &self.limited {
@@ -182,16 +192,20 @@ impl FleetRate {
 
     /// Shows the rate in force, and the ceiling, as metrics.
     pub fn observe(&self, ceiling: Ceiling) {
+        // Not the handle itself, or the actor would never see the last one go.
+        let shared = self.limited.as_ref().map(|limited| Arc::clone(&limited.shared));
         let in_force = self.in_force();
         let meter = global::meter("email-worker");
         meter
             .f64_observable_gauge("sluice.rate.in_force")
             .with_description(
-                "Mails a second that the fleet is held to, by MAIL_RATE or by what it learnt; absent: no limit",
+                "Mails a second that the fleet is held to, by MAIL_RATE or by what it learnt; 0 while it waits for the mail \
+                 server to take any; absent: no limit",
             )
             .with_callback(move |observer| {
-                if let Some(rate) = *in_force.borrow() {
-                    observer.observe(rate.mails_per_second(), &[]);
+                if let Some(in_force) = *in_force.borrow() {
+                    let pauses = shared.as_ref().is_some_and(|shared| shared.pauses());
+                    observer.observe(if pauses { 0.0 } else { in_force.mails_per_second() }, &[]);
                 }
             })
             .build();

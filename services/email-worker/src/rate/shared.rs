@@ -1,6 +1,6 @@
 //! What the actor and the handles share: counts, and what a fast fleet needs to know without asking.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ use super::{Rate, RateCounts};
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) counters: Counters,
-    adapts: bool,
+    terms: Terms,
+    pauses: AtomicBool,
     origin: Instant,
     // Microseconds since the origin.
     free_until: AtomicU64,
@@ -35,7 +36,8 @@ impl Shared {
     pub(super) fn new(inbox: &mpsc::Sender<Message>, terms: Terms) -> Arc<Self> {
         Arc::new(Self {
             counters: Counters::new(),
-            adapts: terms.adapts,
+            terms,
+            pauses: AtomicBool::new(false),
             origin: Instant::now(),
             free_until: AtomicU64::new(0),
             look_again: AtomicU64::new(0),
@@ -76,6 +78,7 @@ impl Shared {
     }
 
     pub(super) fn learn(&self, row: &Row, terms: Terms) {
+        self.pauses.store(terms.adapts && row.learnt.pauses(), Ordering::Release);
         self.episode.store(row.learnt.episode, Ordering::Release);
         let in_force = row.in_force(terms);
         self.in_force.send_if_modified(|known| std::mem::replace(known, in_force) != in_force);
@@ -111,7 +114,17 @@ impl Shared {
     }
 
     pub(super) fn adapts(&self) -> bool {
-        self.adapts
+        self.terms.adapts
+    }
+
+    /// Is something less than the ceiling in force?
+    pub(super) fn is_held_back(&self) -> bool {
+        *self.in_force.borrow() != self.terms.ceiling
+    }
+
+    /// Does nobody send but a probe?
+    pub(super) fn pauses(&self) -> bool {
+        self.pauses.load(Ordering::Acquire)
     }
 
     /// What it took of late.

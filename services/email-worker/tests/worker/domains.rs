@@ -103,6 +103,22 @@ async fn a_server_that_greylists_for_a_time_is_served_at_the_speed_of_the_retry_
 }
 
 #[tokio::test]
+async fn a_domain_that_alone_finds_us_too_fast_slows_nobody_else() {
+    let world = World::new().await;
+    let reply = "421 4.7.28 Our system has detected an unusual rate of unsolicited mail";
+    world.smtp.set_mood(Mood::healthy().reply(Stage::Content, reply).for_domain("bad.example"));
+    world.queue_exists().await;
+    publish(&world, mixed(400, 4, |_| "bad.example".to_owned())).await;
+    let worker = world.worker_with(&[("SENDING_SLOTS", "4"), ("MAIL_RETRY_LADDER", "1h")]).await;
+    world.smtp.wait_for_mails(320, PATIENCE).await;
+    let rung = queue::retry(Duration::from_secs(3_600));
+    let put_off = async || (world.waiting(&rung).await == 80).then_some(());
+    eventually("the others are put off by their own schedule", PATIENCE, put_off).await;
+    assert!(worker.is_sending().await, "the circuit opened");
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn half_of_them_refused_for_now_for_ever_hold_up_nobody_else() {
     let world = World::new().await;
     world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, "450 4.2.0 later").for_domain("bad.example"));
