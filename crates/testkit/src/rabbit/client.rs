@@ -11,6 +11,9 @@ use tokio::time::timeout;
 
 /// How long the broker may take for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Asked so often, with so long in between, a queue that says nothing each time is empty.
+const CERTAIN: u32 = 3;
+const ANOTHER_LOOK: Duration = Duration::from_millis(30);
 
 /// A connection with one channel in confirm mode.
 #[derive(Debug)]
@@ -88,8 +91,16 @@ impl Client {
         self.channel.queue_declare(queue.into(), options, arguments).await.map(drop)
     }
 
-    /// How many messages wait in a queue, exactly and now; but 0 of a quorum queue whose leader is busy.
+    /// How many messages wait in a queue, exactly and now. A quorum queue whose leader is busy says 0 of everything: then it is
+    /// asked again, a few times.
     pub async fn ready(&self, queue: &str) -> u32 {
+        for _ in 1..CERTAIN {
+            let queue = self.ask(queue).await;
+            if queue.message_count() > 0 || queue.consumer_count() > 0 {
+                return queue.message_count();
+            }
+            tokio::time::sleep(ANOTHER_LOOK).await;
+        }
         self.ask(queue).await.message_count()
     }
 
