@@ -13,6 +13,8 @@ use tokio::time::Instant;
 const BELIEVED_FOR: Duration = Duration::from_secs(600);
 /// So many answers are compared, and none older than this.
 const COMPARED: (usize, Duration) = (256, Duration::from_secs(300));
+/// With fewer answers than this, nobody knows anything yet.
+const FEW: u32 = 20;
 /// So many refusals at one domain at least.
 const ENOUGH: u32 = 5;
 /// So many refusals of which nobody knows yet, as long as answers are compared: then they count as the account's.
@@ -111,9 +113,14 @@ fn keep<T>(kept: &mut VecDeque<T>, one: T, most: usize) {
 /// A limit of the account is everyone's: one other domain that goes on without refusals, where there should have been some,
 /// shows that it is none. Domains with few mails tell together.
 fn whose(domain: Tally, others: impl Iterator<Item = Tally>) -> Whose {
+    let others: Vec<_> = others.collect();
+    let answers: u32 = others.iter().chain([&domain]).map(|tally| tally.taken + tally.refused).sum();
+    if answers < FEW {
+        return Whose::Unknown;
+    }
     let share = f64::from(domain.refused) / f64::from(domain.taken + domain.refused + 1);
     let expected = |other: &Tally| f64::from(other.taken + other.refused) * share;
-    let (many, few): (Vec<_>, Vec<_>) = others.partition(|other| expected(other) >= EXPECTED.0);
+    let (many, few): (Vec<_>, Vec<_>) = others.into_iter().partition(|other| expected(other) >= EXPECTED.0);
     let few = few.into_iter().fold(Tally::default(), |sum, other| Tally {
         taken: sum.taken + other.taken,
         refused: sum.refused + other.refused,
@@ -154,6 +161,7 @@ mod tests {
             ("the rest are many small ones", (0, 6), singles(30, 2), Whose::Domain),
             ("too few to tell", (0, 4), vec![(100, 0)], Whose::Unknown),
             ("others are few as yet", (5, 5), vec![(8, 0)], Whose::Unknown),
+            ("the first refusal of all", (0, 1), vec![(1, 0)], Whose::Unknown),
             ("nobody else to compare with", (0, 20), vec![], Whose::Account),
             ("others are refused as well", (10, 20), vec![(100, 50)], Whose::Account),
             ("others are refused as well, and less so", (10, 20), vec![(70, 30)], Whose::Account),
@@ -189,7 +197,9 @@ mod tests {
     fn old_answers_are_compared_with_nothing() {
         let (mut domains, began) = (Domains::default(), Instant::now());
         (0..100).for_each(|_| domains.taken("good.example", began));
+        (0..10).for_each(|_| domains.taken("slow.example", began + COMPARED.1 - SECOND));
         assert_eq!(domains.refused("slow.example", began + COMPARED.1 - SECOND), Whose::Unknown);
+        (0..10).for_each(|_| domains.taken("slow.example", began + COMPARED.1));
         assert_eq!(domains.refused("slow.example", began + COMPARED.1), Whose::Account);
     }
 
