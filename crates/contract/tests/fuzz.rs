@@ -6,13 +6,21 @@ use testkit::fuzz::Target;
 
 const REASONS: [&str; 6] = ["too-large", "not-json", "no-email", "bad-email", "no-username", "bad-username"];
 
-/// All that is ever said of an address that was refused: nothing of the address.
-const WHYS: [&str; 4] = [
+/// All that is ever said of an address that was refused: nothing of the address, but for the one character at fault.
+const WHYS: [&str; 5] = [
     "must be at most 254 bytes long, of which at most 64 before the @",
     "must have the form name@domain",
-    "has characters before the @ that an address can't have here",
+    "has a dot before the @ that stands at the start, at the end, or after another dot",
+    "has =?..?= before the @, which some programs take for another text",
     "has no valid domain after the @",
 ];
+
+fn is_known(why: &str) -> bool {
+    let character = why.strip_prefix("has a character before the @ that an address can't have there: ");
+    let named = |name: &str| name.chars().count() == 1 || (name.starts_with("U+") && name.len() <= 8);
+    character
+        .map_or_else(|| WHYS.contains(&why), |name| named(name) && !name.contains(|c: char| c.is_control() || c == ' '))
+}
 
 #[test]
 fn fuzz_tasks() {
@@ -49,7 +57,9 @@ fn fuzz_tasks() {
         assert!(!shown.contains(task.email.as_str()), "the address shows in {shown}");
         // Another reader, which refuses numbers and depths that nobody here looks at.
         if let Ok(read) = serde_json::from_slice::<serde_json::Value>(body) {
-            assert_eq!(read["email"], task.email.as_str());
+            let sent = read["email"].as_str().unwrap();
+            assert!(sent == task.email.as_str() || !sent.is_ascii(), "{sent:?} was read as another address");
+            assert_eq!(sent.parse().as_ref(), Ok(&task.email));
             assert_eq!(read["username"], username);
             assert!(task.locale.is_none() || read["locale"] == *task.locale.as_deref().unwrap());
         }
@@ -73,7 +83,7 @@ fn fuzz_compressed_tasks() {
 
 #[test]
 fn fuzz_addresses() {
-    let words: [&[u8]; 10] = [
+    let words: [&[u8]; 12] = [
         b"@",
         b".",
         b"example.com",
@@ -83,6 +93,8 @@ fn fuzz_addresses() {
         "\u{130}".as_bytes(),
         "\u{3002}".as_bytes(),
         "\u{ff20}".as_bytes(),
+        "\u{ff41}".as_bytes(),
+        "u\u{308}".as_bytes(),
         b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     ];
     Target { name: "address", words: &words, runs: 12_000, longest: 600 }.fuzz(|input| match String::from_utf8_lossy(
@@ -91,7 +103,7 @@ fn fuzz_addresses() {
     .parse::<EmailAddress>()
     {
         Ok(email) => address(&email),
-        Err(why) => assert!(WHYS.contains(&why.to_string().as_str()), "{why}"),
+        Err(why) => assert!(is_known(&why.to_string()), "{why}"),
     });
 }
 

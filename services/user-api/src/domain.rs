@@ -6,16 +6,24 @@ mod locale;
 mod password;
 mod username;
 
+use std::borrow::Cow;
+
 pub use email::Email;
 pub use idempotency_key::IdempotencyKey;
 pub use locale::LocaleTag;
 pub use password::Password;
 pub use username::Username;
 
-/// Why a text was refused: a sentence for the client. It never repeats the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Why a text was refused: a sentence for the client. It never repeats the text, but for one character that is at fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Refused(pub &'static str);
+pub struct Refused(pub Cow<'static, str>);
+
+impl From<&'static str> for Refused {
+    fn from(why: &'static str) -> Self {
+        Self(why.into())
+    }
+}
 
 /// A registration that can be carried out.
 #[derive(Debug)]

@@ -34,6 +34,24 @@ async fn a_local_part_beyond_ascii_goes_with_smtputf8() {
 }
 
 #[tokio::test]
+async fn a_decomposed_address_is_told_to_the_server_composed() {
+    let server = SmtpServer::start(ServerOptions::default()).await;
+    let mut session = open(&server).await;
+    session.send(&render("ju\u{308}rgen@bu\u{308}cher.example", "J\u{fc}rgen", None)).await.unwrap();
+    let mails = server.mails();
+    assert_eq!(mails[0].to, ["j\u{fc}rgen@xn--bcher-kva.example"]);
+    assert_eq!(mails[0].header("To").unwrap(), "j\u{fc}rgen@xn--bcher-kva.example");
+}
+
+#[tokio::test]
+async fn a_local_part_in_full_width_keeps_it() {
+    let server = SmtpServer::start(ServerOptions::default()).await;
+    let mut session = open(&server).await;
+    session.send(&render("\u{ff41}da@\u{ff45}xample.com", "ada", None)).await.unwrap();
+    assert_eq!(server.mails()[0].to, ["\u{ff41}da@example.com"], "only NFKC would narrow it, and RFC 6532 says not to");
+}
+
+#[tokio::test]
 async fn without_smtputf8_the_mail_is_refused_before_anything_is_said() {
     let server = SmtpServer::start(ServerOptions { smtputf8: false, ..ServerOptions::default() }).await;
     let mut session = open(&server).await;

@@ -17,7 +17,7 @@ impl Email {
         &self.0
     }
 
-    /// As it was given.
+    /// As it was given, but composed.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -33,22 +33,13 @@ impl FromStr for Email {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.is_empty() {
-            return Err(Refused("must not be empty"));
+            return Err("must not be empty".into());
         }
-        let address: EmailAddress = text.parse().map_err(|why| Refused(explain(why)))?;
+        let address: EmailAddress = text.parse().map_err(|why: InvalidEmailAddress| Refused(why.to_string().into()))?;
         if !address.ascii_domain().contains('.') {
-            return Err(Refused("must have a full domain, such as example.com, after the @"));
+            return Err("must have a full domain, such as example.com, after the @".into());
         }
         Ok(Self(address))
-    }
-}
-
-fn explain(why: InvalidEmailAddress) -> &'static str {
-    match why {
-        InvalidEmailAddress::TooLong => "must be at most 254 bytes long, of which at most 64 before the @",
-        InvalidEmailAddress::Form => "must have the form name@domain",
-        InvalidEmailAddress::LocalPart => "has characters before the @ that are not accepted",
-        InvalidEmailAddress::Domain => "has no valid domain after the @",
     }
 }
 

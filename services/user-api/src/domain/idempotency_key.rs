@@ -24,7 +24,7 @@ impl FromStr for IdempotencyKey {
         let text = text.trim_matches([' ', '\t']);
         let key = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
         if !(1..=255).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Refused("Idempotency-Key must be 1 to 255 visible ASCII characters, such as a UUID"));
+            return Err("Idempotency-Key must be 1 to 255 visible ASCII characters, such as a UUID".into());
         }
         Ok(Self(key.to_owned()))
     }

@@ -28,7 +28,7 @@ impl FromStr for LocaleTag {
             && (2..=8).contains(&language.len())
             && language.bytes().all(|b| b.is_ascii_alphabetic())
             && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()));
-        if valid { Ok(Self(text.to_owned())) } else { Err(Refused("must be a language tag such as en or zh-CN")) }
+        if valid { Ok(Self(text.to_owned())) } else { Err("must be a language tag such as en or zh-CN".into()) }
     }
 }
 

@@ -26,18 +26,18 @@ impl Password {
     /// [`Refused`]: too short, too long, or among the first that anybody would guess.
     pub fn parse(text: &str) -> Result<Self, Refused> {
         if text.is_empty() {
-            return Err(Refused("must not be empty"));
+            return Err("must not be empty".into());
         }
         if text.contains('\0') {
-            return Err(Refused("must not contain NUL"));
+            return Err("must not contain NUL".into());
         }
         let length = text.chars().count();
         if !(Self::MIN..=Self::MAX).contains(&length) {
-            return Err(Refused("must be 8 to 128 characters long"));
+            return Err("must be 8 to 128 characters long".into());
         }
         let lower = text.to_lowercase();
         if is_trivial(&lower) || is_common(&lower) {
-            return Err(Refused("is one of the first that anybody would guess"));
+            return Err("is one of the first that anybody would guess".into());
         }
         Ok(Self(text.to_owned()))
     }

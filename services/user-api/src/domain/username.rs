@@ -24,13 +24,13 @@ impl FromStr for Username {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.is_empty() {
-            return Err(Refused("must not be empty"));
+            return Err("must not be empty".into());
         }
         if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
-            return Err(Refused("must consist of the letters a to z and A to Z, digits, '_' and '-'"));
+            return Err("must consist of the letters a to z and A to Z, digits, '_' and '-'".into());
         }
         if !(3..=32).contains(&text.len()) {
-            return Err(Refused("must be 3 to 32 characters long"));
+            return Err("must be 3 to 32 characters long".into());
         }
         Ok(Self(text.to_owned()))
     }

@@ -1,5 +1,6 @@
 //! From JSON to a registration, with everything that is wrong with it at once.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{MapAccess, Visitor};
@@ -152,7 +153,7 @@ impl<'a> Fields<'a> {
         Ok(first)
     }
 
-    fn wrong<T>(&mut self, name: &str, why: &'static str) -> Option<T> {
+    fn wrong<T>(&mut self, name: &str, why: impl Into<Cow<'static, str>>) -> Option<T> {
         self.errors.push(FieldError::field(name, why));
         None
     }

@@ -1,5 +1,7 @@
 //! `POST /v1/users`.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -139,9 +141,9 @@ async fn attempt(api: &Api, request: Request) -> Result<Registered, Problem> {
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(key) = given.next() else { return Ok(None) };
-    let invalid = |why| Problem::new(Kind::InvalidIdempotencyKey).detail(why);
+    let invalid = |why: Cow<'static, str>| Problem::new(Kind::InvalidIdempotencyKey).detail(why);
     if given.next().is_some() {
-        return Err(invalid("Idempotency-Key was sent more than once"));
+        return Err(invalid("Idempotency-Key was sent more than once".into()));
     }
     let key = key.to_str().unwrap_or_default().parse();
     key.map(Some).map_err(|Refused(why)| invalid(why))

@@ -17,3 +17,4 @@ mod relay;
 mod slow_clients;
 mod support;
 mod telemetry;
+mod twins;
