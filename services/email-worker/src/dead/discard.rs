@@ -6,7 +6,7 @@ use amqp::Broker;
 use contract::queue;
 use tokio_util::sync::CancellationToken;
 
-use super::{Done, Filter, next_meant};
+use super::{Done, Filter, close, next_meant};
 use crate::reading::{BATCH, Reading, Turn};
 
 /// The letters that are meant, and nobody else's turn until it is decided.
@@ -30,7 +30,9 @@ impl Discard {
     /// # Errors
     /// The broker can't be reached, or ends the connection.
     pub async fn count(&self) -> anyhow::Result<Done> {
-        self.go(usize::MAX, false).await
+        let (mut reading, mut counted) = (self.turn.read().await?, 0);
+        let result = count(&mut reading, &self.filter, &mut counted).await;
+        close(reading, result, counted).await
     }
 
     /// Throws the oldest `limit` of them away.
@@ -38,46 +40,37 @@ impl Discard {
     /// # Errors
     /// The broker can't be reached, or ends the connection; those that were not thrown away are still there.
     pub async fn execute(&self, limit: usize) -> anyhow::Result<Done> {
-        self.go(limit, true).await
+        let (mut reading, mut removed) = (self.turn.read().await?, 0);
+        let result = remove(&mut reading, &self.filter, limit, &mut removed).await;
+        close(reading, result, removed).await
     }
 
     /// Lets others read.
     pub async fn end(self) {
         self.turn.end().await;
     }
-
-    async fn go(&self, limit: usize, take: bool) -> anyhow::Result<Done> {
-        let mut reading = self.turn.read().await?;
-        let mut done = Done::default();
-        let result = work(&mut reading, &self.filter, limit, &mut done.letters, take).await;
-        done.interrupted = reading.is_interrupted();
-        reading.close(result).await?;
-        Ok(done)
-    }
 }
 
-async fn work(
-    reading: &mut Reading,
-    filter: &Filter,
-    limit: usize,
-    done: &mut usize,
-    take: bool,
-) -> anyhow::Result<()> {
+async fn count(reading: &mut Reading, filter: &Filter, counted: &mut usize) -> anyhow::Result<()> {
+    let now = SystemTime::now();
+    while next_meant(reading, filter, now).await?.is_some() {
+        *counted += 1;
+        reading.matched(*counted);
+    }
+    Ok(())
+}
+
+async fn remove(reading: &mut Reading, filter: &Filter, limit: usize, removed: &mut usize) -> anyhow::Result<()> {
     let now = SystemTime::now();
     let mut batch = Vec::new();
-    while *done + batch.len() < limit {
-        let Some(delivery) = next_meant(reading, filter, now).await? else { break };
-        if !take {
-            *done += 1;
-            reading.matched(*done);
-            continue;
-        }
+    while *removed + batch.len() < limit {
+        let Some((_, delivery)) = next_meant(reading, filter, now).await? else { break };
         batch.push(delivery.receipt);
-        reading.matched(*done + batch.len());
+        reading.matched(*removed + batch.len());
         if batch.len() == BATCH {
-            *done += reading.settle(&std::mem::take(&mut batch)).await?;
+            *removed += reading.settle(&std::mem::take(&mut batch)).await?;
         }
     }
-    *done += reading.settle(&batch).await?;
+    *removed += reading.settle(&batch).await?;
     Ok(())
 }

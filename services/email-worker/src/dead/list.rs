@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::table::{self, Table};
-use super::{Done, Filter, Letter};
-use crate::reading::Turn;
+use super::{Done, Filter, Letter, close, next_meant};
+use crate::reading::{Reading, Turn};
 
 /// What to show of the letters that are meant.
 #[derive(Debug, Clone, Copy)]
@@ -42,38 +42,35 @@ pub async fn list(
     let turn = Turn::wait(broker, queue::DEAD, stop).await?;
     let mut reading = turn.read().await?;
     let mut view: View<_> = View::new(shown, out);
-    let now = SystemTime::now();
-    let mut done = Done::default();
-    let mut matched = 0;
-    let shown_all = |done: &Done| !shown.count && done.letters >= shown.limit;
-    let result = loop {
-        if shown_all(&done) {
-            break Ok(());
-        }
-        let delivery = match reading.next().await {
-            Ok(Some(delivery)) => delivery,
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
-        };
-        let letter = Letter::read(&delivery.properties, &delivery.body);
-        if !filter.takes(&letter, now) {
-            continue;
-        }
-        matched += 1;
-        reading.matched(matched);
-        if matched > shown.offset || shown.count {
-            if let Err(error) = view.show(&letter, now) {
-                break Err(error.into());
-            }
-            done.letters += 1;
-        }
-    };
-    done.interrupted = reading.is_interrupted();
-    let result = reading.close(result).await;
+    let mut letters = 0;
+    let result = show(&mut reading, filter, shown, &mut view, &mut letters).await;
+    let done = close(reading, result, letters).await;
     turn.end().await;
-    result?;
+    let done = done?;
     view.end(done.interrupted)?;
     Ok(done)
+}
+
+async fn show<W: Write>(
+    reading: &mut Reading,
+    filter: &Filter,
+    shown: Shown,
+    view: &mut View<W>,
+    letters: &mut usize,
+) -> anyhow::Result<()> {
+    let now = SystemTime::now();
+    let (offset, limit) = if shown.count { (0, usize::MAX) } else { (shown.offset, shown.limit) };
+    let mut matched = 0;
+    while *letters < limit {
+        let Some((letter, _)) = next_meant(reading, filter, now).await? else { break };
+        matched += 1;
+        reading.matched(matched);
+        if matched > offset {
+            view.show(&letter, now)?;
+            *letters += 1;
+        }
+    }
+    Ok(())
 }
 
 enum View<W: Write> {

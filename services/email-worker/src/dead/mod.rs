@@ -28,11 +28,23 @@ pub struct Done {
 }
 
 /// The next letter that is meant; the others stay where they are.
-async fn next_meant(reading: &mut Reading, filter: &Filter, now: SystemTime) -> anyhow::Result<Option<Delivery>> {
+async fn next_meant(
+    reading: &mut Reading,
+    filter: &Filter,
+    now: SystemTime,
+) -> anyhow::Result<Option<(Letter, Delivery)>> {
     while let Some(delivery) = reading.next().await? {
-        if filter.takes(&Letter::read(&delivery.properties, &delivery.body), now) {
-            return Ok(Some(delivery));
+        let letter = Letter::read(&delivery.properties, &delivery.body);
+        if filter.takes(&letter, now) {
+            return Ok(Some((letter, delivery)));
         }
     }
     Ok(None)
+}
+
+/// Ends a reading that came so far and ended so.
+async fn close(reading: Reading, result: anyhow::Result<()>, letters: usize) -> anyhow::Result<Done> {
+    let done = Done { letters, interrupted: reading.is_interrupted() };
+    reading.close(result).await?;
+    Ok(done)
 }

@@ -8,7 +8,7 @@ use contract::queue;
 use tokio_util::sync::CancellationToken;
 
 use super::table::printable;
-use super::{Done, Filter, next_meant};
+use super::{Done, Filter, close, next_meant};
 use crate::moves;
 use crate::reading::{BATCH, Reading, Turn};
 use crate::task::Message;
@@ -22,12 +22,11 @@ use crate::task::Message;
 pub async fn redrive(broker: &Broker, filter: &Filter, limit: usize, stop: &CancellationToken) -> anyhow::Result<Done> {
     let turn = Turn::wait(broker, queue::DEAD, stop).await?;
     let mut reading = turn.read().await?;
-    let mut done = Done::default();
-    let result = work(&mut reading, filter, limit, &mut done.letters).await;
-    done.interrupted = reading.is_interrupted();
-    let result = reading.close(result).await;
+    let mut moved = 0;
+    let result = work(&mut reading, filter, limit, &mut moved).await;
+    let done = close(reading, result, moved).await;
     turn.end().await;
-    result?;
+    let done = done?;
     match &filter.id {
         Some(id) if done.letters == 0 && !done.interrupted => bail!("no dead letter has the id {}", printable(id)),
         _ => Ok(done),
@@ -38,7 +37,7 @@ async fn work(reading: &mut Reading, filter: &Filter, limit: usize, done: &mut u
     let now = SystemTime::now();
     let mut batch = Vec::new();
     while *done + batch.len() < limit {
-        let Some(delivery) = next_meant(reading, filter, now).await? else { break };
+        let Some((_, delivery)) = next_meant(reading, filter, now).await? else { break };
         let message = Message { body: delivery.body, properties: delivery.properties };
         batch.push((moves::to_redrive(message, SystemTime::now()), delivery.receipt));
         reading.matched(*done + batch.len());
