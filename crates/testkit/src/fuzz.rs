@@ -8,6 +8,7 @@ mod mutate;
 mod quiet;
 mod running;
 
+use std::cell::Cell;
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
@@ -23,6 +24,8 @@ use running::Running;
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus");
 /// Attempts at making a failing input smaller.
 const SHRINKING: u32 = 2_000;
+/// At least one mutation in so many must be taken by the parser.
+const ONE_IN: u64 = 500;
 /// Nor longer than this: a property that waits for servers takes its time to fail.
 const SHRINKING_TIME: Duration = Duration::from_secs(120);
 
@@ -39,20 +42,42 @@ pub struct Target<'a> {
     pub longest: usize,
 }
 
+/// What a property says of an input for which it holds.
+pub trait Held {
+    /// Whether the parser took the input, so that there was something to hold.
+    fn was_taken(self) -> bool;
+}
+
+/// Every input is taken.
+impl Held for () {
+    fn was_taken(self) -> bool {
+        true
+    }
+}
+
+/// False: it was refused.
+impl Held for bool {
+    fn was_taken(self) -> bool {
+        self
+    }
+}
+
 impl Target<'_> {
     /// Runs `property`, which panics when it does not hold. `FUZZ_SEED` repeats a run.
     ///
     /// # Panics
-    /// When it does not hold for an input, with the path of the file that holds it.
+    /// When it does not hold for an input, with the path of the file that holds it; or when hardly any input is taken: then it
+    /// says nothing.
     #[allow(
         clippy::print_stderr,
         reason = "shown with the output of a failed test, and to whoever asks with --nocapture"
     )]
-    pub fn fuzz(&self, property: impl Fn(&[u8])) {
+    pub fn fuzz<H: Held>(&self, property: impl Fn(&[u8]) -> H) {
         let running = Running::new(&directory(self.name));
+        let taken = Cell::new(0);
         let property = |input: &[u8]| {
             running.note(input);
-            property(input);
+            taken.set(taken.get() + u64::from(property(input).was_taken()));
         };
         let corpus = read(&Path::new(CORPUS).join(self.name));
         assert!(!corpus.is_empty(), "no corpus in {CORPUS}/{}", self.name);
@@ -69,6 +94,7 @@ impl Target<'_> {
         let mutator = Mutator { inputs: &inputs, words: self.words, longest: self.longest };
         let started = Instant::now();
         let mut runs = 0_u64;
+        taken.set(0);
         while time.map_or(runs < self.runs.into(), |time| started.elapsed() < time) {
             let input = mutator.next(&mut rng);
             if let Err(why) = quiet::catch(|| property(&input)) {
@@ -86,7 +112,14 @@ impl Target<'_> {
             }
             runs += 1;
         }
-        eprintln!("fuzz {:<14} {:>3} files, {runs:>9} mutations in {:.1?}", self.name, inputs.len(), started.elapsed());
+        let taken = taken.get();
+        let (files, time) = (inputs.len(), started.elapsed());
+        eprintln!("fuzz {:<14} {files:>3} files, {runs:>9} mutations in {time:.1?}, {taken} taken", self.name);
+        assert!(
+            taken >= runs / ONE_IN,
+            "{}: {taken} of {runs} mutations were taken: the corpus in tests/fuzz/corpus/{0} or the words need more of what is",
+            self.name
+        );
     }
 }
 
@@ -193,6 +226,13 @@ mod tests {
         let input = fs::read(&path).expect("what it ran last");
         assert!(input.windows(6).any(|w| w == b"needle"), "{input:?}");
         fs::remove_file(path).expect("what the test left");
+    }
+
+    #[test]
+    fn a_property_that_is_hardly_ever_reached_says_nothing() {
+        TARGET.fuzz(|input| input.len().is_multiple_of(2));
+        let why = quiet::catch(|| TARGET.fuzz(|_| false)).expect_err("nothing was taken");
+        assert!(why.contains("0 of 5000 mutations were taken"), "{why}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ fn fuzz_properties() {
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     Target { name: "properties", words: &words, runs: 8_000, longest: 4_096 }.fuzz(|input| {
         // What is no frame ends the connection, not in our hands.
-        let Ok((_, parsed)) = parse_properties(input) else { return };
+        let Ok((_, parsed)) = parse_properties(input) else { return false };
         let read = Properties::from_lapin(&parsed);
         // In words, since a number that is none does not equal itself.
         let copied = Properties::from_lapin(&read.to_lapin());
@@ -39,6 +39,7 @@ fn fuzz_properties() {
         assert_eq!((copy.get_u64("x-delivery-count"), copy.get_str("x-death")), (None, None));
         assert_eq!(copy.get_u64("x-attempt"), read.headers.get_u64("x-attempt"));
         trace(&read.headers);
+        true
     });
 }
 
