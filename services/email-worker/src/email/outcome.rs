@@ -106,6 +106,10 @@ pub(super) fn redact(text: &str, private: &[&str], max: usize) -> String {
 
 /// Whether `private` stands in the word by itself, not as a piece of something longer: `user=bob;full` names `bob`, `bobcat` does not.
 fn names(word: &str, private: &str) -> bool {
+    // On the way of every mail: most words of most replies are too short to name anybody.
+    if word.len() < private.len() && word.is_ascii() && private.is_ascii() {
+        return false;
+    }
     let (word, private) = (word.to_lowercase(), private.to_lowercase());
     let longer = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     !private.is_empty()
