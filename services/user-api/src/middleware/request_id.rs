@@ -38,6 +38,8 @@ pub async fn layer(request: Request, next: Next) -> Response {
     if let Some(problem) = problem {
         *response.body_mut() = problem.write(&id, response.headers_mut());
         *response.status_mut() = problem.kind().status();
+        // For the span, further out.
+        response.extensions_mut().insert(problem);
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);

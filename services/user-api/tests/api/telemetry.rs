@@ -100,6 +100,38 @@ async fn the_server_span_continues_the_clients_trace_and_is_what_the_task_rememb
 }
 
 #[tokio::test]
+async fn what_went_wrong_with_a_request_is_the_error_type_of_its_span_and_of_its_measurement() {
+    let otlp = OtlpReceiver::start().await;
+    let service = Service::spawn(
+        "user-api",
+        &[
+            ("DATABASE_URL", "postgres://nobody@127.0.0.1:9/nothing".to_owned()),
+            ("AMQP_URL", "amqp://guest:guest@127.0.0.1:9/%2f".to_owned()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.endpoint()),
+        ],
+    );
+    service.wait_for_log("serving", Duration::from_secs(20)).await;
+    let (client, url) = (reqwest::Client::new(), service.base_url());
+    let away = Answer::read(client.post(format!("{url}/v1/users")).json(&somebody("ada"))).await;
+    assert_eq!(away.problem(503), "database-unavailable");
+    assert_eq!(Answer::read(client.get(format!("{url}/nowhere"))).await.problem(404), "not-found");
+    assert!(service.terminate().await.success());
+
+    let spans = otlp.wait_for_spans(|spans| spans.len() >= 2, Duration::from_secs(10)).await;
+    let error_type = |name: &str| {
+        let span = spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no span {name}: {spans:?}"));
+        span.attributes.get("error.type").map(ToString::to_string)
+    };
+    assert_eq!(error_type("POST /v1/users").as_deref(), Some("database-unavailable"));
+    assert_eq!(error_type("GET"), None, "a client's own error is none of the server's span, as the conventions say");
+    let metrics = otlp.metrics();
+    let requests = metrics.iter().find(|metric| metric.name == "http.server.request.duration").expect("requests");
+    let mut told: Vec<_> = requests.points.iter().map(|point| point.attributes["error.type"].to_string()).collect();
+    told.sort();
+    assert_eq!(told, ["database-unavailable", "not-found"], "the error.type of http.server.request.duration");
+}
+
+#[tokio::test]
 async fn an_end_with_a_collector_that_is_away_says_so_and_logs_nothing_to_exporters_that_are_gone() {
     let database = testkit::database().await;
     platform::postgres::migrate(database.pool(), &user_api::db::MIGRATOR).await.unwrap();
