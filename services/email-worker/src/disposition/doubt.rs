@@ -88,50 +88,46 @@ struct Known {
 
 /// What was found about kinds of replies; shared by all flights.
 #[derive(Debug, Default)]
-pub struct Doubts {
-    findings: Mutex<Findings>,
-    domains: Mutex<Domains>,
-    throttled: Mutex<Throttled>,
+pub struct Doubts(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    findings: Findings,
+    domains: Domains,
+    throttled: Throttled,
 }
 
 impl Doubts {
     /// A mail was refused.
     pub fn refused(&self, unclear: Unclear, now: Instant) -> Advice {
-        self.findings().refused(unclear, now)
+        self.state().findings.refused(unclear, now)
     }
 
     /// A mail that had been refused so was taken within the trial. True: that was news.
     pub fn taken_after(&self, kind: Kind, now: Instant) -> bool {
-        self.findings().taken_after(kind, now)
+        self.state().findings.taken_after(kind, now)
     }
 
     /// Some mail was taken, at this domain; `at_once`: at its first attempt, without a trial.
     pub fn taken(&self, domain: &str, at_once: bool, now: Instant) {
-        self.findings().taken(at_once, now);
-        self.domains().taken(domain, now);
-        self.throttled().taken();
+        let mut state = self.state();
+        state.findings.taken(at_once, now);
+        state.domains.taken(domain, now);
+        state.throttled.taken();
     }
 
     /// A mail was refused for the speed. True: there is none at which the server takes any.
     pub fn hopeless(&self, now: Instant) -> bool {
-        self.throttled().refused(now)
+        self.state().throttled.refused(now)
     }
 
     /// A mail to this domain was refused for the speed: whose limit is it?
     pub fn whose_limit(&self, domain: &str, now: Instant) -> Whose {
-        self.domains().refused(domain, now)
+        self.state().domains.refused(domain, now)
     }
 
-    fn findings(&self) -> MutexGuard<'_, Findings> {
-        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn throttled(&self) -> MutexGuard<'_, Throttled> {
-        self.throttled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn domains(&self) -> MutexGuard<'_, Domains> {
-        self.domains.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
