@@ -23,6 +23,12 @@ pub(super) fn find(lower: &str) -> Option<(Reason, About)> {
     Some((*reason, if theirs { About::Them } else { *about }))
 }
 
+/// Refused for good as spam, of which the number was a sign: sending slower would be of no use.
+pub(super) fn spam_by_number(lower: &str) -> bool {
+    let has = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
+    has(SPAM) && has(TOO_MANY)
+}
+
 /// Whose limit it is, beside words that speak of one.
 const THEIRS: &[&str] = &["this domain", "this recipient", "this user", "this mailbox"];
 
@@ -33,6 +39,11 @@ pub(super) fn stop_us(text: &str) -> bool {
     let lower = text.to_lowercase();
     STOPPED.iter().any(|phrase| lower.contains(phrase))
 }
+
+const SPAM: &[&str] = &["spam", "unsolicited", "junk mail", "phishing"];
+
+const TOO_MANY: &[&str] =
+    &["too many messages", "too many emails", "too many mails", "too many recipients", "too much mail"];
 
 const STOPPED: &[&str] = &["sending paused", "sending has been paused", "tenant has exceeded threshold"];
 
@@ -287,7 +298,7 @@ const TABLE: &[(About, Reason, &[&str])] = &[
             "sender denied",
         ],
     ),
-    (Unsaid, Reason::SpamDetected, &["spam", "unsolicited", "junk mail", "phishing"]),
+    (Unsaid, Reason::SpamDetected, SPAM),
     (
         Unsaid,
         Reason::SecurityError,

@@ -45,6 +45,7 @@ pub fn read(stage: Stage, reply: &Reply) -> Judgement {
     let code = Code::of(reply, &lower);
     let (reason, about) = certain(stage, &code)
         .map(|reason| (reason, About::Unsaid))
+        .or_else(|| spam(&lower, &code).map(|reason| (reason, About::Unsaid)))
         .or_else(|| phrases::find(&lower).map(|(reason, about)| fitting(reason, about, stage, &code)))
         .or_else(|| by_enhanced_code(stage, &code).map(|reason| (reason, About::Unsaid)))
         .unwrap_or_else(|| (by_stage(stage, &code), About::Unsaid));
@@ -103,6 +104,10 @@ fn certain(stage: Stage, code: &Code) -> Option<Reason> {
         (7, 650) => Reason::BadReputation,
         _ => return None,
     })
+}
+
+fn spam(lower: &str, code: &Code) -> Option<Reason> {
+    (!code.is_transient() && phrases::spam_by_number(lower)).then_some(Reason::SpamDetected)
 }
 
 /// A phrase where it would say something else than it is known for.

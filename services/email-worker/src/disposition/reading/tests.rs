@@ -71,6 +71,23 @@ fn the_code_that_is_repeated_on_each_line_does_not_come_between_the_words() {
 }
 
 #[test]
+fn what_is_refused_for_good_as_spam_is_no_matter_of_speed_whatever_it_counts() {
+    for (reply, expected) in [
+        ("554 5.7.1 Spam message rejected: too many recipients", Reason::SpamDetected),
+        ("550 5.7.1 Too many messages; looks like unsolicited bulk mail", Reason::SpamDetected),
+        ("554 Too many emails that our users reported as spam", Reason::SpamDetected),
+        ("451 4.7.1 Too many messages, to keep spam away; try later", Reason::Speeding),
+        ("550 5.7.1 Too many messages in this hour", Reason::Speeding),
+    ] {
+        let (code, text) = reply.split_once(' ').unwrap();
+        for stage in [Stage::Rcpt, Stage::Content] {
+            let read = read(stage, &Reply::new(code.parse().unwrap(), text, &[]));
+            assert_eq!(read.reason, expected, "{stage:?}: {reply}");
+        }
+    }
+}
+
+#[test]
 fn a_code_that_leaves_no_room_is_believed_before_the_words() {
     for (stage, reply, expected) in [
         (Stage::Rcpt, "550 5.1.1 <..>... User unknown; rejecting (see spf)", Reason::UserUnknown),
