@@ -154,7 +154,12 @@ impl Ending {
         }
     }
 
-    /// Where the task goes, for the log; `None` where that is not told by the mail's own line.
+    /// Does the mail's own line tell where the task goes?
+    fn is_told(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Unknown { .. } | Self::Dead(_))
+    }
+
+    /// Where the task goes, for that line.
     fn next(&self) -> Option<String> {
         match self {
             Self::Failed { rung, .. } | Self::Unknown { rung, .. } => {
@@ -286,7 +291,7 @@ impl Flights {
         let id = task.identity.id();
         let is_bare = matches!(task.identity, Identity::Bare { .. });
         let now = self.clock.now();
-        let is_told = ending.next().is_some();
+        let is_told = ending.is_told();
         let Task { message, attempt, deliveries, hold_until, .. } = task;
         let outgoing = match ending {
             Ending::Sent(marking) => {

@@ -18,8 +18,10 @@ const WAIT_AND_SEE: Duration = Duration::from_millis(500);
 /// What one mail has been through in this flight.
 #[derive(Debug, Default)]
 pub(super) struct Trials {
-    /// Refused without a reason, the last time.
+    /// Refused without a reason, the last time, while mails went as usual: if it is taken next, the reason was the speed.
     unclear: Option<Unclear>,
+    /// Refused without a reason at some time.
+    was_unclear: bool,
     /// Refused for the speed so often, since so many others had been taken.
     too_fast: (u32, u64),
     /// It broke off, and whose fault it was could not be learnt.
@@ -31,6 +33,16 @@ impl Trials {
     /// only once, or a mail that ends every conversation would never end.
     pub(super) fn once_more(&mut self) -> bool {
         !std::mem::replace(&mut self.unsettled, true)
+    }
+
+    /// It was refused without a reason. `None` while the fleet pauses: the fleet has slowed down already, and the mail asks
+    /// whether that is over. That it is taken later is no news then.
+    fn refused_without_a_reason(&mut self, kind: Kind, began: Instant, fleet_pauses: bool) -> Option<Unclear> {
+        self.was_unclear = true;
+        let before = self.unclear.take().filter(|before| before.kind == kind);
+        let tries = before.map_or(0, |before| before.tries + 1);
+        self.unclear = (!fleet_pauses).then_some(Unclear { kind, tries, began });
+        self.unclear
     }
 }
 
@@ -94,17 +106,16 @@ impl Flights {
     }
 
     fn is_it_the_speed(&self, kind: Kind, began: Instant, trials: &mut Trials) -> Advice {
-        let before = trials.unclear.filter(|before| before.kind == kind);
-        let unclear = Unclear { kind, tries: before.map_or(0, |before| before.tries + 1), began };
-        trials.unclear = Some(unclear);
-        // The fleet was refused, and this mail asks whether that is over.
-        if self.rate.pauses() { Advice::TooFast } else { self.doubts.refused(unclear, Instant::now()) }
+        match trials.refused_without_a_reason(kind, began, self.rate.pauses()) {
+            Some(unclear) => self.doubts.refused(unclear, Instant::now()),
+            None => Advice::TooFast,
+        }
     }
 
     /// A mail was taken. If it had been refused without a reason a moment ago, the reason was the speed.
     pub(super) fn taken(&self, task: &Task, trials: &Trials) {
         let now = Instant::now();
-        let at_once = trials.unclear.is_none() && u32::from(task.attempt) == 0;
+        let at_once = !trials.was_unclear && u32::from(task.attempt) == 0;
         self.doubts.taken(task.mail.email.ascii_domain(), at_once, now);
         if let Some(Unclear { kind, .. }) = trials.unclear
             && self.doubts.taken_after(kind, now)
@@ -123,4 +134,32 @@ fn its_own(stage: Stage) -> Verdict {
 
 fn kind(stage: Stage, reply: &Reply) -> Kind {
     Kind { stage, code: reply.code, enhanced: reply.enhanced }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATER: Kind = Kind { stage: Stage::Rcpt, code: 450, enhanced: Some((4, 7, 1)) };
+    const OTHER: Kind = Kind { stage: Stage::Content, code: 451, enhanced: None };
+
+    #[test]
+    fn what_is_refused_while_the_fleet_pauses_is_no_trial_and_still_not_taken_at_once() {
+        for (refusals, tries) in [
+            (&[][..], None),
+            (&[(LATER, false)], Some(0)),
+            (&[(LATER, false), (LATER, false)], Some(1)),
+            (&[(LATER, false), (OTHER, false)], Some(0)),
+            (&[(LATER, true)], None),
+            (&[(LATER, false), (LATER, true)], None),
+            (&[(LATER, true), (LATER, false)], Some(0)),
+        ] {
+            let mut trials = Trials::default();
+            for (kind, pauses) in refusals {
+                trials.refused_without_a_reason(*kind, Instant::now(), *pauses);
+            }
+            assert_eq!(trials.unclear.map(|unclear| unclear.tries), tries, "{refusals:?}");
+            assert_eq!(trials.was_unclear, !refusals.is_empty(), "{refusals:?}");
+        }
+    }
 }
