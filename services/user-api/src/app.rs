@@ -92,7 +92,11 @@ impl App {
             lanes: Lanes::new(pool.clone()),
             availability: Availability::new(),
             hasher: Hasher::new(hash.concurrency(), hash.hash_max_wait, hash.hash_cost, metrics.clone()),
-            limit: RateLimit::new(config.http.rate_limit, config.http.rate_limit_window, config.http.trusted_proxies),
+            limit: RateLimit::new(
+                config.http.rate_limit,
+                config.http.rate_limit_window,
+                config.http.trusted_proxies.clone(),
+            ),
             committed: Arc::new(Notify::new()),
             pool,
             health,
@@ -100,6 +104,7 @@ impl App {
             unfit: Arc::default(),
         };
         let timeout = config.http.request_timeout;
+        let rules = config.http.rules(config.shutdown_grace);
         let routes = router(Api { registrar: parts.registrar(), metrics }, parts.limit.clone(), timeout);
 
         // Stopped in this order: requests, what works for them, and last whoever reports on all of it.
@@ -109,7 +114,7 @@ impl App {
         let requests = async {
             // Until then nobody knows what to answer.
             if token.run_until_cancelled(parts.availability.known()).await.is_some() {
-                server::serve(listener, routes, timeout, token.clone()).await;
+                server::serve(listener, routes, rules, token.clone()).await;
             }
         };
         let all = async {

@@ -12,6 +12,7 @@ use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, durat
 
 use crate::check;
 use crate::hashing::HashCost;
+use crate::server::{Limits, Rules};
 
 /// Takes registrations over HTTP and relays their mail tasks to the queue.
 #[derive(Debug, Parser)]
@@ -92,15 +93,43 @@ pub struct HttpArgs {
     /// How long a client may take to send a request, and the service to answer it
     #[arg(long, env = "REQUEST_TIMEOUT", default_value = "15s", value_parser = duration)]
     pub request_timeout: Duration,
+    /// How long a client may take to read an answer, from the moment when it does not
+    #[arg(long, env = "WRITE_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub write_timeout: Duration,
+    /// How long a connection may be idle after an answer; longer than proxies keep theirs
+    #[arg(long, env = "IDLE_TIMEOUT", default_value = "75s", value_parser = duration)]
+    pub idle_timeout: Duration,
+    /// Connections at once; more wait to be accepted
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+    /// Connections at once of one client (IPv4 address or IPv6 /64) that is not among TRUSTED_PROXIES; 0 = any number
+    #[arg(long, env = "MAX_CONNECTIONS_PER_CLIENT", default_value_t = 256)]
+    pub max_connections_per_client: u32,
     /// Registrations that one client (IPv4 address or IPv6 /64) may try per window; 0 = any number
     #[arg(long, env = "RATE_LIMIT", default_value_t = 60)]
     pub rate_limit: u32,
     /// The window of RATE_LIMIT
     #[arg(long, env = "RATE_LIMIT_WINDOW", default_value = "1m", value_parser = duration)]
     pub rate_limit_window: Duration,
-    /// Proxies whose X-Forwarded-For or Forwarded header is believed: networks such as 10.0.0.0/8, separated by commas
+    /// Proxies whose X-Forwarded-For or Forwarded header is believed; their connections are not counted: networks such as 10.0.0.0/8, separated by commas
     #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
+}
+
+impl HttpArgs {
+    /// What connections are allowed; `grace` is what the service has to end.
+    pub fn rules(&self, grace: Duration) -> Rules {
+        let limits = Limits { head: self.request_timeout, idle: self.idle_timeout, write: self.write_timeout };
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        Rules {
+            limits,
+            connections: count(self.max_connections),
+            per_client: count(self.max_connections_per_client),
+            trusted: self.trusted_proxies.clone(),
+            // The rest of it is for closing, and for what works in the background.
+            farewell: grace / 2,
+        }
+    }
 }
 
 /// How passwords are hashed.
@@ -185,6 +214,11 @@ mod tests {
             (&[("RELAY_POLL_INTERVAL", "10ms")], None),
             (&[("CONFIRM_TIMEOUT", "0s")], Some("CONFIRM_TIMEOUT")),
             (&[("REQUEST_TIMEOUT", "0s")], Some("REQUEST_TIMEOUT")),
+            (&[("WRITE_TIMEOUT", "0s")], Some("WRITE_TIMEOUT")),
+            (&[("IDLE_TIMEOUT", "0s")], Some("IDLE_TIMEOUT")),
+            (&[("MAX_CONNECTIONS", "100")], Some("MAX_CONNECTIONS_PER_CLIENT")),
+            (&[("MAX_CONNECTIONS", "100"), ("MAX_CONNECTIONS_PER_CLIENT", "100")], None),
+            (&[("MAX_CONNECTIONS", "100"), ("MAX_CONNECTIONS_PER_CLIENT", "0")], None),
             (&[("HASH_MAX_WAIT", "0s")], Some("HASH_MAX_WAIT")),
             (&[("RATE_LIMIT_WINDOW", "0s")], Some("RATE_LIMIT_WINDOW")),
             (&[("RATE_LIMIT_WINDOW", "0s"), ("RATE_LIMIT", "0")], None),

@@ -93,6 +93,7 @@ impl Users {
             ("DATABASE_URL", self.database.url().to_owned()),
             ("AMQP_URL", self.vhost.amqp_url().to_owned()),
             ("RATE_LIMIT", "0".to_owned()),
+            ("MAX_CONNECTIONS_PER_CLIENT", "0".to_owned()),
             ("HASH_COST", "cheap".to_owned()),
             ("HASH_MAX_WAIT", "60s".to_owned()),
             ("REQUEST_TIMEOUT", "120s".to_owned()),

@@ -65,6 +65,7 @@ impl Servers {
             ("DATABASE_URL", database.url().to_owned()),
             ("AMQP_URL", self.rabbit.amqp_url().to_owned()),
             ("RATE_LIMIT", "0".to_owned()),
+            ("MAX_CONNECTIONS_PER_CLIENT", "0".to_owned()),
             ("HASH_MAX_WAIT", "30s".to_owned()),
             ("REQUEST_TIMEOUT", "60s".to_owned()),
         ];

@@ -91,6 +91,7 @@ impl System {
     pub async fn api(&self, extra: &[(&'static str, &str)]) -> Service {
         let mut env = self.common("user-api");
         env.push(("RATE_LIMIT", "0".to_owned()));
+        env.push(("MAX_CONNECTIONS_PER_CLIENT", "0".to_owned()));
         env.push(("HASH_MAX_WAIT", "30s".to_owned()));
         env.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let service = Service::spawn("user-api", &env);

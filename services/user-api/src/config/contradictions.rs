@@ -24,6 +24,12 @@ pub(super) fn first(config: &ServeConfig) -> Option<&'static str> {
         ),
         (relay.confirm_timeout.is_zero(), "CONFIRM_TIMEOUT is 0s: no task would ever be confirmed"),
         (http.request_timeout.is_zero(), "REQUEST_TIMEOUT is 0s: no request would ever be answered"),
+        (http.write_timeout.is_zero(), "WRITE_TIMEOUT is 0s: no answer could be read"),
+        (http.idle_timeout.is_zero(), "IDLE_TIMEOUT is 0s: each connection would be closed before its second request"),
+        (
+            http.max_connections_per_client > http.max_connections,
+            "MAX_CONNECTIONS_PER_CLIENT is more than MAX_CONNECTIONS: one client could have them all; 0 means any number",
+        ),
         (hash.hash_max_wait.is_zero(), "HASH_MAX_WAIT is 0s: every registration would be refused"),
         (
             http.rate_limit > 0 && http.rate_limit_window.is_zero(),

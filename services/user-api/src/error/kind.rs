@@ -27,8 +27,14 @@ pub enum Kind {
     ValidationFailed,
     /// The `Idempotency-Key` stands for another registration.
     IdempotencyKeyReused,
+    /// The request line is too long.
+    UriTooLong,
     /// Too many requests of one client.
     RateLimited,
+    /// Too many connections of one client.
+    TooManyConnections,
+    /// The headers are too long.
+    HeadTooLarge,
     /// A fault of ours.
     InternalError,
     /// Too many passwords wait to be hashed.
@@ -44,7 +50,7 @@ type Row = (StatusCode, &'static str, &'static str, &'static str);
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::MalformedJson,
         Self::InvalidIdempotencyKey,
@@ -56,7 +62,10 @@ impl Kind {
         Self::UnsupportedMediaType,
         Self::ValidationFailed,
         Self::IdempotencyKeyReused,
+        Self::UriTooLong,
         Self::RateLimited,
+        Self::TooManyConnections,
+        Self::HeadTooLarge,
         Self::InternalError,
         Self::Overloaded,
         Self::DatabaseUnavailable,
@@ -100,6 +109,8 @@ impl Kind {
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
             StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
+            StatusCode::URI_TOO_LONG => Self::UriTooLong,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::HeadTooLarge,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             StatusCode::UNPROCESSABLE_ENTITY => Self::ValidationFailed,
             status if status.is_client_error() => Self::BadRequest,
@@ -178,6 +189,24 @@ impl Kind {
                 "rate-limited",
                 "Too many requests",
                 "Wait as long as Retry-After says; RateLimit-Policy tells the limit.",
+            ),
+            Self::UriTooLong => (
+                S::URI_TOO_LONG,
+                "uri-too-long",
+                "The request line is too long",
+                "No path here is longer than a line; all of the head has a limit of 32 KiB.",
+            ),
+            Self::TooManyConnections => (
+                S::TOO_MANY_REQUESTS,
+                "too-many-connections",
+                "Too many connections of one client",
+                "Use the connections that there are for more requests, or close them, and wait as long as Retry-After says.",
+            ),
+            Self::HeadTooLarge => (
+                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head-too-large",
+                "The headers are too long",
+                "Send less of them: the head of a request has at most 32 KiB and 100 headers.",
             ),
             Self::InternalError => (
                 S::INTERNAL_SERVER_ERROR,

@@ -86,18 +86,22 @@ impl From<User> for UserBody {
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`body-too-large`: over 16 KiB",
             body = ProblemBody, content_type = "application/problem+json"),
+        (status = 414, description = "`uri-too-long`; the connection is closed.",
+            body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "`unsupported-media-type`: not JSON in UTF-8",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`validation-failed`: the errors name every field. `idempotency-key-reused`: the key \
             stands for another registration.",
             body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "`rate-limited`",
+        (status = 429, description = "`rate-limited`. `too-many-connections`: the connection is closed.",
             body = ProblemBody, content_type = "application/problem+json",
             headers(
                 ("Retry-After" = u64, description = "Seconds to wait."),
                 ("RateLimit-Policy" = String, description = "The limit."),
                 ("RateLimit" = String, description = "What is left of it."),
             )),
+        (status = 431, description = "`head-too-large`; the connection is closed.",
+            body = ProblemBody, content_type = "application/problem+json"),
         (status = 500, description = "`internal-error`",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`overloaded`: nothing was done. `database-unavailable`, `server-timeout`: it may have \

@@ -5,6 +5,7 @@
 mod background;
 mod bad_input;
 mod check;
+mod connections;
 mod database;
 mod docs;
 mod drain;

@@ -73,7 +73,7 @@ async fn a_trickle_does_not_count_as_progress() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_without_a_word() {
-    let app = TestApp::start(&[("REQUEST_TIMEOUT", "300ms")]).await;
+    let app = TestApp::start(&[("REQUEST_TIMEOUT", "300ms"), ("IDLE_TIMEOUT", "300ms")]).await;
     let (answer, _) = last_words(&app, "").await;
     assert_eq!(answer, "");
     let (answer, _) = last_words(&app, "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n").await;
