@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 
 use crate::error::{Kind, Problem};
 use crate::middleware::rate_limit::RateLimit;
-use crate::middleware::{headers, rate_limit, request_id, span, timeout};
+use crate::middleware::{headers, host, rate_limit, request_id, span, timeout};
 use crate::registration::Registrar;
 use crate::routes;
 use crate::telemetry::Metrics;
@@ -36,6 +36,7 @@ pub fn router(api: Api, rate_limit: Option<RateLimit>, request_timeout: Duration
         .route("/problems/{slug}", get(routes::explain))
         .fallback(async || Problem::new(Kind::NotFound).into_response())
         .layer(from_fn_with_state(request_timeout, timeout::layer))
+        .layer(from_fn(host::layer))
         .layer(from_fn(request_id::layer))
         .layer(from_fn(headers::layer))
         .layer(from_fn_with_state(metrics, span::layer))

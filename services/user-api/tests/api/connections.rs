@@ -94,13 +94,15 @@ async fn beyond_all_connections_the_next_waits_for_one_to_end() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_no_request_is_answered_with_a_problem() {
+async fn a_head_that_cannot_be_served_is_answered_with_a_problem() {
     let app = TestApp::start(&[]).await;
     let long = "a".repeat(100_000);
     for (text, status, problem) in [
         (format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"), "414", "uri-too-long"),
         (format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n"), "431", "head-too-large"),
         (format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X-Many: 1\r\n".repeat(200)), "431", "head-too-large"),
+        ("GET / HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(), "400", "bad-request"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n".to_owned(), "400", "bad-request"),
         ("GET / HTTP/9.9\r\nHost: x\r\n\r\n".to_owned(), "400", "bad-request"),
         ("\u{16}\u{3}\u{1} TLS to a plain port\r\n\r\n".to_owned(), "400", "bad-request"),
     ] {
