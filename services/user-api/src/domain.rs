@@ -34,6 +34,15 @@ pub struct Registration {
     pub email: Email,
     /// Its hash alone is stored.
     pub password: Password,
-    /// The language that they want to be written to in.
+    /// The language that they want to be written to in, if they say so.
     pub locale: Option<LocaleTag>,
+    /// The language that their browser would like best.
+    pub preferred: Option<LocaleTag>,
+}
+
+impl Registration {
+    /// The language to write to them in, as far as anybody knows.
+    pub fn language(&self) -> Option<&LocaleTag> {
+        self.locale.as_ref().or(self.preferred.as_ref())
+    }
 }

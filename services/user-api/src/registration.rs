@@ -119,7 +119,7 @@ impl Registrar {
         key: Option<&IdempotencyKey>,
     ) -> Result<Result<User, Conflict>, DbError> {
         let id = Uuid::now_v7();
-        let locale = asked.locale.as_ref().map(LocaleTag::as_str);
+        let locale = asked.language().map(LocaleTag::as_str);
         let task = WelcomeEmail {
             email: asked.email.address().clone(),
             username: asked.username.as_str().to_owned(),
@@ -131,7 +131,7 @@ impl Registrar {
                 username: &asked.username,
                 email: &asked.email,
                 password_hash,
-                locale: asked.locale.as_ref(),
+                locale: asked.language(),
             },
             task_id: TaskId::new().as_uuid(),
             task_type: TYPE_WELCOME,
@@ -154,9 +154,10 @@ impl Registrar {
 
     /// The answer that the key got before, for whoever asks for the same and knows the password.
     async fn replay(&self, asked: &Registration, claimed: db::Claimed) -> Result<Registered, RegisterError> {
-        let same = claimed.username == asked.username.as_str()
-            && claimed.email == asked.email.as_str()
-            && claimed.locale.as_deref() == asked.locale.as_ref().map(LocaleTag::as_str);
+        // What a browser would like is no part of what is asked for.
+        let same_language = asked.locale.as_ref().is_none_or(|asked| claimed.locale.as_deref() == Some(asked.as_str()));
+        let same =
+            claimed.username == asked.username.as_str() && claimed.email == asked.email.as_str() && same_language;
         if !same || !self.hasher.verify(asked.password.clone(), claimed.password_hash).await? {
             return Err(RegisterError::KeyReused);
         }

@@ -1,5 +1,6 @@
 //! What is served.
 
+mod accept_language;
 mod body;
 mod docs;
 mod problems;

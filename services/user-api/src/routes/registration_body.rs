@@ -35,7 +35,8 @@ pub(crate) struct RegistrationBody {
         pattern = r"^[^\u0000]*$"
     )]
     password: String,
-    /// The language of the mail, as a language tag: there is `en` and `zh`; any other is written to in English.
+    /// The language of the mail, as a language tag: there is `en` and `zh`; any other is written to in English. Without it the
+    /// language that `Accept-Language` wants most.
     #[schema(example = "en", max_length = 35, pattern = "^[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*$")]
     locale: Option<String>,
 }
@@ -70,7 +71,7 @@ pub(super) fn read(body: &[u8]) -> Result<Registration, Problem> {
     let errors = fields.finish();
     match (username, email, password) {
         (Some(username), Some(email), Some(password)) if errors.is_empty() => {
-            Ok(Registration { username, email, password, locale })
+            Ok(Registration { username, email, password, locale, preferred: None })
         }
         _ => Err(invalid(errors)),
     }

@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::accept_language;
 use super::body;
 use super::registration_body::{self, RegistrationBody};
 use crate::domain::{IdempotencyKey, Refused};
@@ -61,6 +62,8 @@ impl From<User> for UserBody {
     params(
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r#"^(?!""$)[!-~]+$"#,
             description = "Visible ASCII, such as a UUID. Kept for registrations that succeed, for 24 hours."),
+        ("Accept-Language" = Option<String>, Header, description = "Languages, as browsers send them: the mail is in the one \
+            that is wanted most, if the body has no `locale`."),
         ("X-Request-Id" = Option<String>, Header, description = "Your id for this request: 1 to 64 letters, digits, `.`, `_` \
             and `-`. One is made if there is none, or another than that."),
     ),
@@ -138,7 +141,8 @@ async fn attempt(api: &Api, request: Request) -> Result<Registered, Problem> {
     if let Some(received) = head.extensions.get::<Received>() {
         received.all();
     }
-    let asked = registration_body::read(&body)?;
+    let mut asked = registration_body::read(&body)?;
+    asked.preferred = accept_language::preferred(&head.headers);
     api.registrar.register(&asked, key.as_ref()).await.map_err(RegisterError::into)
 }
 

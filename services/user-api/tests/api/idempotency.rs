@@ -58,6 +58,20 @@ async fn another_request_with_the_same_key_is_refused() {
 }
 
 #[tokio::test]
+async fn what_the_browser_would_like_is_no_part_of_the_request() {
+    let app = TestApp::start(&[]).await;
+    let asked = [KEY, ("accept-language", "zh")];
+    assert_eq!(app.register_with(&somebody("ada"), &asked).await.status, 201);
+    for again in [&asked[..], &[KEY], &[KEY, ("accept-language", "de, en;q=0.5")]] {
+        let answer = app.register_with(&somebody("ada"), again).await;
+        assert_eq!((answer.status, replayed(&answer)), (201, true), "{again:?}: {answer:?}");
+    }
+    let mut other = somebody("ada");
+    other["locale"] = json!("de");
+    assert_eq!(app.register_with(&other, &[KEY]).await.problem(422), "idempotency-key-reused");
+}
+
+#[tokio::test]
 async fn a_key_is_kept_for_successes_alone() {
     let app = TestApp::start(&[]).await;
     assert_eq!(app.register(&somebody("ada")).await.status, 201);

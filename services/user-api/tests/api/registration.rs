@@ -43,6 +43,25 @@ async fn a_registration_commits_user_and_task_although_no_broker_is_there() {
 }
 
 #[tokio::test]
+async fn without_a_locale_the_mail_is_in_the_language_that_the_browser_wants_most() {
+    let app = TestApp::start(&[]).await;
+    let wish = ("accept-language", "en;q=0.7, zh-TW, zh;q=0.9");
+    assert_eq!(app.register_with(&somebody("ada"), &[wish]).await.status, 201);
+    let mut body = somebody("bob");
+    body["locale"] = json!("en");
+    assert_eq!(app.register_with(&body, &[wish]).await.status, 201);
+    assert_eq!(app.register_with(&somebody("cleo"), &[("accept-language", "*, ?;q=7")]).await.status, 201);
+
+    let tasks = sqlx::query("SELECT body FROM outbox ORDER BY id").fetch_all(app.pool()).await.unwrap();
+    let mails = tasks.iter().map(|task| WelcomeEmail::decode(Some(TYPE_WELCOME), task.get("body")).unwrap());
+    let locales: Vec<_> = mails.map(|mail| mail.locale).collect();
+    assert_eq!(locales, [Some("zh-TW".to_owned()), Some("en".to_owned()), None]);
+    let users = "SELECT locale FROM users ORDER BY id";
+    let stored: Vec<Option<String>> = sqlx::query_scalar(users).fetch_all(app.pool()).await.unwrap();
+    assert_eq!(stored, locales);
+}
+
+#[tokio::test]
 async fn of_fifty_that_want_the_same_name_one_gets_it() {
     let app = TestApp::start(&[("HASH_CONCURRENCY", "4")]).await;
     let one = |n: usize| {
