@@ -105,7 +105,8 @@ impl App {
         };
         let timeout = config.http.request_timeout;
         let rules = config.http.rules(config.shutdown_grace);
-        let routes = router(Api { registrar: parts.registrar(), metrics }, parts.limit.clone(), timeout);
+        let api = Api { registrar: parts.registrar(), metrics };
+        let routes = router(api, parts.limit.clone(), timeout, &config.http.cors_allowed_origins);
 
         // Stopped in this order: requests, what works for them, and last whoever reports on all of it.
         let (background, report) = (CancellationToken::new(), CancellationToken::new());

@@ -12,6 +12,7 @@ use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, durat
 
 use crate::check;
 use crate::hashing::HashCost;
+use crate::middleware::cors::Origin;
 use crate::server::{Limits, Rules};
 
 /// Takes registrations over HTTP and relays their mail tasks to the queue.
@@ -114,6 +115,9 @@ pub struct HttpArgs {
     /// Proxies whose X-Forwarded-For or Forwarded header is believed; their connections are not counted: networks such as 10.0.0.0/8, separated by commas
     #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
+    /// Origins whose pages may register people from a browser, such as https://app.example, separated by commas; * is any
+    #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_delimiter = ',')]
+    pub cors_allowed_origins: Vec<Origin>,
 }
 
 impl HttpArgs {

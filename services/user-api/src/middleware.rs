@@ -1,6 +1,7 @@
 //! What happens to every request, outermost first.
 
 pub mod client;
+pub mod cors;
 pub mod headers;
 pub mod host;
 pub mod rate_limit;

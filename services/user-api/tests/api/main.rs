@@ -6,6 +6,7 @@ mod background;
 mod bad_input;
 mod check;
 mod connections;
+mod cors;
 mod database;
 mod docs;
 mod drain;
