@@ -27,7 +27,7 @@ pub struct Config {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serves the API (default)
+    /// Serves the API
     Serve(Box<ServeConfig>),
     /// Brings the database up to date, and ends
     Migrate(Box<MigrateArgs>),
