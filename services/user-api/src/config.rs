@@ -224,6 +224,8 @@ mod tests {
             (&[("MAX_CONNECTIONS", "100"), ("MAX_CONNECTIONS_PER_CLIENT", "100")], None),
             (&[("MAX_CONNECTIONS", "100"), ("MAX_CONNECTIONS_PER_CLIENT", "0")], None),
             (&[("HASH_MAX_WAIT", "0s")], Some("HASH_MAX_WAIT")),
+            (&[("HASH_MAX_WAIT", "16s")], Some("HASH_MAX_WAIT is longer than REQUEST_TIMEOUT")),
+            (&[("HASH_MAX_WAIT", "16s"), ("REQUEST_TIMEOUT", "16s")], None),
             (&[("RATE_LIMIT_WINDOW", "0s")], Some("RATE_LIMIT_WINDOW")),
             (&[("RATE_LIMIT_WINDOW", "0s"), ("RATE_LIMIT", "0")], None),
         ] {

@@ -38,6 +38,7 @@ async fn run(seed: u32, examples: u32) -> Option<i32> {
         ("RATE_LIMIT", "0".to_owned()),
         ("HASH_COST", "cheap".to_owned()),
         ("HASH_MAX_WAIT", "30s".to_owned()),
+        ("REQUEST_TIMEOUT", "30s".to_owned()),
         ("LOG_LEVEL", "warn".to_owned()),
     ];
     let migrate = Service::spawn_with("user-api", &["migrate"], &variables);

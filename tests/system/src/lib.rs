@@ -93,6 +93,7 @@ impl System {
         env.push(("RATE_LIMIT", "0".to_owned()));
         env.push(("MAX_CONNECTIONS_PER_CLIENT", "0".to_owned()));
         env.push(("HASH_MAX_WAIT", "30s".to_owned()));
+        env.push(("REQUEST_TIMEOUT", "30s".to_owned()));
         env.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let service = Service::spawn("user-api", &env);
         service.ready().await;

@@ -32,6 +32,10 @@ pub(super) fn first(config: &ServeConfig) -> Option<&'static str> {
         ),
         (hash.hash_max_wait.is_zero(), "HASH_MAX_WAIT is 0s: every registration would be refused"),
         (
+            hash.hash_max_wait > http.request_timeout,
+            "HASH_MAX_WAIT is longer than REQUEST_TIMEOUT: requests would end while their passwords still wait to be hashed",
+        ),
+        (
             http.rate_limit > 0 && http.rate_limit_window.is_zero(),
             "RATE_LIMIT_WINDOW is 0s and RATE_LIMIT is not: set RATE_LIMIT=0 for no limit",
         ),

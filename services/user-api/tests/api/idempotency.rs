@@ -26,7 +26,7 @@ async fn the_same_request_with_the_same_key_gets_the_same_answer() {
 
 #[tokio::test]
 async fn of_fifty_with_one_key_all_get_the_same_answer() {
-    let app = TestApp::start(&[("HASH_CONCURRENCY", "4"), ("HASH_MAX_WAIT", "1m")]).await;
+    let app = TestApp::start(&[("HASH_CONCURRENCY", "4"), ("HASH_MAX_WAIT", "1m"), ("REQUEST_TIMEOUT", "1m")]).await;
     let body = somebody("ada");
     let answers = join_all((0..50).map(|_| app.register_with(&body, &[KEY]))).await;
     assert!(answers.iter().all(|answer| answer.status == 201 && answer.json() == answers[0].json()), "{answers:?}");

@@ -14,6 +14,7 @@ fn variables(database: &str) -> Vec<(&'static str, String)> {
         ("RATE_LIMIT", "0".to_owned()),
         ("HASH_CONCURRENCY", "4".to_owned()),
         ("HASH_MAX_WAIT", "20s".to_owned()),
+        ("REQUEST_TIMEOUT", "20s".to_owned()),
     ]
 }
 

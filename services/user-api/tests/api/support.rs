@@ -41,6 +41,7 @@ pub(crate) fn config(database: &str, vars: &[(&str, &str)]) -> ServeConfig {
         ("ADMIN_ADDR", "127.0.0.1:0"),
         ("RATE_LIMIT", "0"),
         ("HASH_MAX_WAIT", "20s"),
+        ("REQUEST_TIMEOUT", "20s"),
     ];
     let find = |name: &str, vars: &[(&str, &str)]| {
         vars.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
