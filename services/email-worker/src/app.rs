@@ -21,6 +21,7 @@ use crate::delivery_limit;
 use crate::disposition::Doubts;
 use crate::email::{Renderer, Transport};
 use crate::flight::{Flights, Registry, Runway};
+use crate::hold;
 use crate::intake::Intake;
 use crate::ledger::{self, Ledger, LedgerOptions};
 use crate::metrics::Metrics;
@@ -31,9 +32,6 @@ use crate::slots::Slots;
 
 /// Waits between two probes of an open circuit.
 const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
-
-/// RabbitMQ's own `consumer_timeout`, if nobody has set another.
-const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// How long background tasks may take to end; each ends by its token, within limits of its own.
 const FINISH: Duration = Duration::from_secs(5);
@@ -56,7 +54,7 @@ impl App {
     /// A setting that can't work, or the admin port is taken.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         config.check()?;
-        warn_of_long_holds(config.flow.hold_limit, config.mail.send_timeout + config.mail.smtp_data_timeout);
+        hold::warn_of_long(config.flow.hold_limit, config.mail.send_timeout + config.mail.smtp_data_timeout);
         let common = &config.common;
         let transport = config.mail.transport(common.app_env)?;
         let renderer = Renderer::new(config.mail.mail())?;
@@ -245,7 +243,7 @@ fn assemble(
         ladder: flow.retry_ladder.clone(),
         give_up_after: flow.give_up_after,
         retention: flow.ledger_retention,
-        hold_limit: hold_before_mail(flow.hold_limit, config.mail.send_timeout + config.mail.smtp_data_timeout),
+        hold_limit: hold::before_mail(flow.hold_limit, config.mail.send_timeout + config.mail.smtp_data_timeout),
         send_timeout: config.mail.send_timeout,
         renew_every: lease / 3,
         unknown_repeats: flow.unknown_repeats,
@@ -265,44 +263,8 @@ fn queues(config: &Config) -> Vec<topology::QueueSpec> {
     [topology::main(), topology::dead()].into_iter().chain(rungs).collect()
 }
 
-/// What is left of the hold before `MAIL`, so that it ends with the longest conversation; never less than a minute.
-fn hold_before_mail(limit: Duration, conversation: Duration) -> Duration {
-    limit.saturating_sub(conversation).max(limit.min(Duration::from_secs(60)))
-}
-
-/// Warns of a hold that a broker as it is by default does not bear.
-fn warn_of_long_holds(limit: Duration, conversation: Duration) {
-    let longest = hold_before_mail(limit, conversation) + conversation;
-    if longest > CONSUMER_TIMEOUT / 2 {
-        let (longest, needed) = (humantime::format_duration(longest), humantime::format_duration(longest * 2));
-        tracing::warn!(
-            "a task may be held for {longest} (HOLD_LIMIT, SEND_TIMEOUT and SMTP_DATA_TIMEOUT): the broker's \
-             consumer_timeout must be {needed} or more, and is 30m by default"
-        );
-    }
-}
-
 /// A claim outlives the longest conversation up to the dot, with room for the wait before it; during the wait for the
 /// answer it is renewed.
 fn lease(send_timeout: Duration) -> Duration {
     send_timeout + (send_timeout / 4).max(Duration::from_secs(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hold_before_mail_leaves_room_for_the_longest_conversation() {
-        let minutes = |n: u64| Duration::from_secs(60 * n);
-        for (limit, conversation, before_mail) in [
-            (minutes(15), minutes(11), minutes(4)),
-            (minutes(15), minutes(14), minutes(1)),
-            // A conversation that takes all of it: a minute is left, so that an outage does not send tasks in circles.
-            (minutes(15), minutes(20), minutes(1)),
-            (Duration::from_secs(2), minutes(11), Duration::from_secs(2)),
-        ] {
-            assert_eq!(hold_before_mail(limit, conversation), before_mail, "{limit:?} less {conversation:?}");
-        }
-    }
 }

@@ -14,6 +14,7 @@ mod delivery_limit;
 pub mod disposition;
 pub mod email;
 pub mod flight;
+mod hold;
 pub mod intake;
 pub mod ladder;
 pub mod ledger;

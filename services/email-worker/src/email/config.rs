@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use humantime::format_duration;
 use platform::config::{AppEnv, Secret, duration};
 
 use super::render::{MailOptions, Sender};
 use super::transport::{Login, SmtpOptions, Tls, TlsError, Transport};
+use crate::hold;
 
 /// Where mails go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -166,14 +168,16 @@ fn limit(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A task whose mail waits for its answer is unacknowledged, and the broker takes back what is held for longer than its
-/// `consumer_timeout`, 30 minutes by default. With this, and a minute before `MAIL`, it is about half of that.
+/// A task whose mail waits for its answer is held.
 fn data_limit(text: &str) -> Result<Duration, String> {
-    let limit = limit(text)?;
-    if limit <= Duration::from_secs(14 * 60) {
+    let (limit, most) = (limit(text)?, hold::longest_answer());
+    if limit <= most {
         Ok(limit)
     } else {
-        Err("more than 14m: a task would be held for more than half of the broker's consumer_timeout, 30m".to_owned())
+        let (most, timeout) = (format_duration(most), format_duration(hold::CONSUMER_TIMEOUT));
+        Err(format!(
+            "more than {most}: a task would be held for more than half of the broker's consumer_timeout, {timeout}"
+        ))
     }
 }
 
@@ -262,12 +266,18 @@ mod tests {
             ("SMTP_HELO_NAME", "a b"),
             ("SEND_TIMEOUT", "0s"),
             ("SMTP_DATA_TIMEOUT", "0s"),
-            ("SMTP_DATA_TIMEOUT", "14m1s"),
             ("MAIL_PRODUCT_NAME", " "),
         ] {
             let Err(Refused::Invalid(line)) = args(&[(name, value)]) else { panic!("{name}={value:?} was taken") };
             assert!(line.contains(name) && !line.contains('\n'), "{line}");
         }
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_no_longer_than_a_task_may_be_held() {
+        assert!(args(&[("SMTP_DATA_TIMEOUT", "14m")]).is_ok());
+        let Err(Refused::Invalid(line)) = args(&[("SMTP_DATA_TIMEOUT", "14m1s")]) else { panic!("14m1s is taken") };
+        assert!(line.contains("more than 14m:") && line.contains("consumer_timeout, 30m "), "{line}");
     }
 
     #[test]
