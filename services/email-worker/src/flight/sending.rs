@@ -240,8 +240,9 @@ impl Flights {
         let verdict = if slot.may_be_one_too_many() { verdict.where_one_may_be_too_many(error) } else { verdict };
         self.metrics.refused(disposition::reason(error), error.stage());
         let sent = Sent { domain: task.mail.email.ascii_domain(), began };
-        let verdict = match self.weigh(verdict, error, sent, trials) {
-            Weighed::Verdict(verdict) => verdict,
+        let (verdict, perhaps) = match self.weigh(verdict, error, sent, trials) {
+            Weighed::Verdict(verdict) => (verdict, None),
+            Weighed::Perhaps(verdict, domain) => (verdict, Some(domain)),
             Weighed::AgainIn(wait) => {
                 leave.answered();
                 pass.put_off();
@@ -249,7 +250,9 @@ impl Flights {
             }
         };
         match (&verdict, error) {
-            (Verdict::TooFast | Verdict::CircuitOpen(Illness::Throttled), _) => leave.too_fast(&error.to_string()),
+            (Verdict::TooFast | Verdict::CircuitOpen(Illness::Throttled), _) => {
+                leave.too_fast(&error.to_string(), perhaps);
+            }
             (_, SendError::Refused { .. }) => leave.answered(),
             // It did not answer: whether it would take mails again is not known.
             _ => drop(leave),

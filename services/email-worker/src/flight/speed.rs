@@ -56,16 +56,24 @@ pub(super) struct Sent<'a> {
 }
 
 /// What a refusal means once it is known whether it was for the speed.
-pub(super) enum Weighed {
+pub(super) enum Weighed<'a> {
     /// This.
     Verdict(Verdict),
+    /// This, and as far as anybody knows it may be the own limit of this domain.
+    Perhaps(Verdict, &'a str),
     /// Nobody knows yet: the same mail again, after this time.
     AgainIn(Duration),
 }
 
 impl Flights {
     /// Looks at a verdict in the light of what else is known.
-    pub(super) fn weigh(&self, verdict: Verdict, error: &SendError, sent: Sent<'_>, trials: &mut Trials) -> Weighed {
+    pub(super) fn weigh<'a>(
+        &self,
+        verdict: Verdict,
+        error: &SendError,
+        sent: Sent<'a>,
+        trials: &mut Trials,
+    ) -> Weighed<'a> {
         let SendError::Refused { stage, reply, .. } = error else { return Weighed::Verdict(verdict) };
         match verdict {
             Verdict::TooFast => self.too_fast(*stage, sent.domain, trials),
@@ -80,20 +88,30 @@ impl Flights {
         }
     }
 
-    fn too_fast(&self, stage: Stage, domain: &str, trials: &mut Trials) -> Weighed {
+    fn too_fast<'a>(&self, stage: Stage, domain: &'a str, trials: &mut Trials) -> Weighed<'a> {
         if !self.rate.adapts() {
             return Weighed::Verdict(its_own(stage));
         }
         // At MAIL no recipient was spoken of yet.
         let whose = if stage > Stage::Mail { self.doubts.whose_limit(domain, Instant::now()) } else { Whose::Account };
         match whose {
-            Whose::Domain => return Weighed::Verdict(its_own(stage)),
-            // What one domain teaches would hold for all. A fleet that is held back already loses little by it.
+            Whose::Domain => {
+                self.rate.unlearn(domain);
+                return Weighed::Verdict(its_own(stage));
+            }
+            // What one domain teaches would hold for all. A fleet that is held back already loses little by it, until it is
+            // known.
             Whose::Unknown if !self.rate.is_held_back() => return Weighed::AgainIn(WAIT_AND_SEE),
             Whose::Unknown | Whose::Account => {}
         }
+        let verdict = self.slower_or(its_own(stage), trials);
+        if whose == Whose::Unknown { Weighed::Perhaps(verdict, domain) } else { Weighed::Verdict(verdict) }
+    }
+
+    /// The fleet slows down, unless that is of no use: for this mail, or for any.
+    fn slower_or(&self, its_own: Verdict, trials: &mut Trials) -> Verdict {
         if self.doubts.hopeless(Instant::now()) {
-            return Weighed::Verdict(Verdict::CircuitOpen(Illness::Throttled));
+            return Verdict::CircuitOpen(Illness::Throttled);
         }
         let taken = self.rate.counts().accepted;
         let (times, before) = &mut trials.too_fast;
@@ -102,7 +120,7 @@ impl Flights {
         }
         *times += 1;
         let stubborn = *times >= STUBBORN.0 && taken >= *before + STUBBORN.1;
-        Weighed::Verdict(if stubborn { its_own(stage) } else { Verdict::TooFast })
+        if stubborn { its_own } else { Verdict::TooFast }
     }
 
     fn is_it_the_speed(&self, kind: Kind, began: Instant, trials: &mut Trials) -> Advice {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::learnt::{Refusal, Taken};
+use super::learnt::{Domain, Refusal, Taken};
 use super::news::News;
 use super::pace::Rate;
 use super::row::{Ask, Grant, Terms};
@@ -50,6 +50,8 @@ pub(super) enum Message {
     Refused(Refusal),
     /// The server answered the probe of this episode.
     Answered(i64),
+    /// What this domain's refusals spoke of is its own limit.
+    Unlearn(Domain),
     /// It is free, and not for long.
     LookAgain,
 }
@@ -78,6 +80,9 @@ pub(super) struct Dispenser<S> {
     refused: Option<Refusal>,
     answered: Option<i64>,
     took: Option<Taken>,
+    unlearn: Vec<Domain>,
+    // As of the last look at the row.
+    doubted: Vec<Domain>,
     look_again: bool,
     news: News,
     shared: Arc<Shared>,
@@ -98,6 +103,8 @@ impl<S: Store> Dispenser<S> {
             refused: None,
             answered: None,
             took: None,
+            unlearn: Vec::new(),
+            doubted: Vec::new(),
             look_again: false,
             news: News::default(),
             shared,
@@ -151,8 +158,14 @@ impl<S: Store> Dispenser<S> {
             Message::Refused(refusal) => {
                 self.shared.close();
                 self.drop_supply();
-                self.refused = Some(refusal);
+                self.refused = Some(refusal.after(self.refused.as_ref()));
                 self.not_before = Instant::now();
+            }
+            Message::Unlearn(domain) => {
+                if self.is_doubted(domain) && !self.unlearn.contains(&domain) {
+                    self.unlearn.push(domain);
+                    self.not_before = Instant::now();
+                }
             }
             Message::Answered(episode) => {
                 self.answered = Some(episode);
@@ -196,6 +209,8 @@ impl<S: Store> Dispenser<S> {
             Ask::Answered(episode)
         } else if let Some(taken) = self.took.take() {
             Ask::Took(taken)
+        } else if let Some(domain) = self.unlearn.pop() {
+            Ask::Unlearn(domain)
         } else {
             self.look_again = false;
             Ask::Lease(self.supply.next_size(now))
@@ -212,7 +227,13 @@ impl<S: Store> Dispenser<S> {
 
     /// Is there something to tell the row?
     fn has_news(&self) -> bool {
-        self.refused.is_some() || self.answered.is_some() || self.took.is_some()
+        self.refused.is_some() || self.answered.is_some() || self.took.is_some() || !self.unlearn.is_empty()
+    }
+
+    /// Did the fleet learn from this domain's refusals, or is it about to?
+    fn is_doubted(&self, domain: Domain) -> bool {
+        let told = self.refused.as_ref().and_then(|refusal| refusal.domain);
+        told == Some(domain) || self.doubted.contains(&domain)
     }
 
     /// When to look again without any news: at the next moment, or when the row may be asked again.
@@ -245,6 +266,7 @@ impl<S: Store> Dispenser<S> {
             }
         }
         self.shared.learn(&row, self.terms);
+        self.doubted = row.learnt.doubted().to_vec();
         self.news.tell(&row, self.terms, now);
         self.not_before = answered;
         match grant {
@@ -260,6 +282,13 @@ impl<S: Store> Dispenser<S> {
                     // A time that no clock shows.
                     None => self.shared.counters.forfeit(count.into()),
                 }
+            }
+            Grant::Unlearnt => {
+                self.close();
+                tracing::info!(
+                    rate = row.in_force(self.terms).map(tracing::field::display),
+                    "the fleet had slowed down for what is one domain's own limit: that is forgotten"
+                );
             }
             Grant::NotBefore(then) => {
                 self.close();
@@ -288,8 +317,12 @@ impl<S: Store> Dispenser<S> {
 
     fn without_the_row(&mut self, ask: &Ask, answered: Instant, down: &LedgerDown) {
         self.not_before = answered + AFTER_FAILURE;
-        if let Ask::Answered(episode) = ask {
-            self.answered.get_or_insert(*episode);
+        match ask {
+            Ask::Answered(episode) => {
+                self.answered.get_or_insert(*episode);
+            }
+            Ask::Unlearn(domain) => self.unlearn.push(*domain),
+            _ => {}
         }
         // Those for whom moments are left wait on.
         let served = self.supply.len().min(self.waiters.len());

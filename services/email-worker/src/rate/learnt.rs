@@ -8,8 +8,12 @@
 //! has a short window: what counts is the rate at which it refused. One that goes on refusing has a long window (a minute's
 //! mails, taken in ten seconds): what counts is how many it took from the start of the window to its end.
 
+mod doubt;
+
 use serde::{Deserialize, Serialize};
 
+use self::doubt::Before;
+pub(super) use self::doubt::Domain;
 use super::pace::Rate;
 
 /// Moments of the fleet and of the refusals, in seconds by the database's clock.
@@ -66,6 +70,8 @@ pub(super) struct Learnt {
     count: f64,
     /// Nobody sends but a probe.
     pause: Option<Pause>,
+    /// What to go back to if all that was learnt since is one domain's own limit.
+    before: Option<Before>,
     /// What the server said last, and when.
     pub(super) reason: String,
     pub(super) refused_at: Seconds,
@@ -93,6 +99,16 @@ pub(super) struct Refusal {
     pub(super) reason: String,
     /// What this worker got through before.
     pub(super) taken: Taken,
+    /// Whose own limit it may be; none: it is everyone's.
+    pub(super) domain: Option<Domain>,
+}
+
+impl Refusal {
+    /// Two that the row is told at once: everyone's limit, if one of them says so.
+    pub(super) fn after(self, earlier: Option<&Self>) -> Self {
+        let everyones = earlier.is_some_and(|earlier| earlier.domain.is_none());
+        Self { domain: self.domain.filter(|_| !everyones), ..self }
+    }
 }
 
 /// What one worker got through while nobody counted for the fleet.
@@ -132,6 +148,7 @@ impl Default for Learnt {
             since: 0.0,
             count: 0.0,
             pause: None,
+            before: None,
             reason: String::new(),
             refused_at: 0.0,
         }
@@ -202,6 +219,7 @@ impl Learnt {
         if refusal.episode < self.episode {
             return self.took(now, refusal.taken);
         }
+        self.doubt(refusal.domain);
         self.reason.clone_from(&refusal.reason);
         self.refused_at = now;
         if let Some(pause) = &mut self.pause {

@@ -34,6 +34,7 @@ pub use self::pace::{Ceiling, Rate, RateError};
 pub use self::slot::Slot;
 
 use self::dispenser::{Dispenser, Message, Waiter};
+use self::learnt::Domain;
 use self::row::Terms;
 use self::shared::Shared;
 use self::store::{Database, Store};
@@ -178,7 +179,15 @@ impl FleetRate {
     /// Mails go too fast, as was found out after the fact.
     pub fn slow_down(&self, reason: &str) {
         if let Some(Limited { shared, .. }) = &self.limited {
-            shared.refused(shared.episode(), reason);
+            shared.refused(shared.episode(), reason, None);
+        }
+    }
+
+    /// The limit that mails to this domain met is its own: what the fleet learnt from it, if anything, is to go.
+    pub fn unlearn(&self, domain: &str) {
+        if let Some(Limited { shared, .. }) = &self.limited {
+            // Lost, the domain's next refusal says the same.
+            let _ = shared.tell(Message::Unlearn(Domain::of(domain)));
         }
     }
 

@@ -3,7 +3,7 @@
 //! Every order of leases, delays and crashes is checked in `tests/models/src/rate.rs`; fleets of all sizes against servers
 //! of all kinds in `simulation`.
 
-use super::learnt::{Learnt, Leave, Refusal, Seconds, Taken};
+use super::learnt::{Domain, Learnt, Leave, Refusal, Seconds, Taken};
 use super::pace::Rate;
 
 /// Moments are leased at most so far ahead: four of them, but neither less nor more than this. What is leased is what goes on
@@ -34,6 +34,8 @@ pub(super) enum Ask {
     Refused(Refusal),
     /// The server answered the probe of this episode.
     Answered(i64),
+    /// What this domain's refusals spoke of is its own limit.
+    Unlearn(Domain),
     /// Another worker was refused; this one got through so much before.
     Took(Taken),
 }
@@ -47,6 +49,8 @@ pub(super) enum Grant {
     Moments { first: Seconds, spacing: Seconds, count: u32, probe: bool },
     /// None before then.
     NotBefore(Seconds),
+    /// What was learnt is gone: look again.
+    Unlearnt,
 }
 
 /// What binds the fleet beside what it learnt.
@@ -86,6 +90,8 @@ impl Row {
                 self.learnt.answered(now, *episode);
                 Grant::NotBefore(now)
             }
+            Ask::Unlearn(domain) if self.learnt.unlearn(now, *domain) => Grant::Unlearnt,
+            Ask::Unlearn(_) => Grant::NotBefore(now),
         }
     }
 

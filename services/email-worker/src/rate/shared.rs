@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::dispenser::Message;
-use super::learnt::{Refusal, Taken};
+use super::learnt::{Domain, Refusal, Taken};
 use super::meter::Meter;
 use super::row::{Row, Terms};
 use super::slot::Slot;
@@ -105,12 +105,17 @@ impl Shared {
         self.meter().count(now.saturating_duration_since(self.origin));
     }
 
-    /// The server said no to the speed of a mail that was let go in this episode.
-    pub(super) fn refused(&self, episode: i64, reason: &str) {
+    /// The server said no to the speed of a mail that was let go in this episode; it may be this domain's own limit.
+    pub(super) fn refused(&self, episode: i64, reason: &str, domain: Option<&str>) {
         self.counters.refuse();
         let taken = self.taken(Instant::now());
         // Lost, the next refusal says the same.
-        let _ = self.tell(Message::Refused(Refusal { episode, reason: reason.to_owned(), taken }));
+        let _ = self.tell(Message::Refused(Refusal {
+            episode,
+            reason: reason.to_owned(),
+            taken,
+            domain: domain.map(Domain::of),
+        }));
     }
 
     pub(super) fn adapts(&self) -> bool {

@@ -243,7 +243,7 @@ impl World {
                         connections.add_permits(1);
                     }
                 } else {
-                    leave.too_fast("454 4.7.0 too fast");
+                    leave.too_fast("454 4.7.0 too fast", None);
                     backlog.lock().unwrap().push_back(mail);
                 }
             }
@@ -455,4 +455,49 @@ async fn a_worker_that_comes_later_starts_from_what_the_fleet_knows() {
     let after = server.refused.len() - refused;
     assert!(after <= 3, "{after} more were refused after the restart");
     assert!(server.accepted_between(world.origin, Duration::from_secs(90), Duration::from_secs(100)) >= 110);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_domain_taught_the_fleet_goes_when_its_limit_is_found_to_be_its_own() {
+    let memory = Memory::new(Instant::now(), 1);
+    let token = CancellationToken::new();
+    let mut actors = JoinSet::new();
+    let mut worker = || {
+        let terms = Terms { ceiling: None, adapts: true };
+        let (rate, actor) = FleetRate::over(memory.clone(), terms, token.clone());
+        actors.spawn(actor);
+        rate
+    };
+    let (one, other) = (worker(), worker());
+    let leave = async |rate: &FleetRate| {
+        let mut slot = rate.slot(false).await.unwrap();
+        slot.wait().await;
+        slot
+    };
+    let learnt = || memory.row.lock().unwrap().learnt.rate().map(Rate::per_second);
+    // Longer than any exchange.
+    let told = Duration::from_millis(100);
+
+    leave(&one).await.too_fast("everyone's", None);
+    sleep(told).await;
+    leave(&other).await.answered();
+    sleep(told).await;
+    let sent = leave(&one).await;
+    let everyones = learnt().expect("the account's limit is learnt");
+    sent.too_fast("too many for this domain", Some("slow.example"));
+    sleep(told).await;
+    leave(&other).await.answered();
+    sleep(told).await;
+    leave(&one).await.too_fast("too many for this domain", Some("slow.example"));
+    sleep(told).await;
+    assert!(one.pauses() && learnt() < Some(everyones), "{:?} after {everyones}", learnt());
+
+    one.unlearn("quick.example");
+    sleep(told).await;
+    assert!(learnt() < Some(everyones), "unlearnt for a domain that never refused");
+    one.unlearn("slow.example");
+    sleep(told).await;
+    assert_eq!(learnt(), Some(everyones), "what was known before the domain refused");
+    leave(&other).await.accepted();
+    assert!(!other.pauses() && *other.in_force().borrow() >= Some(everyones), "the other worker does not know");
 }

@@ -61,10 +61,11 @@ impl Slot {
         }
     }
 
-    /// The server said no to the speed, in these words.
-    pub fn too_fast(self, reason: &str) {
+    /// The server said no to the speed, in these words. `perhaps`: whose own limit it may be, as far as anybody knows; none:
+    /// it is everyone's.
+    pub fn too_fast(self, reason: &str, perhaps: Option<&str>) {
         if let Some(shared) = &self.shared {
-            shared.refused(self.episode, reason);
+            shared.refused(self.episode, reason, perhaps);
         }
     }
 }
