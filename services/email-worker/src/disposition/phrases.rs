@@ -23,10 +23,16 @@ pub(super) fn find(lower: &str) -> Option<(Reason, About)> {
     Some((*reason, if theirs { About::Them } else { *about }))
 }
 
-/// Refused for good as spam, of which the number was a sign: sending slower would be of no use.
-pub(super) fn spam_by_number(lower: &str) -> bool {
+/// Spam, or against a policy, of which the number was a sign and no pace was spoken of: refused for good, sending slower
+/// would be of no use.
+pub(super) fn by_number(lower: &str) -> Option<Reason> {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
-    has(SPAM) && has(TOO_MANY)
+    if !has(TOO_MANY) || has(PACE) {
+        return None;
+    }
+    [(SPAM, Reason::SpamDetected), (POLICY, Reason::PolicyViolation)]
+        .into_iter()
+        .find_map(|(phrases, reason)| has(phrases).then_some(reason))
 }
 
 /// Whose limit it is, beside words that speak of one.
@@ -44,6 +50,23 @@ const SPAM: &[&str] = &["spam", "unsolicited", "junk mail", "phishing"];
 
 const TOO_MANY: &[&str] =
     &["too many messages", "too many emails", "too many mails", "too many recipients", "too much mail"];
+
+const PACE: &[&str] = &[
+    "throttl",
+    "sending rate",
+    "message rate",
+    "rate limit",
+    "too fast",
+    "too quickly",
+    "slow down",
+    "per second",
+    "per minute",
+    "per hour",
+    "per day",
+];
+
+const POLICY: &[&str] =
+    &["policy reason", "policy violation", "has a policy", "violates", "administrative prohibition"];
 
 const STOPPED: &[&str] = &["sending paused", "sending has been paused", "tenant has exceeded threshold"];
 
@@ -305,11 +328,7 @@ const TABLE: &[(About, Reason, &[&str])] = &[
         &["authentication required", "not authenticated", "must authenticate", "log in first", "requires encryption"],
     ),
     (Unsaid, Reason::NotCompliantRfc, &["rfc 5322", "rfc 2822", "rfc compliant", "from: header", "duplicate header"]),
-    (
-        Unsaid,
-        Reason::PolicyViolation,
-        &["policy reason", "policy violation", "has a policy", "violates", "administrative prohibition"],
-    ),
+    (Unsaid, Reason::PolicyViolation, POLICY),
     (
         Unsaid,
         Reason::SystemError,

@@ -45,7 +45,7 @@ pub fn read(stage: Stage, reply: &Reply) -> Judgement {
     let code = Code::of(reply, &lower);
     let (reason, about) = certain(stage, &code)
         .map(|reason| (reason, About::Unsaid))
-        .or_else(|| spam(&lower, &code).map(|reason| (reason, About::Unsaid)))
+        .or_else(|| by_number(&lower, &code).map(|reason| (reason, About::Unsaid)))
         .or_else(|| phrases::find(&lower).map(|(reason, about)| fitting(reason, about, stage, &code)))
         .or_else(|| by_enhanced_code(stage, &code).map(|reason| (reason, About::Unsaid)))
         .unwrap_or_else(|| (by_stage(stage, &code), About::Unsaid));
@@ -106,8 +106,11 @@ fn certain(stage: Stage, code: &Code) -> Option<Reason> {
     })
 }
 
-fn spam(lower: &str, code: &Code) -> Option<Reason> {
-    (!code.is_transient() && phrases::spam_by_number(lower)).then_some(Reason::SpamDetected)
+/// Words of spam or policy beside words of number. Those of policy are vaguer: the code must speak of one as well.
+fn by_number(lower: &str, code: &Code) -> Option<Reason> {
+    let reason = phrases::by_number(lower).filter(|_| !code.is_transient())?;
+    let sure = reason == Reason::SpamDetected || matches!(code.enhanced, Some((7, _)));
+    sure.then_some(reason)
 }
 
 /// A phrase where it would say something else than it is known for.

@@ -71,13 +71,21 @@ fn the_code_that_is_repeated_on_each_line_does_not_come_between_the_words() {
 }
 
 #[test]
-fn what_is_refused_for_good_as_spam_is_no_matter_of_speed_whatever_it_counts() {
+fn what_is_refused_for_good_as_spam_or_by_policy_is_no_matter_of_speed_whatever_it_counts() {
     for (reply, expected) in [
         ("554 5.7.1 Spam message rejected: too many recipients", Reason::SpamDetected),
         ("550 5.7.1 Too many messages; looks like unsolicited bulk mail", Reason::SpamDetected),
         ("554 Too many emails that our users reported as spam", Reason::SpamDetected),
         ("451 4.7.1 Too many messages, to keep spam away; try later", Reason::Speeding),
         ("550 5.7.1 Too many messages in this hour", Reason::Speeding),
+        ("554 5.7.1 Too many messages from sender in last 60 minutes", Reason::Speeding),
+        ("550 5.7.1 Too many messages per hour from your address; see our antispam rules", Reason::Speeding),
+        ("554 5.7.1 Too many messages, slow down; this keeps spam away", Reason::Speeding),
+        ("550 5.7.1 Policy violation: too many recipients", Reason::PolicyViolation),
+        ("554 5.7.1 Message violates our rules: too many recipients", Reason::PolicyViolation),
+        ("550 5.7.1 Policy violation: too many messages per minute", Reason::Speeding),
+        ("550 Policy violation: too many recipients", Reason::Speeding),
+        ("451 4.7.1 Policy violation: too many messages", Reason::Speeding),
     ] {
         let (code, text) = reply.split_once(' ').unwrap();
         for stage in [Stage::Rcpt, Stage::Content] {
