@@ -45,8 +45,7 @@ pub fn read(stage: Stage, reply: &Reply) -> Judgement {
     let code = Code::of(reply, &lower);
     let (reason, about) = certain(stage, &code)
         .map(|reason| (reason, About::Unsaid))
-        .or_else(|| by_number(&lower, &code).map(|reason| (reason, About::Unsaid)))
-        .or_else(|| phrases::find(&lower).map(|(reason, about)| fitting(reason, about, stage, &code)))
+        .or_else(|| by_words(stage, &lower, &code))
         .or_else(|| by_enhanced_code(stage, &code).map(|reason| (reason, About::Unsaid)))
         .unwrap_or_else(|| (by_stage(stage, &code), About::Unsaid));
     let concerns = whom(stage, reason, about, &code);
@@ -104,6 +103,14 @@ fn certain(stage: Stage, code: &Code) -> Option<Reason> {
         (7, 650) => Reason::BadReputation,
         _ => return None,
     })
+}
+
+fn by_words(stage: Stage, lower: &str, code: &Code) -> Option<(Reason, About)> {
+    let (reason, about) = phrases::find(lower)?;
+    match by_number(lower, code) {
+        Some(sign_of) if reason == Reason::Speeding => Some((sign_of, About::Unsaid)),
+        _ => Some(fitting(reason, about, stage, code)),
+    }
 }
 
 /// Words of spam or policy beside words of number. Those of policy are vaguer: the code must speak of one as well.

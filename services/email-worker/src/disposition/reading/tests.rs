@@ -85,6 +85,8 @@ fn what_is_refused_for_good_as_spam_or_by_policy_is_no_matter_of_speed_whatever_
         ("554 5.7.1 Message violates our rules: too many recipients", Reason::PolicyViolation),
         ("550 5.7.1 Policy violation: too many messages per minute", Reason::Speeding),
         ("550 Policy violation: too many recipients", Reason::Speeding),
+        ("550 5.7.1 Daily limit reached: too many messages. Spam?", Reason::QuotaUsedUp),
+        ("554 5.7.1 Poor reputation: too many messages are spam", Reason::BadReputation),
         ("451 4.7.1 Policy violation: too many messages", Reason::Speeding),
     ] {
         let (code, text) = reply.split_once(' ').unwrap();
