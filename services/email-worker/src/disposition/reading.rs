@@ -107,10 +107,12 @@ fn certain(stage: Stage, code: &Code) -> Option<Reason> {
 
 fn by_words(stage: Stage, lower: &str, code: &Code) -> Option<(Reason, About)> {
     let (reason, about) = phrases::find(lower)?;
-    match by_number(lower, code) {
-        Some(sign_of) if reason == Reason::Speeding => Some((sign_of, About::Unsaid)),
-        _ => Some(fitting(reason, about, stage, code)),
+    if reason == Reason::Speeding
+        && let Some(sign_of) = by_number(lower, code)
+    {
+        return Some((sign_of, About::Unsaid));
     }
+    Some(fitting(reason, about, stage, code))
 }
 
 /// Words of spam or policy beside words of number. Those of policy are vaguer: the code must speak of one as well.
