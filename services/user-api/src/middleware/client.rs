@@ -33,6 +33,12 @@ impl Client {
     }
 }
 
+/// Is it the address of a proxy that is trusted?
+pub fn is_trusted(ip: IpAddr, trusted: &[IpNet]) -> bool {
+    let ip = ip.to_canonical();
+    trusted.iter().any(|network| network.contains(&ip))
+}
+
 /// The address that a request came from: that of the peer, or what trusted proxies say.
 ///
 /// Proxies append the address that they saw, so the list is read from its end, for as long as the sender of each entry is
@@ -40,8 +46,7 @@ impl Client {
 /// agree, neither is believed.
 pub fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let peer = peer.to_canonical();
-    let is_trusted = |ip: &IpAddr| trusted.iter().any(|network| network.contains(ip));
-    if !is_trusted(&peer) {
+    if !is_trusted(peer, trusted) {
         return peer;
     }
     let walk = |name: &HeaderName, read: fn(&str) -> Option<IpAddr>| {
@@ -50,7 +55,7 @@ pub fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         for entry in lines.iter().flat_map(|line| line.split(',')).rev() {
             let Some(ip) = read(entry.trim()).map(|ip| ip.to_canonical()) else { break };
             seen = Some(ip);
-            if !is_trusted(&ip) {
+            if !is_trusted(ip, trusted) {
                 break;
             }
         }

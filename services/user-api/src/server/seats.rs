@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
 
-use crate::middleware::client::Client;
+use crate::middleware::client::{Client, is_trusted};
 
 /// Counts the connections of each client. Clones share the counts.
 #[derive(Debug, Clone)]
@@ -28,8 +28,7 @@ impl Seats {
 
     /// None: the client has as many as it may have.
     pub(super) fn take(&self, peer: IpAddr) -> Option<Seat> {
-        let peer = peer.to_canonical();
-        if self.each == 0 || self.trusted.iter().any(|network| network.contains(&peer)) {
+        if self.each == 0 || is_trusted(peer, &self.trusted) {
             return Some(Seat(None));
         }
         let client = Client::of(peer);
