@@ -116,6 +116,12 @@ impl Problem {
 
     /// Body and headers of the answer; the status is that of the kind.
     pub fn write(&self, request_id: &str, headers: &mut HeaderMap) -> Body {
+        self.write_headers(headers);
+        Body::from(self.json(request_id))
+    }
+
+    /// The headers alone.
+    pub fn write_headers(&self, headers: &mut HeaderMap) {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.remove(header::CONTENT_LENGTH);
@@ -125,7 +131,6 @@ impl Problem {
         if self.kind == Kind::RequestTimeout {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Body::from(self.json(request_id))
     }
 
     /// The body alone.

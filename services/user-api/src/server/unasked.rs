@@ -1,6 +1,6 @@
 //! Answers that no handler gives: to a head that is no request, and to a connection that is one too many.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::error::{Kind, Problem};
 use crate::middleware::request_id;
@@ -19,18 +19,16 @@ pub(super) fn unreadable(status: StatusCode, head: &[u8]) -> Problem {
 /// The whole answer; the connection ends with it.
 pub(super) fn written(problem: &Problem) -> Vec<u8> {
     let id = request_id::generate();
-    let mut headers = axum::http::HeaderMap::new();
+    let mut headers = HeaderMap::new();
     let body = problem.json(&id);
-    drop(problem.write(&id, &mut headers));
-    headers.remove(axum::http::header::CONNECTION);
+    problem.write_headers(&mut headers);
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     let mut answer = format!("HTTP/1.1 {}\r\n", problem.kind().status()).into_bytes();
     for (name, value) in &headers {
         answer.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
-    let rest = format!(
-        "content-length: {}\r\nx-request-id: {id}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
+    let rest =
+        format!("content-length: {}\r\nx-request-id: {id}\r\nx-content-type-options: nosniff\r\n\r\n", body.len());
     answer.extend(rest.into_bytes());
     answer.extend(body);
     answer
