@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amqp::{Broker, ConfirmChannel, Outcome, Outgoing};
+use amqp::{Broker, ConfirmChannel, Outgoing};
 use contract::TaskId;
 use futures_util::stream::{StreamExt as _, iter};
 use testkit::{Database, SmtpOptions, SmtpServer, Vhost, database, eventually, vhost};
@@ -49,9 +49,8 @@ impl Mails {
         amqp::topology::ensure(&connection, &[amqp::topology::main()]).await.unwrap();
         let mut channel = ConfirmChannel::open(&connection, PATIENCE).await.unwrap();
         for first in (0..count).step_by(1_000) {
-            let tasks: Vec<_> = (first..count.min(first + 1_000)).map(task).collect();
-            let outcomes = channel.publish(&tasks).await.unwrap();
-            assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Confirmed), "the broker takes every task");
+            let tasks = (first..count.min(first + 1_000)).map(task).collect();
+            system::publish_confirmed(&mut channel, tasks, PATIENCE).await;
         }
         connection.close().await;
     }

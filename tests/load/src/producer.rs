@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use amqp::{Broker, ConfirmChannel, Outcome};
+use amqp::{Broker, ConfirmChannel};
 use tokio::task::JoinSet;
 
 use crate::servers::task;
@@ -86,8 +86,7 @@ async fn publish(
         let due = start.elapsed();
         let batch: Vec<usize> = std::iter::from_fn(|| mine.next_if(|n| load.intended(*n) <= due)).take(BATCH).collect();
         let tasks: Vec<_> = batch.iter().map(|n| task(*n)).collect();
-        let outcomes = channel.publish(&tasks).await.unwrap();
-        assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Confirmed), "the broker takes every task");
+        system::publish_confirmed(channel, tasks, PATIENCE).await;
         let now = Instant::now();
         confirmed.extend(batch.iter().map(|_| now));
         latencies.extend(batch.iter().map(|n| (now - start).saturating_sub(load.intended(*n))));

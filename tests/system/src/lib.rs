@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests only: a failed set-up is a failed test")]
 
 mod load;
+mod publishing;
 mod pulse;
 pub mod results;
 mod task;
@@ -10,13 +11,14 @@ mod ways;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use amqp::{Broker, ConfirmChannel, Outcome, Outgoing};
+use amqp::{Broker, ConfirmChannel, Outgoing};
 use contract::{TaskId, queue};
 use sqlx::PgPool;
 use testkit::{Database, OtlpReceiver, Postgres, Rabbit, Service, SmtpOptions, SmtpServer, eventually};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use load::{Answer, Load};
+pub use publishing::publish_confirmed;
 pub use pulse::Pulse;
 pub use task::task;
 pub use ways::windows;
@@ -171,10 +173,10 @@ impl System {
         let broker = Broker::new(self.rabbit.amqp_url().parse().unwrap(), "system test");
         let connection = broker.connect().await.unwrap();
         amqp::topology::ensure(&connection, &[amqp::topology::main()]).await.unwrap();
-        let mut confirms = ConfirmChannel::open(&connection, Duration::from_secs(20)).await.unwrap();
+        let within = Duration::from_secs(20);
+        let mut confirms = ConfirmChannel::open(&connection, within).await.unwrap();
         for batch in tasks.chunks(500) {
-            let outcomes = confirms.publish(batch).await.unwrap();
-            assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Confirmed)), "the broker took all tasks");
+            publish_confirmed(&mut confirms, batch.to_vec(), within).await;
         }
         connection.close().await;
     }
