@@ -7,8 +7,14 @@ use contract::TaskId;
 use sqlx::PgPool;
 use testkit::{Database, Postgres, Rabbit, Service, SmtpOptions, SmtpServer, Vhost};
 
+use crate::Progress;
+
 /// Tasks that are published in one go.
 const BATCH: usize = 1_000;
+/// When no mail has come for so long, no more will: on a slow machine they come slowly, and are not lost.
+const STANDSTILL: Duration = Duration::from_secs(30);
+/// How often it is looked whether mails have come.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// PostgreSQL (which syncs every commit), RabbitMQ and a mail server that takes everything at once.
 #[derive(Debug)]
@@ -120,6 +126,21 @@ impl Servers {
         }
         connection.close().await;
         confirmed
+    }
+
+    /// Waits until so many mails have come, or none has for half a minute; shows how far it is.
+    pub async fn sent(&self, count: usize) {
+        let progress = Progress::start("mails sent", count);
+        let (mut mails, mut changed) = (0, Instant::now());
+        while mails < count && changed.elapsed() < STANDSTILL {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let before = std::mem::replace(&mut mails, usize::try_from(self.smtp.counts().mails).unwrap());
+            if mails > before {
+                changed = Instant::now();
+            }
+            progress.set(mails);
+        }
+        progress.finish();
     }
 }
 

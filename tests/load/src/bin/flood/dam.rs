@@ -17,8 +17,6 @@ const LENGTH: Duration = Duration::from_secs(30);
 /// What the mail server bears, a second.
 const RATE: usize = 2_000;
 const SECOND: Duration = Duration::from_secs(1);
-/// Not more than so many times as long as the rate asks for.
-const PATIENCE: u32 = 3;
 
 pub(crate) async fn run(report: &mut Report, scale: Scale) {
     let load = OpenLoop { rate: FLOOD, length: scale.length(LENGTH) };
@@ -36,7 +34,9 @@ pub(crate) async fn run(report: &mut Report, scale: Scale) {
     let publishing = Progress::start("tasks published", load.count());
     let produced = Producer::new(servers.rabbit.amqp_url()).run(load, &publishing).await;
     publishing.finish();
-    drain(&servers, load.count()).await;
+    servers.sent(load.count()).await;
+    // For mails that would be too many.
+    tokio::time::sleep(2 * SECOND).await;
     let samples = sampler.stop().await;
 
     publisher(report, &produced);
@@ -46,23 +46,6 @@ pub(crate) async fn run(report: &mut Report, scale: Scale) {
     report.add("dam: longest queue", f64::from(deepest), "tasks", Goal::None);
     picture(report, &servers, start, &produced, &samples);
     assert!(worker.terminate().await.success(), "the worker drains: {:?}", worker.log_lines().last());
-}
-
-/// Waits for every mail, and then for those that would be too many.
-async fn drain(servers: &Servers, count: usize) {
-    let progress = Progress::start("mails sent", count);
-    let limit = SECOND * u32::try_from(count / RATE).unwrap() * PATIENCE + Duration::from_secs(30);
-    let deadline = Instant::now() + limit;
-    loop {
-        let mails = usize::try_from(servers.smtp.counts().mails).unwrap();
-        progress.set(mails);
-        if mails >= count || Instant::now() > deadline {
-            break;
-        }
-        tokio::time::sleep(SECOND / 4).await;
-    }
-    tokio::time::sleep(2 * SECOND).await;
-    progress.finish();
 }
 
 fn publisher(report: &mut Report, produced: &Produced) {

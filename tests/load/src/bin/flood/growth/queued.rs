@@ -2,18 +2,16 @@
 //! now and then falls into one tenth or another.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use load::plot::{Corner, Panel, Picture, Series};
-use load::{Goal, Progress, Report, Servers, median, per_second};
+use load::{Goal, Report, Servers, median, per_second};
 
 use super::Tenths;
 use crate::scale::Scale;
 
 const TASKS: usize = 1_000_000;
 const ROUNDS: usize = 3;
-/// Slower than this, a machine need not measure it.
-const PATIENCE: Duration = Duration::from_secs(900);
 
 pub(crate) async fn run(report: &mut Report, scale: Scale) {
     let tasks = scale.count(TASKS);
@@ -61,12 +59,7 @@ async fn round(tasks: usize) -> Round {
     let disk = servers.rabbit.disk_usage() as f64 / tasks as f64;
     let worker = servers.worker(&[]);
     let start = Instant::now();
-    let progress = Progress::start("mails sent", tasks);
-    while servers.smtp.counts().mails < tasks as u64 && start.elapsed() < PATIENCE {
-        progress.set(usize::try_from(servers.smtp.counts().mails).unwrap());
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-    progress.finish();
+    servers.sent(tasks).await;
     assert!(worker.terminate().await.success());
     let arrivals = servers.smtp.arrivals();
     let mailed: HashSet<&str> = arrivals.iter().map(|arrival| arrival.to.as_str()).collect();
