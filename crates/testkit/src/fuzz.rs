@@ -8,7 +8,8 @@ mod mutate;
 mod quiet;
 mod running;
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
@@ -24,8 +25,6 @@ use running::Running;
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus");
 /// Attempts at making a failing input smaller.
 const SHRINKING: u32 = 2_000;
-/// At least one mutation in so many must be taken by the parser.
-const ONE_IN: u64 = 500;
 /// Nor longer than this: a property that waits for servers takes its time to fail.
 const SHRINKING_TIME: Duration = Duration::from_secs(120);
 
@@ -40,44 +39,30 @@ pub struct Target<'a> {
     pub runs: u32,
     /// Inputs are at most so long, in bytes.
     pub longest: usize,
+    /// Ends that must not be rare, each with the mutations in a thousand that come to it at least: some third of what do.
+    pub floors: &'a [(&'static str, u32)],
 }
 
-/// What a property says of an input for which it holds.
-pub trait Held {
-    /// Whether the parser took the input, so that there was something to hold.
-    fn was_taken(self) -> bool;
-}
-
-/// Every input is taken.
-impl Held for () {
-    fn was_taken(self) -> bool {
-        true
-    }
-}
-
-/// False: it was refused.
-impl Held for bool {
-    fn was_taken(self) -> bool {
-        self
-    }
-}
+/// What became of so many inputs, by the property's own words.
+type Ends = BTreeMap<&'static str, u64>;
 
 impl Target<'_> {
-    /// Runs `property`, which panics when it does not hold. `FUZZ_SEED` repeats a run.
+    /// Runs `property`, which panics when it does not hold, and tells what became of the input. `FUZZ_SEED` repeats a run.
     ///
     /// # Panics
-    /// When it does not hold for an input, with the path of the file that holds it; or when hardly any input is taken: then it
-    /// says nothing.
+    /// When it does not hold for an input, with the path of the file that holds it; or when fewer inputs than a floor asks for
+    /// come to that end: what it holds there is hardly ever looked at.
     #[allow(
         clippy::print_stderr,
         reason = "shown with the output of a failed test, and to whoever asks with --nocapture"
     )]
-    pub fn fuzz<H: Held>(&self, property: impl Fn(&[u8]) -> H) {
+    pub fn fuzz(&self, property: impl Fn(&[u8]) -> &'static str) {
         let running = Running::new(&directory(self.name));
-        let taken = Cell::new(0);
+        let ends = RefCell::new(Ends::new());
         let property = |input: &[u8]| {
             running.note(input);
-            taken.set(taken.get() + u64::from(property(input).was_taken()));
+            let end = property(input);
+            *ends.borrow_mut().entry(end).or_default() += 1;
         };
         let corpus = read(&Path::new(CORPUS).join(self.name));
         assert!(!corpus.is_empty(), "no corpus in {CORPUS}/{}", self.name);
@@ -94,7 +79,7 @@ impl Target<'_> {
         let mutator = Mutator { inputs: &inputs, words: self.words, longest: self.longest };
         let started = Instant::now();
         let mut runs = 0_u64;
-        taken.set(0);
+        ends.take();
         while time.map_or(runs < self.runs.into(), |time| started.elapsed() < time) {
             let input = mutator.next(&mut rng);
             if let Err(why) = quiet::catch(|| property(&input)) {
@@ -112,14 +97,24 @@ impl Target<'_> {
             }
             runs += 1;
         }
-        let taken = taken.get();
+        let ends = ends.take();
         let (files, time) = (inputs.len(), started.elapsed());
-        eprintln!("fuzz {:<14} {files:>3} files, {runs:>9} mutations in {time:.1?}, {taken} taken", self.name);
-        assert!(
-            taken >= runs / ONE_IN,
-            "{}: {taken} of {runs} mutations were taken: the corpus in tests/fuzz/corpus/{0} or the words need more of what is",
-            self.name
-        );
+        eprintln!("fuzz {:<14} {files:>3} files, {runs:>9} mutations in {time:.1?}: {ends:?}", self.name);
+        if let Some((end, floor)) = self.missed(runs, &ends) {
+            panic!(
+                "{}: of {runs} mutations fewer than {floor} in 1000 were {end:?}: {ends:?}. The corpus in tests/fuzz/corpus/{0} or \
+                 the words need more of what is",
+                self.name
+            );
+        }
+    }
+
+    /// The first floor that was not reached.
+    fn missed(&self, runs: u64, ends: &Ends) -> Option<(&'static str, u32)> {
+        self.floors.iter().copied().find(|(end, floor)| {
+            let came = ends.get(end).copied().unwrap_or_default();
+            came * 1_000 < runs * u64::from(*floor)
+        })
     }
 }
 
@@ -195,12 +190,21 @@ mod tests {
 
     use super::*;
 
-    const TARGET: Target<'_> = Target { name: "message-id", words: &[b"needle"], runs: 5_000, longest: 300 };
+    const TARGET: Target<'_> =
+        Target { name: "message-id", words: &[b"needle"], runs: 5_000, longest: 300, floors: &[("even", 100)] };
+
+    fn evenness(input: &[u8]) -> &'static str {
+        if input.len().is_multiple_of(2) { "even" } else { "odd" }
+    }
 
     #[test]
     fn a_property_that_does_not_hold_is_found_made_small_and_kept() {
-        let found =
-            quiet::catch(|| TARGET.fuzz(|input| assert!(!input.windows(6).any(|w| w == b"needle"), "found it")));
+        let found = quiet::catch(|| {
+            TARGET.fuzz(|input| {
+                assert!(!input.windows(6).any(|w| w == b"needle"), "found it");
+                evenness(input)
+            });
+        });
         let why = found.expect_err("a word of the target gets into an input");
         assert!(why.contains("found it") && why.contains(" 6 bytes in "), "{why}");
         let path = why.split(" bytes in ").nth(1).and_then(|rest| rest.lines().next()).expect("a path");
@@ -216,6 +220,7 @@ mod tests {
                 if input.windows(6).any(|w| w == b"needle") {
                     std::process::exit(70);
                 }
+                evenness(input)
             });
         }
         let mut me = Command::new(std::env::current_exe().expect("the path of this program"));
@@ -229,15 +234,21 @@ mod tests {
     }
 
     #[test]
-    fn a_property_that_is_hardly_ever_reached_says_nothing() {
-        TARGET.fuzz(|input| input.len().is_multiple_of(2));
-        let why = quiet::catch(|| TARGET.fuzz(|_| false)).expect_err("nothing was taken");
-        assert!(why.contains("0 of 5000 mutations were taken"), "{why}");
+    fn an_end_that_is_hardly_ever_come_to_says_nothing() {
+        TARGET.fuzz(evenness);
+        for floors in [&[("even", 100), ("never", 1)][..], &[("even", 900)]] {
+            let missed = quiet::catch(|| Target { floors, ..TARGET }.fuzz(evenness)).expect_err("a floor is missed");
+            let (end, floor) = floors[floors.len() - 1];
+            assert!(missed.contains(&format!("fewer than {floor} in 1000 were {end:?}")), "{missed}");
+        }
     }
 
     #[test]
     fn inputs_keep_to_the_longest() {
-        TARGET.fuzz(|input| assert!(input.len() <= TARGET.longest, "{} bytes", input.len()));
+        TARGET.fuzz(|input| {
+            assert!(input.len() <= TARGET.longest, "{} bytes", input.len());
+            evenness(input)
+        });
     }
 
     #[test]

@@ -11,14 +11,17 @@ const HEADERS: [&str; 8] =
     ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted", "Content-Type"];
 
 /// First line the address, second the locale, the rest the name: any text, also what the contract would refuse today and a producer
-/// of old or a caller inside might slip past it.
-fn task(input: &[u8]) -> WelcomeEmail {
+/// of old or a caller inside might slip past it. Also whether the address is its own.
+fn task(input: &[u8]) -> (WelcomeEmail, &'static str) {
     let text = String::from_utf8_lossy(input);
     let mut lines = text.splitn(3, '\n');
     let (email, locale) = (lines.next().unwrap_or_default(), lines.next().filter(|locale| !locale.is_empty()));
-    let email = email.parse().unwrap_or_else(|_| "ada@example.com".parse().unwrap());
+    let (email, end) = match email.parse() {
+        Ok(email) => (email, "its address"),
+        Err(_) => ("ada@example.com".parse().unwrap(), "another address"),
+    };
     let username = lines.next().unwrap_or_default().chars().take(256).collect();
-    WelcomeEmail { email, username, locale: locale.map(str::to_owned) }
+    (WelcomeEmail { email, username, locale: locale.map(str::to_owned) }, end)
 }
 
 #[test]
@@ -40,12 +43,14 @@ fn fuzz_mails() {
         "\u{fc}".as_bytes(),
     ];
     let renderer = renderer();
-    Target { name: "mail", words: &words, runs: 1_500, longest: 2_048 }.fuzz(|input| {
-        let task = task(input);
+    let floors = [("its address", 150)];
+    Target { name: "mail", words: &words, runs: 1_500, longest: 2_048, floors: &floors }.fuzz(|input| {
+        let (task, end) = task(input);
         let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
         let id = TaskId::from_content(input);
         let mail = renderer.render(&task, id, now).unwrap();
         check(&task, id, now, mail.bytes());
+        end
     });
 }
 

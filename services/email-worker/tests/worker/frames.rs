@@ -15,6 +15,7 @@ use testkit::{Mood, RawPublisher, Stage, Taken, eventually};
 use tokio_util::sync::CancellationToken;
 
 use crate::helpers::{PATIENCE, Running, World, body};
+use crate::mended;
 
 /// One broken message, once it is dead, has opened all connections that there will be.
 struct Scene {
@@ -364,22 +365,24 @@ fn fuzz_messages_through_a_broker() {
     ];
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let scene = tokio::sync::Mutex::new(runtime.block_on(Scene::new()));
-    // A byte says how long the body is, which comes first (none: a good one); the rest are the properties.
-    let target = Target { name: "messages", words: &words, runs: 60, longest: 40_000 };
+    // A byte says how long the body is, which comes first (none: a good one); the rest are the properties, mended.
+    let floors = [("mailed", 260), ("dead", 20)];
+    let target = Target { name: "messages", words: &words, runs: 200, longest: 40_000, floors: &floors };
     target.fuzz(|input| {
-        let Some((length, rest)) = input.split_first() else { return };
+        let Some((length, rest)) = input.split_first() else { return "nothing" };
         let (body, properties) = rest.split_at(rest.len().min(usize::from(*length)));
-        // What expires is dropped by the broker, as its publisher wants.
-        if properties.first().is_none_or(|flags| flags & 1 != 0) {
-            return;
-        }
+        let properties = mended::properties(properties);
         runtime.block_on(async {
             let mut scene = scene.lock().await;
             // A message id that came before would be a task that was sent before.
             sqlx::query("DELETE FROM ledger").execute(scene.world.database.pool()).await.unwrap();
             let body = if body.is_empty() { task(scene.seen) } else { body.to_vec() };
-            scene.end_of("a message of any bytes", properties, &body).await;
-        });
+            match scene.end_of("a message of any bytes", &properties, &body).await {
+                Some(End::Mailed) => "mailed",
+                Some(End::Dead(_)) => "dead",
+                None => "refused by the broker",
+            }
+        })
     });
     runtime.block_on(scene.into_inner().ends());
     runtime.shutdown_timeout(Duration::from_secs(5));

@@ -28,14 +28,16 @@ fn fuzz_registrations() {
     ];
     let document: Value = serde_json::from_str(openapi::COMMITTED).unwrap();
     let schema = &document["components"]["schemas"]["Registration"];
-    Target { name: "registration", words: &words, runs: 6_000, longest: LIMIT }.fuzz(|body| match read(body) {
+    let floors = [("taken", 2), ("refused", 300)];
+    let target = Target { name: "registration", words: &words, runs: 6_000, longest: LIMIT, floors: &floors };
+    target.fuzz(|body| match read(body) {
         Ok(registration) => {
             taken(body, &registration, schema);
-            true
+            "taken"
         }
         Err(problem) => {
             refused(body, &problem);
-            false
+            "refused"
         }
     });
 }

@@ -113,7 +113,8 @@ fn fuzz_smtp_answers() {
         b"999 ",
     ];
     let client = Client::new();
-    Target { name: "smtp-answers", words: &words, runs: 400, longest: 2_048 }.fuzz(|said| {
+    let floors = [("accepted", 8), ("refused", 60), ("broken off", 250)];
+    Target { name: "smtp-answers", words: &words, runs: 800, longest: 2_048, floors: &floors }.fuzz(|said| {
         let whole = client.send(said, usize::MAX, false);
         for piece in [1, 7, 300] {
             assert_eq!(client.send(said, piece, false), whole, "another outcome by {piece} bytes");
@@ -130,6 +131,7 @@ fn fuzz_smtp_answers() {
                     "the server never took it: {:?}",
                     String::from_utf8_lossy(&classes)
                 );
+                "accepted"
             }
             Err(error) => {
                 // Before that nobody has told it whom the mail is for.
@@ -138,6 +140,7 @@ fn fuzz_smtp_answers() {
                 }
                 assert!(!usable || matches!(error, SendError::Refused { .. }), "usable after {error}");
                 verdict(&error);
+                if matches!(error, SendError::Refused { .. }) { "refused" } else { "broken off" }
             }
         }
     });
