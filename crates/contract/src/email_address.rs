@@ -257,6 +257,31 @@ mod tests {
     }
 
     #[test]
+    fn a_mail_server_is_told_the_local_part_and_the_domain_in_a_labels() {
+        for (text, local, domain, needs_smtputf8) in [
+            ("Ada@Example.COM", "Ada", "example.com", false),
+            ("ada@b\u{fc}cher.example", "ada", "xn--bcher-kva.example", false),
+            ("a\u{308}da@example.com", "\u{e4}da", "example.com", true),
+        ] {
+            let address: EmailAddress = text.parse().expect(text);
+            let told = (address.local_part(), address.ascii_domain(), address.needs_smtputf8());
+            assert_eq!(told, (local, domain, needs_smtputf8), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_length_of_what_is_sent_counts() {
+        let (local, label) = ("a".repeat(64), "b".repeat(63));
+        for (rest, expected) in
+            [(47, None), (48, Some(InvalidEmailAddress::TooLong)), (49, Some(InvalidEmailAddress::TooLong))]
+        {
+            // In A-labels 254 bytes and more, but fewer characters.
+            let text = format!("{local}@{label}.{label}.b\u{fc}cher.{}", "c".repeat(rest));
+            assert_eq!(text.parse::<EmailAddress>().err(), expected, "{rest}");
+        }
+    }
+
+    #[test]
     fn one_persons_spellings_fold_to_one() {
         let folded = |text: &str| text.parse::<EmailAddress>().expect(text).folded();
         for (one, other) in [

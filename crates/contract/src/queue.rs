@@ -51,7 +51,28 @@ mod tests {
             (200, "email_queue.retry.200ms"),
             (0, "email_queue.retry.0s"),
         ] {
-            assert_eq!(retry(Duration::from_millis(milliseconds)), name);
+            let delay = Duration::from_millis(milliseconds);
+            assert_eq!((retry(delay).as_str(), retry_delay(name)), (name, Some(delay)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_rung_has_no_wait() {
+        for name in [
+            EMAIL,
+            DEAD,
+            "other.retry.5s",
+            "email_queue.5s",
+            "email_queue.retry.",
+            "email_queue.retry.5",
+            "email_queue.retry.s",
+            "email_queue.retry.5d",
+            "email_queue.retry.60s",
+            "email_queue.retry.05s",
+            "email_queue.retry.1000ms",
+            "email_queue.retry.18446744073709551615h",
+        ] {
+            assert_eq!(retry_delay(name), None, "{name}");
         }
     }
 }
