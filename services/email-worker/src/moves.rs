@@ -70,6 +70,11 @@ pub fn to_suspect(message: Message) -> Outgoing {
     })
 }
 
+/// What a message is known by where it goes: the task in every line of the log, and what `--id` takes.
+pub fn id(outgoing: &Outgoing) -> Option<TaskId> {
+    outgoing.properties.message_id.as_deref().map(TaskId::from_message_id)
+}
+
 /// For good: to the dead letters, with the reason.
 pub fn to_dead(message: Message, letter: &DeadLetter, now: SystemTime) -> Outgoing {
     outgoing(message, queue::DEAD.to_owned(), |headers| {

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use contract::TaskId;
 use platform::config::duration;
 
 use super::Letter;
@@ -10,7 +11,7 @@ use super::Letter;
 /// Which dead letters: those that meet all that is given. Nothing given is all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct Filter {
-    /// Only the one with this message id
+    /// Only the one with this message id, or this task in the log
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
     /// Only these reasons, such as mailbox-full,policy-violation
@@ -35,13 +36,18 @@ impl Filter {
 
     /// Whether this letter is meant.
     pub fn takes(&self, letter: &Letter, now: SystemTime) -> bool {
-        self.id.as_ref().is_none_or(|id| *id == letter.id)
+        self.id.as_ref().is_none_or(|id| is(id, &letter.id))
             && any(&self.reasons, |reason| *reason == letter.reason)
             && any(&self.kinds, |kind| *kind == letter.kind.as_deref().unwrap_or("none"))
             && any(&self.domains, |domain| letter.recipient.as_ref().is_some_and(|(_, at)| at.eq_ignore_ascii_case(domain)))
             // Of the future, by a clock that goes wrong: it is new.
             && self.since.is_none_or(|since| letter.died.is_some_and(|_| letter.age(now).is_none_or(|age| age <= since)))
     }
+}
+
+/// By the id itself, or by that of its task, as the log names it.
+fn is(wanted: &str, id: &str) -> bool {
+    wanted == id || (!id.is_empty() && TaskId::from_message_id(id).to_string() == wanted)
 }
 
 fn any(wanted: &[String], is_it: impl Fn(&String) -> bool) -> bool {
@@ -74,6 +80,8 @@ mod tests {
             (Filter::default(), true),
             (Filter { id: Some("1".into()), ..Filter::default() }, true),
             (Filter { id: Some("2".into()), ..Filter::default() }, false),
+            (Filter { id: Some(TaskId::from_message_id("1").to_string()), ..Filter::default() }, true),
+            (Filter { id: Some(TaskId::from_message_id("2").to_string()), ..Filter::default() }, false),
             (Filter { reasons: words(&["mailbox-full"]), ..Filter::default() }, true),
             (Filter { reasons: words(&["blocked", "mailbox-full"]), ..Filter::default() }, true),
             (Filter { reasons: words(&["mailbox"]), ..Filter::default() }, false),

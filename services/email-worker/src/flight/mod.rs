@@ -191,12 +191,13 @@ impl Flights {
     /// Nothing is claimed for a message that cannot be read: it is put aside as it is.
     async fn bury(&self, rejected: Rejected, receipt: Receipt) -> Disposition {
         let Rejected { message, letter } = rejected;
+        let outgoing = moves::to_dead(message, &letter, self.clock.now());
         tracing::warn!(
+            task = moves::id(&outgoing).map(tracing::field::display),
             reason = letter.reason.slug(),
             detail = letter.detail,
             "a message is put aside: it can't become a mail"
         );
-        let outgoing = moves::to_dead(message, &letter, self.clock.now());
         self.publish_then_ack(outgoing, [receipt], Disposition::Dead).await
     }
 
@@ -258,9 +259,12 @@ impl Flights {
             };
             tracing::warn!(task = %id, run, "a suspect runs alone");
             if run > LONE_RUNS {
-                let detail = format!("the worker died {LONE_RUNS} times with only this task in flight");
-                tracing::warn!(task = %id, detail, "a task is put aside");
-                return Err(Ending::Dead(DeadLetter::new(DeadReason::CrashesWorker, detail)));
+                let (reason, detail) = (
+                    DeadReason::CrashesWorker,
+                    format!("the worker died {LONE_RUNS} times with only this task in flight"),
+                );
+                tracing::warn!(task = %id, reason = reason.slug(), detail, "a task is put aside");
+                return Err(Ending::Dead(DeadLetter::new(reason, detail)));
             }
         }
         Ok(until)

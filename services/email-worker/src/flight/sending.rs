@@ -126,8 +126,9 @@ impl Flights {
             Ok(rendered) => rendered,
             Err(unsendable) => {
                 let error = SendError::from(unsendable);
-                tracing::warn!(task = %task.identity.id(), %error, "a mail can't be written: it is put aside");
-                return dead(&error, DeadReason::Unrenderable);
+                let (id, reason) = (task.identity.id(), DeadReason::Unrenderable);
+                tracing::warn!(task = %id, reason = reason.slug(), %error, "a mail can't be written: it is put aside");
+                return dead(&error, reason);
             }
         };
         let mut trials = Trials::default();
