@@ -4,7 +4,7 @@
 pub const TRACEPARENT: &str = "traceparent";
 /// W3C trace context, vendors' part.
 pub const TRACESTATE: &str = "tracestate";
-/// Failures so far; absent before the first.
+/// Attempts so far, each of which failed, the last one of a dead letter included; absent before the first.
 pub const ATTEMPT: &str = "x-attempt";
 /// When the first attempt failed, in Unix seconds.
 pub const FIRST_FAILED_AT: &str = "x-first-failed-at";

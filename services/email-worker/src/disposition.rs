@@ -123,6 +123,14 @@ impl DeadReason {
             Self::GaveUp => "gave-up",
         }
     }
+
+    /// Was the mail tried, and that attempt its last? The others were never tried this time.
+    pub fn ended_an_attempt(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::OutcomeUnknown | Self::GaveUp => true,
+            Self::Malformed(_) | Self::TooOld | Self::CrashesWorker | Self::Unrenderable => false,
+        }
+    }
 }
 
 impl Verdict {

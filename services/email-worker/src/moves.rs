@@ -43,13 +43,13 @@ pub fn to_rung(message: Message, rung: Duration, attempt: Attempt, first_failed:
 /// Handed over to the mail server, and not answered: as a failed attempt, and counted as one that may have been sent.
 pub fn to_repeat(message: Message, rung: Duration, attempt: Attempt, first_failed: SystemTime) -> Outgoing {
     let mut outgoing = to_rung(message, rung, attempt, first_failed);
-    one_more_unknown(&mut outgoing.properties.headers);
+    one_more(&mut outgoing.properties.headers, header::UNKNOWN_OUTCOMES);
     outgoing
 }
 
-fn one_more_unknown(headers: &mut Headers) {
-    let so_far = headers.get_u64(header::UNKNOWN_OUTCOMES).unwrap_or(0);
-    headers.set_u64(header::UNKNOWN_OUTCOMES, so_far.saturating_add(1));
+fn one_more(headers: &mut Headers, name: &str) {
+    let so_far = headers.get_u64(name).unwrap_or(0);
+    headers.set_u64(name, so_far.saturating_add(1));
 }
 
 /// Somebody else holds the task, or may: wait a rung and look again. No attempt is spent.
@@ -75,11 +75,14 @@ pub fn id(outgoing: &Outgoing) -> Option<TaskId> {
     outgoing.properties.message_id.as_deref().map(TaskId::from_message_id)
 }
 
-/// For good: to the dead letters, with the reason.
+/// For good: to the dead letters, with the reason. If that is how an attempt ended, it is counted.
 pub fn to_dead(message: Message, letter: &DeadLetter, now: SystemTime) -> Outgoing {
     outgoing(message, queue::DEAD.to_owned(), |headers| {
         if letter.reason == DeadReason::OutcomeUnknown {
-            one_more_unknown(headers);
+            one_more(headers, header::UNKNOWN_OUTCOMES);
+        }
+        if letter.reason.ended_an_attempt() {
+            one_more(headers, header::ATTEMPT);
         }
         headers.set_str(header::DEAD_REASON, letter.reason.slug());
         let detail = &letter.detail[..letter.detail.floor_char_boundary(LONGEST_DETAIL)];

@@ -52,7 +52,7 @@ pub struct Task {
     pub identity: Identity,
     /// What to send.
     pub mail: WelcomeEmail,
-    /// Failures so far.
+    /// Attempts so far, each of which failed.
     pub attempt: Attempt,
     /// How often it was handed over to the mail server, and no answer came.
     pub unknown_outcomes: u32,

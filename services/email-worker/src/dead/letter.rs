@@ -19,7 +19,7 @@ pub struct Letter {
     pub kind: Option<String>,
     /// Since when it is here.
     pub died: Option<SystemTime>,
-    /// Failures before it came here.
+    /// Attempts that were made, all of which failed.
     pub attempts: u64,
     /// The address, and the domain as it is looked up; absent where the body is no task.
     pub recipient: Option<(String, String)>,

@@ -319,7 +319,8 @@ impl Flights {
         };
         self.give_back(id, held).await;
         if !is_told {
-            tracing::info!(task = %id, queue = %outgoing.queue, attempt = u32::from(attempt), "a task moves on");
+            let attempts = u32::from(attempt);
+            tracing::info!(task = %id, queue = %outgoing.queue, attempts, "a task moves on");
         }
         // From here on a delivery of this task may be the copy that is about to be published: it is a flight of its own.
         let receipts = seat.leave();

@@ -223,7 +223,8 @@ impl Flights {
             self.metrics.accepted_after(delay);
         }
         // The rule, not the news: at thousands a second a line each would cost as much as the mail. Metrics and traces tell.
-        tracing::debug!(task = %task.identity.id(), attempt = u32::from(task.attempt), reply = accepted.reply, "mail sent");
+        let attempts = u32::from(task.attempt.next());
+        tracing::debug!(task = %task.identity.id(), attempts, reply = accepted.reply, "mail sent");
         Try::Over(match marking {
             Ok(marking) => Ending::Sent(marking),
             // The ledger stopped with the worker: unmarked, unacknowledged, repeated elsewhere.
@@ -302,8 +303,8 @@ impl Flights {
         };
         // One whose outcome nobody can know has a line of its own.
         if !matches!(error, SendError::Unanswered { .. }) {
-            let (attempt, next) = (u32::from(task.attempt), ending.next());
-            tracing::info!(task = %id, attempt, %error, next, "mail not accepted");
+            let (attempts, next) = (u32::from(task.attempt.next()), ending.next());
+            tracing::info!(task = %id, attempts, %error, next, "mail not accepted");
         }
         Try::Over(ending)
     }
