@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::disposition::{self, Illness, Verdict};
 use crate::email::{Accepted, Broken, Rendered, SendError, Session, Stage, Transport};
-use limit::{Limit, Place, Refusal};
+use limit::{Limit, News, Place, Refusal};
 
 /// A connection that was not used for so long is closed: mail servers count them.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
@@ -143,6 +143,7 @@ impl Slots {
     pub async fn tend(self, token: CancellationToken) {
         let mut tick = tokio::time::interval(TENDED_EVERY);
         while token.run_until_cancelled(tick.tick()).await.is_some() {
+            self.0.tell();
             let limit = match self.0.pool().limit.learnt() {
                 Some(_) => IDLE_LIMIT_WHEN_SHORT,
                 None => IDLE_LIMIT,
@@ -207,21 +208,25 @@ impl Shared {
         self.turn.available_permits() == 0
     }
 
-    /// Changes what is counted; tells whoever waits, and the log if the number of connections has been learnt anew.
+    /// Changes what is counted, and tells whoever waits.
     fn change<T>(&self, event: impl FnOnce(&mut Pool) -> T) -> T {
-        let (answer, before, after) = {
-            let mut pool = self.pool();
-            let before = pool.limit.learnt();
-            let answer = event(&mut pool);
-            (answer, before, pool.limit.learnt())
-        };
-        match after {
-            _ if before == after => {}
-            Some(limit) => tracing::info!(limit, "so many connections does the mail server take of this worker"),
-            None => tracing::info!("the mail server takes as many connections of this worker as there are slots"),
-        }
+        let answer = event(&mut self.pool());
         self.changed.notify_one();
         answer
+    }
+
+    /// Tells the log what was learnt of the number of connections, once it has settled.
+    fn tell(&self) {
+        let news = self.pool().limit.news(Instant::now());
+        match news {
+            None => {}
+            Some(News::Takes(limit)) => {
+                tracing::info!(limit, "so many connections does the mail server take of this worker");
+            }
+            Some(News::TakesAll) => {
+                tracing::info!("the mail server takes as many connections of this worker as there are slots");
+            }
+        }
     }
 
     /// Opens a connection that the limit allowed.
@@ -347,13 +352,14 @@ impl Slot {
         unproven && others_send && pool.limit.standing() > 1
     }
 
-    /// A mail was refused for the number of connections: closes this one. True: others stand, the mail may go over those.
-    pub async fn turned_away(mut self) -> bool {
+    /// A mail was refused for the number of connections: closes this one. `explicit`: the server spoke of their number. True:
+    /// others stand, the mail may go over those.
+    pub async fn turned_away(mut self, explicit: bool) -> bool {
         if let Some(session) = self.session.take() {
             session.quit().await;
         }
         let Some(place) = &mut self.place else { return false };
-        self.shared.change(|pool| pool.limit.turned_away(place, Instant::now())) == Refusal::OthersStand
+        self.shared.change(|pool| pool.limit.turned_away(place, explicit, Instant::now())) == Refusal::OthersStand
     }
 
     async fn open(&mut self) -> Result<Session, NoSession> {

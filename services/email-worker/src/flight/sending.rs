@@ -270,7 +270,8 @@ impl Flights {
             }
             // No session at all, or one too many.
             Verdict::TooManyConnections => {
-                if error.stage() != Some(Stage::Connect) && slot.turned_away().await {
+                let explicit = disposition::judge(error) == Verdict::TooManyConnections;
+                if error.stage() != Some(Stage::Connect) && slot.turned_away(explicit).await {
                     pass.put_off();
                 } else {
                     self.ill(pass, Illness::TooManyConnections, error);

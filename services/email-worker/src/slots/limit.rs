@@ -13,6 +13,9 @@ const AT_FIRST: usize = 2;
 /// From a refusal to the next try: this long at first, twice as long after each try that is refused.
 const TRY_AFTER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
+/// What was found is told when nothing else was for so long: many connections are refused at once.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+
 /// Where connections are short, one is given up so often, and left to others until the next try.
 const LEND_EVERY: Duration = Duration::from_secs(60);
 
@@ -30,6 +33,28 @@ pub(super) struct Limit {
     opening: usize,
     standing: usize,
     learnt: Option<Learnt>,
+    suspected: Option<Suspicion>,
+    // Counts suspicions: what began before one does not confirm it.
+    round: u64,
+    // When something was found last that was not told yet; and what was told.
+    found: Option<Instant>,
+    told: Option<usize>,
+}
+
+/// One was refused without a word about the number. Where a mail then goes over one that stands, it was for the number; a
+/// server that is away takes no mails either.
+#[derive(Debug, Clone, Copy)]
+struct Suspicion {
+    stood: usize,
+}
+
+/// A change to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// The server takes so many.
+    Takes(usize),
+    /// It takes as many as there may be here.
+    TakesAll,
 }
 
 /// What is known once the server has refused a connection.
@@ -51,6 +76,8 @@ pub(super) struct Place {
     trial: bool,
     // Its connection is to show whether the server takes any.
     probe: bool,
+    // Suspicions before it was taken.
+    round: u64,
 }
 
 /// What a refused connection means.
@@ -67,7 +94,19 @@ impl Limit {
     pub(super) fn new(ceiling: usize) -> Self {
         let ceiling = ceiling.max(1);
         let allowed = AT_FIRST.min(ceiling);
-        Self { ceiling, allowed, held: 0, idle: 0, opening: 0, standing: 0, learnt: None }
+        Self {
+            ceiling,
+            allowed,
+            held: 0,
+            idle: 0,
+            opening: 0,
+            standing: 0,
+            learnt: None,
+            suspected: None,
+            round: 0,
+            found: None,
+            told: None,
+        }
     }
 
     /// How many stand.
@@ -89,7 +128,7 @@ impl Limit {
     pub(super) fn take_idle(&mut self) -> Place {
         self.idle -= 1;
         self.held += 1;
-        Place { trial: false, probe: false }
+        Place { trial: false, probe: false, round: self.round }
     }
 
     /// A mail that has a place takes a connection that nobody holds, rather than to open one.
@@ -106,13 +145,13 @@ impl Limit {
             learnt.trying = true;
         }
         self.held += 1;
-        Some(Place { trial, probe: false })
+        Some(Place { trial, probe: false, round: self.round })
     }
 
     /// The probe takes a place, whatever others hold.
     pub(super) fn take_to_probe(&mut self) -> Place {
         self.held += 1;
-        Place { trial: false, probe: true }
+        Place { trial: false, probe: true, round: self.round }
     }
 
     /// When [`take`](Self::take) may succeed though nobody gave anything back.
@@ -132,6 +171,7 @@ impl Limit {
     pub(super) fn opened(&mut self, wanted: bool, now: Instant) {
         self.opening -= 1;
         self.standing += 1;
+        self.suspected = None;
         // Those that were under way while others were refused; one that is tried is not counted yet.
         let proven = self.standing - usize::from(self.learnt.is_some_and(|learnt| learnt.trying));
         self.allowed = self.allowed.max(proven.min(self.ceiling));
@@ -147,30 +187,42 @@ impl Limit {
         self.opening -= 1;
     }
 
-    /// It was refused. `explicit`: the server spoke of too many; otherwise it is known only by those that stand.
+    /// It was refused. `explicit`: the server spoke of too many; otherwise those that stand will show what it meant.
     pub(super) fn refused(&mut self, place: &mut Place, explicit: bool, now: Instant) -> Refusal {
         self.opening -= 1;
-        let others = self.standing + self.opening > 0;
-        if others || explicit {
-            self.lower(place, now);
-        } else {
-            // An outage: begin as after a start.
-            self.allowed = AT_FIRST.min(self.ceiling);
-        }
-        if others { Refusal::OthersStand } else { Refusal::Alone }
+        self.one_less(place, explicit, now)
     }
 
-    /// A connection that stood was refused a mail for their number; it is closed now.
-    pub(super) fn turned_away(&mut self, place: &mut Place, now: Instant) -> Refusal {
+    /// A connection that stood was refused a mail for their number; it is closed now. `explicit` as in
+    /// [`refused`](Self::refused).
+    pub(super) fn turned_away(&mut self, place: &mut Place, explicit: bool, now: Instant) -> Refusal {
         self.standing -= 1;
-        self.lower(place, now);
-        if self.standing + self.opening > 0 { Refusal::OthersStand } else { Refusal::Alone }
+        self.one_less(place, explicit, now)
+    }
+
+    fn one_less(&mut self, place: &mut Place, explicit: bool, now: Instant) -> Refusal {
+        let others = self.standing + self.opening > 0;
+        match (explicit, others) {
+            (true, _) => self.lower(Some(place), self.standing, now),
+            (false, true) => self.suspect(place, now),
+            (false, false) => {
+                // An outage: begin as after a start.
+                self.suspected = None;
+                self.allowed = AT_FIRST.min(self.ceiling);
+            }
+        }
+        if others { Refusal::OthersStand } else { Refusal::Alone }
     }
 
     /// A mail was accepted over a place's connection. `wanted`: others wait for one.
     pub(super) fn accepted(&mut self, place: &mut Place, wanted: bool, now: Instant) {
         if std::mem::take(&mut place.trial) {
             self.tried(now);
+        }
+        if place.round == self.round
+            && let Some(Suspicion { stood }) = self.suspected.take()
+        {
+            self.lower(None, stood, now);
         }
         self.grow(wanted);
     }
@@ -212,7 +264,8 @@ impl Limit {
 
     fn bound(&self) -> usize {
         let lent = self.learnt.is_some_and(|learnt| learnt.lent);
-        (self.allowed - usize::from(lent)).max(1)
+        let most = self.suspected.map_or(self.allowed, |suspected| suspected.stood.min(self.allowed));
+        most.saturating_sub(usize::from(lent)).max(1)
     }
 
     /// Once a connection was refused, only a try makes it more.
@@ -222,10 +275,35 @@ impl Limit {
         }
     }
 
-    /// As many as stand, and no more for a while.
-    fn lower(&mut self, place: &mut Place, now: Instant) {
-        self.allowed = self.standing.clamp(1, self.ceiling);
-        let trial = std::mem::take(&mut place.trial);
+    /// Nobody knows yet what it was for: as many as stand until that is clear. A try has failed in any case.
+    fn suspect(&mut self, place: &mut Place, now: Instant) {
+        self.round += 1;
+        self.suspected = Some(Suspicion { stood: self.standing.clamp(1, self.ceiling) });
+        if std::mem::take(&mut place.trial)
+            && let Some(learnt) = &mut self.learnt
+        {
+            (learnt.trying, learnt.next_try) = (false, now + learnt.wait);
+            learnt.wait = (learnt.wait * 2).min(TRY_AFTER.1);
+        }
+    }
+
+    /// What is to be told by now.
+    pub(super) fn news(&mut self, now: Instant) -> Option<News> {
+        self.found.take_if(|found| now >= *found + SETTLED_AFTER)?;
+        let learnt = self.learnt();
+        if learnt == self.told {
+            return None;
+        }
+        self.told = learnt;
+        Some(learnt.map_or(News::TakesAll, News::Takes))
+    }
+
+    /// So many as stood, and no more for a while. `place`: whose connection is one too many.
+    fn lower(&mut self, place: Option<&mut Place>, stood: usize, now: Instant) {
+        self.allowed = stood.clamp(1, self.ceiling);
+        self.suspected = None;
+        self.found = Some(now);
+        let trial = place.is_some_and(|place| std::mem::take(&mut place.trial));
         let before = self.learnt;
         let wait = before.filter(|_| trial).map_or(TRY_AFTER.0, |learnt| learnt.wait);
         self.learnt = Some(Learnt {
@@ -246,6 +324,7 @@ impl Limit {
         (learnt.trying, learnt.next_try, learnt.wait) = (false, now, TRY_AFTER.0);
         if self.allowed == self.ceiling {
             self.learnt = None;
+            self.found = Some(now);
         }
     }
 }

@@ -77,7 +77,7 @@ impl World {
     /// One mail is told that its connection is one too many.
     fn turn_away(&mut self) -> Refusal {
         let (_, mut place) = self.mails.pop_first().expect("a mail that is being sent");
-        let refusal = self.limit.turned_away(&mut place, self.now);
+        let refusal = self.limit.turned_away(&mut place, true, self.now);
         self.limit.give_back(place, false, true, self.now);
         refusal
     }
@@ -209,6 +209,89 @@ fn an_outage_teaches_no_limit() {
     assert!(limit.open(&place));
     assert_eq!(limit.refused(&mut place, false, now), Refusal::Alone);
     assert_eq!(limit.learnt(), None);
+}
+
+/// A worker whose connections all stand, and the place of one more that is refused without a word.
+fn refused_without_a_word(stand: usize) -> World {
+    let mut world = World::new(stand);
+    (0..stand).for_each(|_| world.limit.opening += 1);
+    (0..stand).for_each(|_| world.limit.opened(true, world.now));
+    world.limit.idle = stand;
+    world.idle = stand;
+    world.limit.allowed = stand + 1;
+    let mut place = world.limit.take(world.now).expect("room for one more");
+    assert!(world.limit.open(&place));
+    assert_eq!(world.limit.refused(&mut place, false, world.now), Refusal::OthersStand);
+    world.limit.give_back(place, false, true, world.now);
+    world
+}
+
+#[test]
+fn a_refusal_without_a_word_teaches_nothing_until_a_mail_goes_over_another_connection() {
+    let mut world = refused_without_a_word(4);
+    assert_eq!(world.limit.learnt(), None);
+    assert!(world.limit.take(world.now).is_none(), "another one is opened before it is clear what it was for");
+    world.begin_all();
+    world.accept_all();
+    assert_eq!(world.limit.learnt(), Some(4));
+}
+
+#[test]
+fn what_was_on_its_way_before_a_refusal_does_not_show_what_it_was_for() {
+    let mut world = World::new(4);
+    world.limit.opening += 1;
+    world.limit.opened(true, world.now);
+    world.limit.idle = 1;
+    let mut before = world.limit.take_idle();
+    let mut place = world.limit.take(world.now).expect("room for one more");
+    assert!(world.limit.open(&place));
+    assert_eq!(world.limit.refused(&mut place, false, world.now), Refusal::OthersStand);
+    world.limit.accepted(&mut before, true, world.now);
+    assert_eq!(world.limit.learnt(), None);
+}
+
+#[test]
+fn a_server_that_was_briefly_away_has_taught_nothing() {
+    let mut world = refused_without_a_word(4);
+    for _ in 0..4 {
+        // One after the other is found to be dead, and its mail gets no other.
+        let mut place = world.limit.take_idle();
+        world.limit.closed();
+        assert!(world.limit.open(&place));
+        world.limit.refused(&mut place, false, world.now);
+        world.limit.give_back(place, false, true, world.now);
+        assert_eq!(world.limit.learnt(), None);
+    }
+    world.idle = 0;
+    world.takes = SLOTS;
+    world.send_for(Duration::from_secs(1));
+    assert_eq!((world.limit.standing(), world.limit.learnt()), (SLOTS, None), "as many as after a start");
+    assert_eq!(world.limit.news(world.now + 2 * SETTLED_AFTER), None);
+}
+
+#[test]
+fn what_was_learnt_is_told_once_however_many_were_refused() {
+    let mut world = World::new(SLOTS);
+    world.send_for(Duration::from_secs(1));
+    let news = |world: &mut World| {
+        world.now += SETTLED_AFTER;
+        world.limit.news(world.now)
+    };
+    assert_eq!(news(&mut world), None, "nothing was refused");
+    world.begin_all();
+    for _ in 4..SLOTS {
+        world.turn_away();
+        assert_eq!(world.limit.news(world.now), None, "more may follow");
+    }
+    assert_eq!(news(&mut world), Some(News::Takes(4)));
+    world.accept_all();
+    world.takes = 4;
+    world.send_for(Duration::from_secs(300));
+    assert_eq!(news(&mut world), None, "each try was refused, as before");
+    world.takes = SLOTS;
+    world.send_for(Duration::from_secs(120));
+    assert_eq!(news(&mut world), Some(News::TakesAll), "and no line for each that came back");
+    assert_eq!(news(&mut world), None);
 }
 
 /// Whatever happens in whatever order: the counts are right, and a mail that comes when all is quiet may talk to the server.
