@@ -27,6 +27,7 @@ use crate::ledger::{self, Ledger, LedgerOptions};
 use crate::metrics::Metrics;
 use crate::prober;
 use crate::rate::FleetRate;
+use crate::refusers::Refusers;
 use crate::retention::{self, RetentionOptions};
 use crate::slots::Slots;
 
@@ -149,6 +150,7 @@ impl Sender {
         let check = delivery_limit::check(asked, raised, health.clone(), background.clone());
         tasks.spawn_with_end("delivery-limit", check);
         tasks.spawn("connections", flights.slots.clone().tend(background.clone()));
+        tasks.spawn("refusers", flights.refusers.clone().run(background.clone()));
         let retention = RetentionOptions::new(config.flow.ledger_retention);
         tasks.spawn("retention", retention::run(pool, retention, background));
 
@@ -233,6 +235,7 @@ fn assemble(
         ledger,
         rate,
         doubts: Doubts::default(),
+        refusers: Refusers::default(),
         circuit: circuit::Gate::new(PROBE.0, PROBE.1),
         slots,
         renderer,

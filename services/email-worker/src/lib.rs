@@ -25,6 +25,7 @@ mod prober;
 pub mod queue_migration;
 pub mod rate;
 pub mod reading;
+mod refusers;
 pub mod retention;
 pub mod slots;
 pub mod spans;

@@ -47,7 +47,7 @@ impl Everyone {
     /// Refusals that count of one domain.
     pub const EACH: usize = 4;
     /// Domains that are kept in mind of those that refuse; more than it takes.
-    const DOMAINS: usize = 64;
+    pub(crate) const DOMAINS: usize = 64;
     /// So many refusals are one after the other.
     const REPEATED: u32 = 2;
     /// Domains that are named.

@@ -32,6 +32,7 @@ use crate::ledger::{Cancelled, Claim, Ledger, LedgerDown, Marking};
 use crate::metrics::{Disposition, Metrics};
 use crate::moves::{self, DeadLetter};
 use crate::rate::FleetRate;
+use crate::refusers::Refusers;
 use crate::slots::Slots;
 use crate::spans;
 use crate::task::{Identity, Message, Rejected, Task};
@@ -58,6 +59,8 @@ pub struct Flights {
     pub rate: FleetRate,
     /// What refusals without a reason were found to mean.
     pub doubts: Doubts,
+    /// Who refuses most of our mails, for the log.
+    pub(crate) refusers: Refusers,
     /// Whether sending makes sense at all.
     pub circuit: circuit::Gate,
     /// The sending slots and their connections.

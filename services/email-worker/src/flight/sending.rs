@@ -215,6 +215,7 @@ impl Flights {
     /// The mail is the server's now. The slot is kept until the mark has its place: this bounds what a crash repeats.
     async fn accepted(&self, task: &Task, accepted: &Accepted, mut slot: Slot, pass: Pass) -> Try {
         slot.accepted();
+        self.refusers.taken(task.mail.email.ascii_domain());
         let marking = self.ledger.begin_mark(task.identity.id()).await;
         drop(slot);
         pass.accepted();
@@ -304,10 +305,20 @@ impl Flights {
         };
         // One whose outcome nobody can know has a line of its own.
         if !matches!(error, SendError::Unanswered { .. }) {
-            let (attempts, next) = (u32::from(task.attempt.next()), ending.next());
-            tracing::info!(task = %id, attempts, %error, next, "mail not accepted");
+            self.tell(task, error, &ending);
         }
         Try::Over(ending)
+    }
+
+    /// A line for the mail, unless its domain refuses most of ours or too many others have one.
+    fn tell(&self, task: &Task, error: &SendError, ending: &Ending) {
+        let (id, attempts, next) = (task.identity.id(), u32::from(task.attempt.next()), ending.next());
+        let for_good = matches!(ending, Ending::Dead(_)) && matches!(error, SendError::Refused { .. });
+        if self.refusers.refused(id, task.mail.email.ascii_domain(), error, for_good) {
+            tracing::info!(task = %id, attempts, %error, next, "mail not accepted");
+        } else {
+            tracing::debug!(task = %id, attempts, %error, next, "mail not accepted");
+        }
     }
 
     fn next_step(&self, task: &Task, error: &SendError) -> Ending {

@@ -19,6 +19,7 @@ mod holding;
 mod illness;
 mod late;
 mod ledger;
+mod lines;
 mod mended;
 mod migration;
 mod rate;
