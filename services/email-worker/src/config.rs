@@ -171,7 +171,7 @@ const CONNECTIONS: u16 = 4;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Flow")]
 pub struct FlowArgs {
-    /// Mails over the whole fleet at most: 14, 14/s, 600/m or 2000/h; 0 is unlimited
+    /// Mails over the whole fleet at most: 14, 14/s, 600/m or 2000/h; 0 is unlimited. Where workers differ, the lowest holds
     #[arg(long, env = "MAIL_RATE", default_value_t = Ceiling::Unlimited)]
     pub mail_rate: Ceiling,
     /// Does the fleet learn what the mail server takes, below MAIL_RATE? off: a refusal is a mail's own

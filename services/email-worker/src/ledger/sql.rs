@@ -173,7 +173,7 @@ impl Statement for Probe {
             "SELECT current_setting('transaction_read_only') = 'off' AS writable,
                     extract(epoch FROM clock_timestamp())::float8 AS now
              FROM (SELECT count(*) FROM (SELECT sent_at, lone_runs, first_seen, fence FROM ledger LIMIT 1) AS task) AS tasks,
-                  (SELECT count(*) FROM (SELECT spacing, learnt, version FROM mail_rate LIMIT 1) AS rate) AS rates",
+                  (SELECT count(*) FROM (SELECT spacing, learnt, version, ceilings FROM mail_rate LIMIT 1) AS rate) AS rates",
         )
         .fetch_one(conn)
         .await

@@ -29,6 +29,9 @@ const JITTER: std::ops::Range<Duration> = Duration::ZERO..Duration::from_millis(
 /// The row is looked at so often at least while somebody waits, for what other workers did: while all wait for a probe, and
 /// otherwise; a slow fleet's twenty times between two mails.
 const LOOKED_AT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// And so often also while nobody waits: the others are to know that this worker is there, and it what they know. Several
+/// times in [`ALIVE_FOR`](super::ceilings::ALIVE_FOR).
+const LOOKED_AT_WHEN_IDLE: Duration = Duration::from_secs(10);
 /// Without a limit the row is looked at so often: more and more rarely while it stays so.
 const FREE_FOR: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 
@@ -75,6 +78,8 @@ pub(super) struct Dispenser<S> {
     store: Option<S>,
     terms: Terms,
     not_before: Instant,
+    // When the row is looked at for no other reason.
+    look_at: Instant,
     free_for: Duration,
     // Reports that the row does not have yet. While there is a refusal, nothing is handed out.
     refused: Option<Refusal>,
@@ -99,6 +104,7 @@ impl<S: Store> Dispenser<S> {
             store: Some(store),
             terms,
             not_before: now,
+            look_at: now,
             free_for: FREE_FOR.0,
             refused: None,
             answered: None,
@@ -197,13 +203,15 @@ impl<S: Store> Dispenser<S> {
     /// Begins an exchange with the row when there is something to tell, or moments are wanted.
     fn begin(&mut self, now: Instant) -> Option<Exchange<S>> {
         let wanted = self.look_again || (self.supply.is_low(self.waiters.len()) && !self.shared.is_free(now));
-        let due = now >= self.not_before;
-        let told = self.has_news();
-        if self.store.is_none() || !(due && (told || wanted)) {
+        let due = now >= self.not_before && (self.has_news() || wanted);
+        if !due && now < self.look_at {
             return None;
         }
         let mut store = self.store.take()?;
-        let ask = if let Some(refusal) = self.refused.clone() {
+        self.look_at = now + LOOKED_AT_WHEN_IDLE;
+        let ask = if !due {
+            Ask::Look
+        } else if let Some(refusal) = self.refused.clone() {
             Ask::Refused(refusal)
         } else if let Some(episode) = self.answered.take() {
             Ask::Answered(episode)
@@ -238,15 +246,16 @@ impl<S: Store> Dispenser<S> {
 
     /// When to look again without any news: at the next moment, or when the row may be asked again.
     fn next_wake(&self) -> Option<Instant> {
+        let look = self.store.is_some().then_some(self.look_at);
         let told = self.has_news() || self.look_again;
         if self.waiters.is_empty() && !told {
-            return None;
+            return look;
         }
         let due = if self.refused.is_none() && !self.waiters.is_empty() { self.supply.next_due() } else { None };
         let low = told || self.supply.is_low(self.waiters.len());
         // While it is free nobody waits.
         let retry = (low && self.store.is_some()).then_some(self.not_before);
-        [due, retry].into_iter().flatten().min()
+        [due, retry, look].into_iter().flatten().min()
     }
 
     fn take_in(&mut self, exchanged: Exchanged) {
@@ -265,9 +274,11 @@ impl<S: Store> Dispenser<S> {
                 self.took = Some(self.shared.taken(answered));
             }
         }
-        self.shared.learn(&row, self.terms);
+        let terms = row.binding(self.terms);
+        self.shared.learn(&row, terms);
         self.doubted = row.learnt.doubted().to_vec();
-        self.news.tell(&row, self.terms, now);
+        self.news.tell(&row, terms, now);
+        self.news.tell_ceiling(self.terms.ceiling, terms.ceiling);
         self.not_before = answered;
         match grant {
             Grant::Free => {
@@ -286,7 +297,7 @@ impl<S: Store> Dispenser<S> {
             Grant::Unlearnt => {
                 self.close();
                 tracing::info!(
-                    rate = row.in_force(self.terms).map(tracing::field::display),
+                    rate = row.in_force(terms).map(tracing::field::display),
                     "the fleet had slowed down for what is one domain's own limit: that is forgotten"
                 );
             }

@@ -7,6 +7,7 @@
 //! fleet that was held up does not make up for it with a burst. Every order of leases, delays and crashes is checked in
 //! `tests/models/src/rate.rs`; fleets of all sizes, at all rates and against servers that throttle in `simulation`.
 
+mod ceilings;
 mod clock;
 mod dispenser;
 mod learnt;
@@ -23,7 +24,6 @@ mod supply;
 
 use std::sync::Arc;
 
-use futures_util::future::Either;
 use opentelemetry::global;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -91,7 +91,7 @@ struct Limited {
 
 impl FleetRate {
     /// Starts to take part in a rate that every worker of the database keeps to; with `adapts` the fleet learns what the
-    /// mail server takes, up to the ceiling.
+    /// mail server takes, up to the ceiling. Where workers have different ceilings, the lowest of those alive holds for all.
     ///
     /// The future is the actor: await it beside the worker. It ends when every handle is gone or the token is cancelled.
     pub fn start(
@@ -100,12 +100,8 @@ impl FleetRate {
         adapts: bool,
         token: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        if ceiling == Ceiling::Unlimited && !adapts {
-            return (Self::unlimited(), Either::Left(token.cancelled_owned()));
-        }
         let terms = Terms { ceiling: ceiling.rate(), adapts };
-        let (rate, actor) = Self::over(Database::new(pool), terms, token);
-        (rate, Either::Right(actor))
+        Self::over(Database::new(pool), terms, token)
     }
 
     fn over<S: Store>(store: S, terms: Terms, token: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
@@ -220,7 +216,7 @@ impl FleetRate {
             .build();
         meter
             .f64_observable_gauge("sluice.rate.ceiling")
-            .with_description("Mails a second that MAIL_RATE allows; absent: no limit")
+            .with_description("Mails a second that the MAIL_RATE of this worker allows; absent: no limit")
             .with_callback(move |observer| {
                 if let Some(rate) = ceiling.rate() {
                     observer.observe(rate.mails_per_second(), &[]);

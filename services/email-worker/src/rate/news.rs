@@ -14,6 +14,8 @@ const MUCH: f64 = 1.25;
 pub(super) struct News {
     refused_at: Option<Seconds>,
     told: Option<Rate>,
+    // Another worker's ceiling, that holds for this one too.
+    ceiling: Option<Rate>,
 }
 
 /// Something to say.
@@ -39,6 +41,25 @@ impl News {
             ),
             Some(Line::Changed(rate)) => tracing::info!(%rate, reason, "the mail server's own limit: rate in force"),
             Some(Line::Recovered) => tracing::info!("the mail server takes mails as fast as they come again"),
+        }
+    }
+
+    /// Logs that this worker is held to another one's ceiling, and that it is no more.
+    pub(super) fn tell_ceiling(&mut self, own: Option<Rate>, binding: Option<Rate>) {
+        let others = binding.filter(|_| binding != own);
+        if others == self.ceiling {
+            return;
+        }
+        self.ceiling = others;
+        let own = own.map_or_else(|| "0".to_owned(), |own| own.to_string());
+        match others {
+            Some(holds) => tracing::warn!(
+                own,
+                %holds,
+                "MAIL_RATE differs between workers: the lowest of those alive holds for the whole fleet; give all of them the \
+                 same"
+            ),
+            None => tracing::info!(own, "the MAIL_RATE of this worker holds again"),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Every order of leases, delays and crashes is checked in `tests/models/src/rate.rs`; fleets of all sizes against servers
 //! of all kinds in `simulation`.
 
+use super::ceilings::Ceilings;
 use super::learnt::{Domain, Learnt, Leave, Refusal, Seconds, Taken};
 use super::pace::Rate;
 
@@ -23,6 +24,8 @@ pub(super) struct Row {
     pub(super) spacing: Seconds,
     /// What the fleet learnt.
     pub(super) learnt: Learnt,
+    /// What its workers were told.
+    pub(super) ceilings: Ceilings,
 }
 
 /// What a worker asks of the row.
@@ -38,6 +41,8 @@ pub(super) enum Ask {
     Unlearn(Domain),
     /// Another worker was refused; this one got through so much before.
     Took(Taken),
+    /// Nothing: this worker is there, and looks.
+    Look,
 }
 
 /// What a worker gets.
@@ -53,8 +58,8 @@ pub(super) enum Grant {
     Unlearnt,
 }
 
-/// What binds the fleet beside what it learnt.
-#[derive(Debug, Clone, Copy)]
+/// What binds the fleet beside what it learnt: as a worker was told, or as the row has it of all of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Terms {
     pub(super) ceiling: Option<Rate>,
     /// Does it learn?
@@ -62,7 +67,12 @@ pub(super) struct Terms {
 }
 
 impl Row {
-    /// The rate that the fleet keeps to, if it does to any.
+    /// What binds a worker that was told `own`: the lowest ceiling of all.
+    pub(super) fn binding(&self, own: Terms) -> Terms {
+        Terms { ceiling: self.ceilings.binding(own.ceiling), ..own }
+    }
+
+    /// The rate that the fleet keeps to, if it does to any, by the terms that bind it.
     pub(super) fn in_force(&self, terms: Terms) -> Option<Rate> {
         let learnt = if terms.adapts { self.learnt.rate().map(Rate::per_second) } else { None };
         match (learnt, terms.ceiling) {
@@ -71,8 +81,10 @@ impl Row {
         }
     }
 
-    /// Does what is asked, at `now`.
-    pub(super) fn apply(&mut self, ask: &Ask, now: Seconds, terms: Terms) -> Grant {
+    /// Does what a worker asks that was told `own`, at `now`.
+    pub(super) fn apply(&mut self, ask: &Ask, now: Seconds, own: Terms) -> Grant {
+        self.ceilings.said(own.ceiling, now);
+        let terms = self.binding(own);
         let ceiling = terms.ceiling.map(Rate::mails_per_second);
         match ask {
             Ask::Lease(wanted) => self.lease(*wanted, now, ceiling, terms.adapts),
@@ -91,7 +103,7 @@ impl Row {
                 Grant::NotBefore(now)
             }
             Ask::Unlearn(domain) if self.learnt.unlearn(now, *domain) => Grant::Unlearnt,
-            Ask::Unlearn(_) => Grant::NotBefore(now),
+            Ask::Unlearn(_) | Ask::Look => Grant::NotBefore(now),
         }
     }
 

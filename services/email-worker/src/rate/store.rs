@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 
-use super::learnt::Seconds;
+use super::ceilings::Ceilings;
+use super::learnt::{Learnt, Seconds};
 use super::row::{Ask, Grant, Row, Terms};
 use crate::ledger::LedgerDown;
 use crate::ledger::link::{Link, Statement};
@@ -89,19 +91,20 @@ struct Read {
     next_free: i64,
 }
 
-type Columns = (f64, f64, i64, f64, Option<sqlx::types::Json<super::learnt::Learnt>>, i64);
+type Columns = (f64, f64, i64, f64, Option<Json<Learnt>>, Option<Json<Ceilings>>, i64);
 
 async fn read(conn: &mut PgConnection) -> sqlx::Result<Option<Read>> {
     let columns: Option<Columns> = sqlx::query_as(
         "SELECT extract(epoch FROM clock_timestamp())::float8, extract(epoch FROM next_free)::float8,
-                (extract(epoch FROM next_free) * 1000000)::int8, spacing, learnt, version
+                (extract(epoch FROM next_free) * 1000000)::int8, spacing, learnt, ceilings, version
          FROM mail_rate",
     )
     .fetch_optional(conn)
     .await?;
-    Ok(columns.map(|(now, seconds, next_free, spacing, learnt, version)| {
+    Ok(columns.map(|(now, seconds, next_free, spacing, learnt, ceilings, version)| {
         let learnt = learnt.map(|json| json.0).unwrap_or_default();
-        Read { now, row: Row { next_free: seconds, spacing, learnt }, version, next_free }
+        let ceilings = ceilings.map(|json| json.0).unwrap_or_default();
+        Read { now, row: Row { next_free: seconds, spacing, learnt, ceilings }, version, next_free }
     }))
 }
 
@@ -113,12 +116,13 @@ async fn insert(conn: &mut PgConnection) -> sqlx::Result<()> {
 
 async fn write(conn: &mut PgConnection, read: &Read, row: &Row) -> sqlx::Result<bool> {
     let written = sqlx::query(
-        "UPDATE mail_rate SET next_free = to_timestamp($1), spacing = $2, learnt = $3, version = version + 1
-         WHERE version = $4 AND (extract(epoch FROM next_free) * 1000000)::int8 = $5",
+        "UPDATE mail_rate SET next_free = to_timestamp($1), spacing = $2, learnt = $3, ceilings = $4, version = version + 1
+         WHERE version = $5 AND (extract(epoch FROM next_free) * 1000000)::int8 = $6",
     )
     .bind(row.next_free)
     .bind(row.spacing)
-    .bind(sqlx::types::Json(&row.learnt))
+    .bind(Json(&row.learnt))
+    .bind(Json(&row.ceilings))
     .bind(read.version)
     .bind(read.next_free)
     .execute(conn)

@@ -126,3 +126,31 @@ async fn a_server_without_patience_that_closes_what_was_opened_just_before_the_m
     world.marked(2).await;
     world.ends_clean(worker).await;
 }
+
+/// The lowest holds, whichever came first; the worker that was told another one says so.
+#[tokio::test]
+async fn workers_that_were_told_different_rates_keep_to_the_lowest_and_say_so() {
+    let world = World::new().await;
+    world.queue_exists().await;
+    world.register_many("user", 200).await;
+    let fast = world.process(&[("MAIL_RATE", "50")]);
+    let slow = world.process(&[("MAIL_RATE", "5")]);
+    slow.ready().await;
+    let line = fast.wait_for_log("MAIL_RATE differs between workers", PATIENCE).await;
+    assert!(line.contains("\"level\":\"WARN\""), "{line}");
+    assert!(line.contains("\"own\":\"50/s\"") && line.contains("\"holds\":\"5/s\""), "{line}");
+    let before = world.smtp.mails().len();
+    world.smtp.wait_for_mails(before + 30, PATIENCE).await;
+    let times = world.smtp.mail_from_times();
+    // The moments that were leased at the faster rate are over within a second.
+    let (from, to) = (times[before + 5], times[before + 29]);
+    let rate = 24.0 / (to - from).as_secs_f64();
+    assert!((4.0..=5.5).contains(&rate), "{rate:.1} mails a second");
+    slow.terminate().await;
+    fast.wait_for_log("the MAIL_RATE of this worker holds again", PATIENCE).await;
+    fast.terminate().await;
+    let said = |service: &testkit::Service| {
+        service.log_lines().iter().filter(|line| line.contains("MAIL_RATE differs")).count()
+    };
+    assert_eq!((said(&fast), said(&slow)), (1, 0));
+}
