@@ -103,6 +103,11 @@ impl Component {
         self.set(ComponentStatus::Up, None);
     }
 
+    /// It works, and does less than it might. The reason is shown as with [`down`](Self::down).
+    pub fn limited(&self, reason: impl Into<String>) {
+        self.set(ComponentStatus::Up, Some(reason.into()));
+    }
+
     /// It does not work. The reason is shown to whoever asks: no secrets and no personal data.
     pub fn down(&self, reason: impl Into<String>) {
         self.set(ComponentStatus::Down, Some(reason.into()));
@@ -148,7 +153,7 @@ pub enum Status {
 pub struct ComponentReport {
     /// Its state.
     pub status: ComponentStatus,
-    /// Why it is down.
+    /// Why it is down, or does less than it might.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -231,6 +236,9 @@ mod tests {
             serde_json::json!({"status": "degraded", "components": {
                 "database": {"status": "up"}, "mail": {"status": "down", "reason": "circuit open: 421 busy"}}})
         );
+        mail.limited("throttled: 14/s");
+        let limited = ComponentReport { status: ComponentStatus::Up, reason: Some("throttled: 14/s".to_owned()) };
+        assert_eq!((health.report().status, &health.report().components["mail"]), (Status::Ok, &limited));
         mail.up();
         assert_eq!(health.report().components["mail"], ComponentReport { status: ComponentStatus::Up, reason: None });
     }

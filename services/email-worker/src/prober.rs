@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::circuit::{Cause, Probe, State};
 use crate::disposition;
 use crate::flight::Flights;
+use crate::rate::Throttled;
 
 /// Probes whatever opened the circuit, when its backoff says so, and reports the circuit's state, until the token is
 /// cancelled.
@@ -21,11 +22,11 @@ pub(crate) async fn run(flights: Arc<Flights>, health: Component, database: Comp
         }
     };
     let reporting = async {
-        let mut state = flights.circuit.watch();
+        let (mut state, mut throttled) = (flights.circuit.watch(), flights.rate.throttled());
         let mut was_closed = true;
         loop {
             let now = *state.borrow_and_update();
-            report(&health, now);
+            report(&health, now, throttled.borrow_and_update().as_ref());
             let is_closed = now == State::Closed;
             if is_closed && !was_closed {
                 tracing::info!("the circuit is closed: mails are sent again");
@@ -34,7 +35,11 @@ pub(crate) async fn run(flights: Arc<Flights>, health: Component, database: Comp
             if !matches!(now, State::Open { cause: Cause::LedgerDown, .. }) {
                 database.up();
             }
-            if state.changed().await.is_err() {
+            let goes_on = tokio::select! {
+                changed = state.changed() => changed.is_ok(),
+                changed = throttled.changed() => changed.is_ok(),
+            };
+            if !goes_on {
                 return;
             }
         }
@@ -60,11 +65,12 @@ async fn ask(flights: &Flights, probe: Probe, database: &Component) -> Result<()
     }
 }
 
-fn report(health: &Component, state: State) {
-    match state {
-        State::Closed => health.up(),
-        State::Open { cause, .. } => health.down(format!("the circuit is open: {}", cause.slug())),
-        State::HalfOpen { cause, .. } => health.down(format!("the circuit is half-open after: {}", cause.slug())),
+fn report(health: &Component, state: State, throttled: Option<&Throttled>) {
+    match (state, throttled) {
+        (State::Closed, None) => health.up(),
+        (State::Closed, Some(throttled)) => health.limited(throttled.to_string()),
+        (State::Open { cause, .. }, _) => health.down(format!("the circuit is open: {}", cause.slug())),
+        (State::HalfOpen { cause, .. }, _) => health.down(format!("the circuit is half-open after: {}", cause.slug())),
     }
 }
 

@@ -22,6 +22,7 @@ mod slot;
 mod store;
 mod supply;
 
+use std::fmt;
 use std::sync::Arc;
 
 use opentelemetry::global;
@@ -56,6 +57,25 @@ pub struct RateCounts {
     pub refused: u64,
     /// Mails that it took.
     pub accepted: u64,
+}
+
+/// The mail server takes less than the ceiling.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Throttled {
+    /// What it takes; none: it takes no mails at the moment, and one after the other asks whether it does again.
+    pub rate: Option<Rate>,
+    /// What it said last.
+    pub reason: String,
+}
+
+impl fmt::Display for Throttled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.rate {
+            Some(rate) => write!(f, "throttled by the mail server: {rate} is in force")?,
+            None => f.write_str("throttled by the mail server: it takes none at the moment")?,
+        }
+        write!(f, "; it said: {}", self.reason)
+    }
 }
 
 /// Why there is no leave to send.
@@ -191,6 +211,14 @@ impl FleetRate {
     pub fn in_force(&self) -> watch::Receiver<Option<Rate>> {
         match &self.limited {
             Some(Limited { shared, .. }) => shared.in_force(),
+            None => watch::Sender::new(None).subscribe(),
+        }
+    }
+
+    /// What holds the fleet back at the moment by what it learnt, as far as this worker knows.
+    pub fn throttled(&self) -> watch::Receiver<Option<Throttled>> {
+        match &self.limited {
+            Some(Limited { shared, .. }) => shared.throttled(),
             None => watch::Sender::new(None).subscribe(),
         }
     }

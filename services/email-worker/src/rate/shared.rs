@@ -14,19 +14,21 @@ use super::meter::Meter;
 use super::row::{Row, Terms};
 use super::slot::Slot;
 use super::supply::Moment;
-use super::{Rate, RateCounts};
+use super::{Rate, RateCounts, Throttled};
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) counters: Counters,
     terms: Terms,
     pauses: AtomicBool,
+    held_back: AtomicBool,
     origin: Instant,
     // Microseconds since the origin.
     free_until: AtomicU64,
     look_again: AtomicU64,
     episode: AtomicI64,
     in_force: watch::Sender<Option<Rate>>,
+    throttled: watch::Sender<Option<Throttled>>,
     taken: Mutex<Meter>,
     // Weak, so that the actor ends with the last handle.
     inbox: mpsc::WeakSender<Message>,
@@ -38,11 +40,13 @@ impl Shared {
             counters: Counters::new(),
             terms,
             pauses: AtomicBool::new(false),
+            held_back: AtomicBool::new(false),
             origin: Instant::now(),
             free_until: AtomicU64::new(0),
             look_again: AtomicU64::new(0),
             episode: AtomicI64::new(0),
             in_force: watch::Sender::new(terms.ceiling),
+            throttled: watch::Sender::new(None),
             taken: Mutex::new(Meter::default()),
             inbox: inbox.downgrade(),
         })
@@ -77,11 +81,25 @@ impl Shared {
         self.episode.load(Ordering::Acquire)
     }
 
+    /// Takes in the row, with the terms that bind the fleet.
     pub(super) fn learn(&self, row: &Row, terms: Terms) {
-        self.pauses.store(terms.adapts && row.learnt.pauses(), Ordering::Release);
-        self.episode.store(row.learnt.episode, Ordering::Release);
         let in_force = row.in_force(terms);
+        let (pauses, held_back) = (terms.adapts && row.learnt.pauses(), in_force != terms.ceiling);
+        self.pauses.store(pauses, Ordering::Release);
+        self.held_back.store(held_back, Ordering::Release);
+        self.episode.store(row.learnt.episode, Ordering::Release);
         self.in_force.send_if_modified(|known| std::mem::replace(known, in_force) != in_force);
+        let throttled = (pauses || held_back)
+            .then(|| Throttled { rate: in_force.filter(|_| !pauses), reason: row.learnt.reason.clone() });
+        self.throttled.send_if_modified(|known| {
+            let is_news = *known != throttled;
+            *known = throttled;
+            is_news
+        });
+    }
+
+    pub(super) fn throttled(&self) -> watch::Receiver<Option<Throttled>> {
+        self.throttled.subscribe()
     }
 
     pub(super) fn in_force(&self) -> watch::Receiver<Option<Rate>> {
@@ -124,7 +142,7 @@ impl Shared {
 
     /// Is something less than the ceiling in force?
     pub(super) fn is_held_back(&self) -> bool {
-        *self.in_force.borrow() != self.terms.ceiling
+        self.held_back.load(Ordering::Acquire)
     }
 
     /// Does nobody send but a probe?

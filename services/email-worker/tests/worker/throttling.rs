@@ -112,6 +112,25 @@ async fn without_learning_each_refusal_for_the_speed_spends_an_attempt() {
 }
 
 #[tokio::test]
+async fn readiness_tells_that_the_server_throttles_at_what_rate_and_why() {
+    let world = World::new().await;
+    let reply = "454 4.7.0 Throttling failure: Maximum sending rate exceeded";
+    world.smtp.set_mood(Mood::healthy().reply(Stage::Content, reply).above(TAKEN, SECOND));
+    world.queue_exists().await;
+    world.register_many("user", MAILS).await;
+    let worker = world.worker().await;
+    let told = worker.says("throttled, and ready", |status, body| {
+        let sending = &body["components"]["sending"];
+        let says = |part: &str| sending["reason"].as_str().is_some_and(|reason| reason.contains(part));
+        status == 200 && sending["status"] == "up" && says("throttled") && says("/s is in force") && says(reply)
+    });
+    told.await;
+    world.smtp.wait_for_mails(MAILS, PATIENCE).await;
+    world.marked(i64::try_from(MAILS).unwrap()).await;
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
 async fn greylisting_of_half_the_recipients_slows_nobody_else() {
     let world = World::new().await;
     let mut mood = Mood::healthy();
