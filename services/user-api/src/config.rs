@@ -216,6 +216,7 @@ mod tests {
             (&[("RELAY_POLL_INTERVAL", "0s")], Some("RELAY_POLL_INTERVAL")),
             (&[("RELAY_POLL_INTERVAL", "9ms")], Some("RELAY_POLL_INTERVAL")),
             (&[("RELAY_POLL_INTERVAL", "10ms")], None),
+            (&[("SHUTDOWN_GRACE", "0s")], Some("SHUTDOWN_GRACE is 0s")),
             (&[("CONFIRM_TIMEOUT", "0s")], Some("CONFIRM_TIMEOUT")),
             (&[("REQUEST_TIMEOUT", "0s")], Some("REQUEST_TIMEOUT")),
             (&[("WRITE_TIMEOUT", "0s")], Some("WRITE_TIMEOUT")),

@@ -20,6 +20,9 @@ pub(super) fn first(config: &Config) -> Option<String> {
         (flow.ledger_retention.is_zero()).then(|| {
             "LEDGER_RETENTION is 0s: every task would be older than the ledger remembers, and put aside".to_owned()
         }),
+        (flow.give_up_after.is_zero()).then(|| {
+            "MAIL_GIVE_UP_AFTER is 0s: a mail would be given up as soon as it was refused for now".to_owned()
+        }),
         (flow.ledger_retention < flow.give_up_after).then(|| {
             let (keep, try_for) = (time(flow.ledger_retention), time(flow.give_up_after));
             format!(
@@ -70,6 +73,8 @@ mod tests {
             (&[("SHUTDOWN_GRACE", "1m")], &[]),
             (&[("SEND_TIMEOUT", "71s")], &["SHUTDOWN_GRACE is 1m 10s", "SEND_TIMEOUT 1m 11s"]),
             (&[("LEDGER_RETENTION", "0s"), ("MAIL_GIVE_UP_AFTER", "0s")], &["LEDGER_RETENTION is 0s"]),
+            (&[("MAIL_GIVE_UP_AFTER", "0s")], &["MAIL_GIVE_UP_AFTER is 0s"]),
+            (&[("MAIL_GIVE_UP_AFTER", "1s")], &[]),
             (&[("LEDGER_RETENTION", "23h")], &["LEDGER_RETENTION is 23h", "MAIL_GIVE_UP_AFTER 1day"]),
             (&[("LEDGER_RETENTION", "24h")], &[]),
             (&[("MAIL_GIVE_UP_AFTER", "8d")], &["LEDGER_RETENTION is 7days", "MAIL_GIVE_UP_AFTER 8days"]),

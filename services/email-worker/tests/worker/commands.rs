@@ -40,6 +40,7 @@ async fn what_is_missing_or_wrong_in_the_environment_is_named_in_one_line() {
         ("SENDING_SLOTS", Some("0"), ""),
         ("SHUTDOWN_GRACE", Some("1s"), "SEND_TIMEOUT"),
         ("LEDGER_RETENTION", Some("1h"), "MAIL_GIVE_UP_AFTER"),
+        ("MAIL_GIVE_UP_AFTER", Some("0s"), "is 0s"),
         ("PREFETCH_MAX", Some("16"), "SENDING_SLOTS"),
         ("DATABASE_URL", Some("postgres://user:hunter2#4@127.0.0.1/db"), "%23"),
         ("DATABASE_URL", Some("postgres://user:hunter2@127.0.0.1/db?sslmode=on"), "verify-full"),

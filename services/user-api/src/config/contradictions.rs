@@ -12,7 +12,7 @@ const SHORTEST_POLL: Duration = Duration::from_millis(10);
 
 /// The first contradiction, in a sentence that names the variables.
 pub(super) fn first(config: &ServeConfig) -> Option<&'static str> {
-    let ServeConfig { http, hash, relay, common, .. } = config;
+    let ServeConfig { http, hash, relay, common, shutdown_grace, .. } = config;
     let found = [
         (
             hash.hash_cost == HashCost::Cheap && common.app_env == AppEnv::Production,
@@ -22,6 +22,7 @@ pub(super) fn first(config: &ServeConfig) -> Option<&'static str> {
             relay.relay_poll_interval < SHORTEST_POLL,
             "RELAY_POLL_INTERVAL is shorter than 10ms: the outbox would be looked at without a pause",
         ),
+        (shutdown_grace.is_zero(), "SHUTDOWN_GRACE is 0s: each end would cut off what is under way"),
         (relay.confirm_timeout.is_zero(), "CONFIRM_TIMEOUT is 0s: no task would ever be confirmed"),
         (http.request_timeout.is_zero(), "REQUEST_TIMEOUT is 0s: no request would ever be answered"),
         (http.write_timeout.is_zero(), "WRITE_TIMEOUT is 0s: no answer could be read"),
