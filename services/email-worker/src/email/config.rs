@@ -159,26 +159,25 @@ fn helo_name(text: &str) -> Result<String, &'static str> {
     fits.then(|| text.to_owned()).ok_or("not a host name such as worker.example.com")
 }
 
+/// Of a step of a conversation.
+const LIMITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3600));
+
 fn limit(text: &str) -> Result<Duration, String> {
+    within(text, LIMITS.0, LIMITS.1)
+}
+
+fn within(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let limit = duration(text).map_err(|error| error.to_string())?;
-    if (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&limit) {
-        Ok(limit)
-    } else {
-        Err("not between 100ms and 1h".to_owned())
-    }
+    let fits = (least..=most).contains(&limit);
+    fits.then_some(limit).ok_or_else(|| format!("not between {} and {}", format_duration(least), format_duration(most)))
 }
 
 /// A task whose mail waits for its answer is held.
 fn data_limit(text: &str) -> Result<Duration, String> {
-    let (limit, most) = (limit(text)?, hold::longest_answer());
-    if limit <= most {
-        Ok(limit)
-    } else {
-        let (most, timeout) = (format_duration(most), format_duration(hold::CONSUMER_TIMEOUT));
-        Err(format!(
-            "more than {most}: a task would be held for more than half of the broker's consumer_timeout, {timeout}"
-        ))
-    }
+    within(text, LIMITS.0, hold::longest_answer()).map_err(|error| {
+        let timeout = format_duration(hold::CONSUMER_TIMEOUT);
+        format!("{error}: a task may be held for half of the broker's consumer_timeout, {timeout}")
+    })
 }
 
 #[cfg(test)]
@@ -276,8 +275,12 @@ mod tests {
     #[test]
     fn an_answer_is_waited_for_no_longer_than_a_task_may_be_held() {
         assert!(args(&[("SMTP_DATA_TIMEOUT", "14m")]).is_ok());
-        let Err(Refused::Invalid(line)) = args(&[("SMTP_DATA_TIMEOUT", "14m1s")]) else { panic!("14m1s is taken") };
-        assert!(line.contains("more than 14m:") && line.contains("consumer_timeout, 30m "), "{line}");
+        for value in ["14m1s", "2h", "99ms"] {
+            let Err(Refused::Invalid(line)) = args(&[("SMTP_DATA_TIMEOUT", value)]) else { panic!("{value} is taken") };
+            assert!(line.contains("not between 100ms and 14m:") && line.contains("consumer_timeout, 30m "), "{line}");
+        }
+        let Err(Refused::Invalid(line)) = args(&[("SEND_TIMEOUT", "2h")]) else { panic!("2h is taken") };
+        assert!(line.contains("not between 100ms and 1h "), "{line}");
     }
 
     #[test]

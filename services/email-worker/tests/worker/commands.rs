@@ -48,7 +48,7 @@ async fn what_is_missing_or_wrong_in_the_environment_is_named_in_one_line() {
         ("SMTP_HOST", Some("smtp://mail.example.com"), "the name alone"),
         ("SMTP_HOST", Some("mail.example.com:587"), "SMTP_PORT"),
         ("SEND_TIMEOUT", Some("soon"), ""),
-        ("SMTP_DATA_TIMEOUT", Some("15m"), "more than 14m"),
+        ("SMTP_DATA_TIMEOUT", Some("15m"), "between 100ms and 14m"),
         ("MAIL_UNKNOWN_REPEATS", Some("-1"), ""),
         ("APP_ENV", Some("staging"), "production"),
         ("LOG_FORMAT", Some("xml"), ""),
