@@ -1,6 +1,12 @@
 //! `with-servers COMMAND..`: starts one PostgreSQL and one RabbitMQ, tells where they are in the environment, runs the command, and
 //! stops them. The tests below share them then, over all their processes. Exits as the command does.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a tool for tests, and its usage")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a tool for tests, and its usage"
+)]
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitCode;
@@ -9,11 +15,28 @@ use rustix::process::{Pid, Signal, kill_process};
 use testkit::{Postgres, Rabbit};
 use tokio::signal::unix::{SignalKind, signal};
 
+const USAGE: &str = "\
+usage: with-servers [--] COMMAND [ARGUMENT..]
+
+Starts a private PostgreSQL and a private RabbitMQ, runs the command, and stops them. It exits as the command does:
+127 if there is no such command, 64 without one.
+
+The command finds them by these variables:
+  SLUICE_TEST_POSTGRES             URL of the database server
+  SLUICE_TEST_RABBITMQ             address of the broker, AMQP
+  SLUICE_TEST_RABBITMQ_MANAGEMENT  address of its management API
+
+Such as: with-servers cargo test --workspace";
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == "--help" || first == "-h") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let mut arguments = std::env::args_os().skip(1).skip_while(|argument| argument == "--");
     let Some(program) = arguments.next() else {
-        eprintln!("usage: with-servers COMMAND [ARGUMENT..]");
+        eprintln!("{USAGE}");
         return ExitCode::from(64);
     };
     // Ctrl-C reaches the command by itself: we wait for its end, and clear up.
