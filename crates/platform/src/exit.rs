@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::config::Contradiction;
-use crate::postgres::{Unfit, is_unfit_pooler};
+use crate::postgres::{Unfit, is_unfit_pooler, words};
 use crate::shutdown::GraceExceeded;
 use crate::tasks::TaskEnded;
 
@@ -60,7 +60,7 @@ pub fn report(err: &anyhow::Error) -> String {
     let mut line = String::from("error");
     let mut last = String::new();
     for cause in err.chain() {
-        let text = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = words(cause).split_whitespace().collect::<Vec<_>>().join(" ");
         if !text.is_empty() && !last.ends_with(&text) {
             line.push_str(": ");
             line.push_str(&text);
@@ -110,6 +110,7 @@ mod tests {
                 "error: starting: connecting: no route",
             ),
             (anyhow!("first\n  second").context("reading"), "error: reading: first second"),
+            (anyhow!("no such table at line 1392").context("asking"), "error: asking: no such table"),
         ];
         for (err, line) in cases {
             assert_eq!(report(&err), line);

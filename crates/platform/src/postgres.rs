@@ -51,6 +51,18 @@ pub fn pool(url: &Secret, size: u32, application: &str) -> anyhow::Result<PgPool
         .connect_lazy_with(options))
 }
 
+/// What an error of the database says, without the line of the server's own source that the driver adds to it.
+pub fn words(error: &(impl std::fmt::Display + ?Sized)) -> String {
+    let mut text = error.to_string();
+    if let Some((said, line)) = text.rsplit_once(" at line ")
+        && !line.is_empty()
+        && line.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        text.truncate(said.len());
+    }
+    text
+}
+
 /// Whether the database, rather than the query, is the trouble: it may work later, unchanged.
 ///
 /// The query may have been committed all the same when the connection broke.
@@ -99,6 +111,18 @@ mod tests {
             ("28P01", false),
         ] {
             assert_eq!(is_unavailable_code(code), unavailable, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_line_of_the_servers_source_is_left_out() {
+        for (text, words_of_it) in [
+            ("relation \"ledger\" does not exist at line 1392", "relation \"ledger\" does not exist"),
+            ("no route", "no route"),
+            ("expected a comma at line 3 column 7", "expected a comma at line 3 column 7"),
+            ("odd at line ", "odd at line "),
+        ] {
+            assert_eq!(words(text), words_of_it);
         }
     }
 

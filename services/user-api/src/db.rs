@@ -45,7 +45,7 @@ impl From<sqlx::Error> for DbError {
         let lost_race = |code: &str| ["40001", "40P01"].contains(&code);
         let again = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| lost_race(&code));
         if again || platform::postgres::is_unavailable(&error) {
-            Self::Unavailable(error.to_string())
+            Self::Unavailable(platform::postgres::words(&error))
         } else {
             Self::Failed(error)
         }

@@ -71,7 +71,7 @@ enum RelayError {
         "of {of} tasks the broker did not keep {nacked}, had no queue for {returned}, and {too_large} fit into no frame"
     )]
     NotKept { nacked: usize, returned: usize, too_large: usize, of: usize },
-    #[error("the outbox: {0}")]
+    #[error("the outbox: {}", platform::postgres::words(.0))]
     Outbox(#[from] sqlx::Error),
 }
 

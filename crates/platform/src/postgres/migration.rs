@@ -73,7 +73,7 @@ async fn first_connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, Unp
         if Instant::now() + delay > deadline {
             return Err(Unproven::Away(error));
         }
-        tracing::warn!(%error, "the database is not there yet, waiting for it");
+        tracing::warn!(error = super::words(&error), "the database is not there yet, waiting for it");
         tokio::time::sleep(delay).await;
     }
 }

@@ -39,7 +39,7 @@ pub enum Unproven {
     #[error(transparent)]
     Unfit(#[from] UnfitPooler),
     /// It could not be asked.
-    #[error(transparent)]
+    #[error("{}", super::words(.0))]
     Away(sqlx::Error),
 }
 

@@ -12,6 +12,8 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::postgres::words;
+
 /// Keys that every line may have; a field of that name gets an underscore.
 const RESERVED: [&str; 6] = ["timestamp", "level", "target", "message", "trace_id", "span_id"];
 
@@ -150,10 +152,10 @@ impl Visit for PrettyFields {
 }
 
 fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
+    let mut text = words(error);
     let mut cause = error.source();
     while let Some(error) = cause {
-        let next = error.to_string();
+        let next = words(error);
         if !text.ends_with(&next) {
             let _ = write!(text, ": {next}");
         }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::postgres::is_unavailable;
+use platform::postgres::{is_unavailable, words};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::time::{Instant, timeout_at};
@@ -32,12 +32,13 @@ impl LedgerDown {
 
 impl From<sqlx::Error> for LedgerDown {
     fn from(error: sqlx::Error) -> Self {
+        let said = words(&error);
         let code = error.as_database_error().and_then(|error| error.code());
         match code.as_deref() {
             Some(UNDEFINED_TABLE | UNDEFINED_COLUMN) => {
-                Self(format!("{error}: the tables are missing or old: run `email-worker migrate`").into())
+                Self(format!("{said}: the tables are missing or old: run `email-worker migrate`").into())
             }
-            _ => Self(error.to_string().into()),
+            _ => Self(said.into()),
         }
     }
 }

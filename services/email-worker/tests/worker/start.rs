@@ -25,7 +25,9 @@ async fn a_worker_whose_database_is_not_there_or_not_migrated_is_not_ready_and_t
     };
     worker.says("the database is away", says("refused")).await;
     server.restart().await;
-    worker.says("its tables are missing", says("run `email-worker migrate`")).await;
+    let said = worker.says("its tables are missing", says("run `email-worker migrate`")).await;
+    let reason = said["components"]["database"]["reason"].as_str().unwrap_or_default();
+    assert!(!reason.contains("at line"), "a line of PostgreSQL's source: {reason}");
     assert_eq!(world.waiting(queue::EMAIL).await, 1, "a task was taken by a worker that could not send it");
     sqlx::query("ALTER TABLE hidden RENAME TO ledger").execute(world.database.pool()).await.unwrap();
     worker.ready().await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::health::Component;
-use platform::postgres::{UnfitPooler, Unproven, check_pooler};
+use platform::postgres::{UnfitPooler, Unproven, check_pooler, words};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -146,7 +146,7 @@ async fn look(pool: &PgPool, proven: bool) -> Result<(), Trouble> {
     if !proven {
         check_pooler(pool).await.map_err(|unproven| match unproven {
             Unproven::Unfit(unfit) => Trouble::Unfit(unfit),
-            Unproven::Away(error) => Trouble::Away(error.to_string()),
+            Unproven::Away(error) => Trouble::Away(words(&error)),
         })?;
     }
     probe(pool).await.map_err(Trouble::Away)
@@ -160,7 +160,7 @@ async fn probe(pool: &PgPool) -> Result<(), String> {
         Ok(Ok((true, true))) => Ok(()),
         Ok(Ok((false, _))) => Err("the tables are missing: run `user-api migrate`".to_owned()),
         Ok(Ok((true, false))) => Err(READ_ONLY.to_owned()),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(error)) => Err(words(&error)),
         Err(_) => Err(why_silent(pool).await),
     }
 }
@@ -168,7 +168,7 @@ async fn probe(pool: &PgPool) -> Result<(), String> {
 /// The pool tries again for as long as it may where a connection is refused, and does not say so.
 async fn why_silent(pool: &PgPool) -> String {
     match tokio::time::timeout(PROBE, pool.connect_options().connect()).await {
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => words(&error),
         Ok(Ok(_)) | Err(_) => format!("no answer within {PROBE:?}"),
     }
 }

@@ -36,7 +36,9 @@ pub async fn watch(pool: PgPool, stop: CancellationToken) {
         match stop.run_until_cancelled(outbox::backlog(&pool)).await {
             None => return,
             Some(Ok(backlog)) => *seen.lock().unwrap_or_else(PoisonError::into_inner) = backlog,
-            Some(Err(error)) => tracing::warn!(%error, "the outbox could not be looked at"),
+            Some(Err(error)) => {
+                tracing::warn!(error = platform::postgres::words(&error), "the outbox could not be looked at");
+            }
         }
     }
 }
