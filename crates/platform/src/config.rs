@@ -16,6 +16,7 @@
 mod args;
 mod complaint;
 mod help;
+mod mistyped;
 mod values;
 
 use std::ffi::{OsStr, OsString};
@@ -23,6 +24,7 @@ use std::ffi::{OsStr, OsString};
 use clap::{ArgAction, Command, Parser};
 
 pub use args::{AdminArgs, BrokerArgs, CommonArgs, DatabaseArgs, MigrateArgs};
+pub use mistyped::warn_of_mistyped;
 pub use values::{AppEnv, Contradiction, InvalidValue, Secret, database_url, duration};
 
 use crate::exit::Exit;

@@ -103,3 +103,16 @@ async fn a_worker_whose_clock_is_eight_days_ahead_of_the_databases_judges_age_by
     let mails = world.smtp.wait_for_mails(1, Duration::from_secs(1)).await;
     assert_eq!(mails.len(), 1, "a mail was put aside, or one too many was sent");
 }
+
+#[tokio::test]
+async fn a_variable_that_is_almost_one_of_ours_is_told_at_the_start() {
+    let world = World::new().await;
+    let worker = world.process(&[("MAIL_RTAE", "5"), ("RABBITMQ_PORT_5672_TCP_ADDR", "10.0.0.1")]);
+    let line = worker.wait_for_log("almost one of this service", PATIENCE).await;
+    assert!(line.contains("\"level\":\"WARN\""), "{line}");
+    assert!(line.contains("\"name\":\"MAIL_RTAE\"") && line.contains("\"meant\":\"MAIL_RATE\""), "{line}");
+    worker.ready().await;
+    worker.terminate().await;
+    let told = worker.log_lines().iter().filter(|line| line.contains("almost one of")).count();
+    assert_eq!(told, 1, "{:#?}", worker.log_lines());
+}
