@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -80,6 +81,11 @@ impl Service {
     /// Where it serves HTTP, such as `http://127.0.0.1:12345`.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.http.addr())
+    }
+
+    /// The same as an address.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http.addr()
     }
 
     /// Where it serves `/livez` and `/readyz`.

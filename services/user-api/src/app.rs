@@ -49,8 +49,9 @@ impl App {
     /// Takes the ports. Neither database nor broker need to be there.
     ///
     /// # Errors
-    /// A port is taken, or a URL cannot be used.
+    /// Settings contradict each other, a port is taken, or a URL cannot be used.
     pub async fn build(config: ServeConfig) -> anyhow::Result<Self> {
+        config.check()?;
         let health = Health::new();
         let database = &config.common.database;
         let pool = platform::postgres::pool(&database.database_url, database.database_pool_size, NAME)?;

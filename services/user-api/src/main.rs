@@ -14,10 +14,7 @@ use user_api::{check, db, openapi};
 #[tokio::main]
 async fn main() -> ExitCode {
     let done = match parse::<Config>().command {
-        Command::Serve(config) => match config.check() {
-            Ok(()) => Box::pin(serve(*config)).await,
-            Err(contradiction) => Err(contradiction.into()),
-        },
+        Command::Serve(config) => Box::pin(serve(*config)).await,
         Command::Migrate(args) => Box::pin(migrate(*args)).await,
         Command::Openapi => print_openapi(),
         Command::Check(args) => check(args).await,

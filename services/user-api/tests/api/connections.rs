@@ -1,21 +1,24 @@
 //! How many connections a client may have, what it may do with them, and what a head is answered that is no request.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use testkit::eventually;
+use testkit::{Service, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::TestApp;
+use crate::support::{TestApp, variables};
 
 const SOON: Duration = Duration::from_secs(20);
 const GET: &str = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// Asks on and on, and reads nothing, until the server takes no more for a while.
-async fn stuff(app: &TestApp) -> TcpStream {
-    let mut stream = TcpStream::connect(app.addr).await.unwrap();
-    let asking = async { while timeout(Duration::from_millis(300), stream.write_all(GET.as_bytes())).await.is_ok() {} };
+async fn stuff(addr: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let mut goes_on = async || timeout(Duration::from_millis(300), stream.write_all(GET.as_bytes())).await;
+    // Reset, it takes no more either.
+    let asking = async { while matches!(goes_on().await, Ok(Ok(()))) {} };
     timeout(SOON, asking).await.expect("the server reads on, though nobody reads its answers");
     stream
 }
@@ -44,7 +47,7 @@ async fn answered(app: &TestApp) -> (TcpStream, String) {
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off() {
     let app = TestApp::start(&[("WRITE_TIMEOUT", "1s")]).await;
-    let mut stream = stuff(&app).await;
+    let mut stream = stuff(app.addr).await;
     let asking = async { while stream.write_all(GET.as_bytes()).await.is_ok() {} };
     timeout(SOON, asking).await.expect("the connection stands, though nobody reads");
 }
@@ -52,10 +55,30 @@ async fn a_client_that_does_not_read_is_cut_off() {
 #[tokio::test]
 async fn a_client_that_does_not_read_does_not_hold_up_the_end() {
     let mut app = TestApp::start(&[("SHUTDOWN_GRACE", "4s")]).await;
-    let _stuck = stuff(&app).await;
+    let _stuck = stuff(app.addr).await;
     let told = Instant::now();
     app.stop().await.unwrap().expect("a clean end, within the grace period");
     assert!(told.elapsed() < Duration::from_secs(4), "{:?}", told.elapsed());
+}
+
+#[tokio::test]
+async fn the_process_ends_with_0_though_a_client_does_not_read_its_answer() {
+    let database = testkit::database().await;
+    platform::postgres::migrate(database.pool(), &user_api::db::MIGRATOR).await.unwrap();
+    let grace = Duration::from_secs(4);
+    let mut variables = variables(database.url());
+    variables.push(("SHUTDOWN_GRACE", format!("{}s", grace.as_secs())));
+    let service = Service::spawn("user-api", &variables);
+    service.ready().await;
+    let mut stuck = stuff(service.http_addr()).await;
+    let told = Instant::now();
+    let status = service.terminate().await;
+    assert_eq!(status.code(), Some(0), "{:#?}", service.log_lines());
+    // Half of the grace period is the client's: had it ended before, nobody would have been waited for.
+    let took = told.elapsed();
+    assert!(took >= grace / 2 && took < grace, "{took:?}");
+    let asking = async { while stuck.write_all(GET.as_bytes()).await.is_ok() {} };
+    timeout(SOON, asking).await.expect("the connection stands, though nobody serves it");
 }
 
 #[tokio::test]

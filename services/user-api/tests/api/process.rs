@@ -5,18 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use testkit::{Service, eventually};
 
-use crate::support::{Answer, somebody};
-
-fn variables(database: &str) -> Vec<(&'static str, String)> {
-    vec![
-        ("DATABASE_URL", database.to_owned()),
-        ("AMQP_URL", "amqp://guest:guest@127.0.0.1:9/%2f".to_owned()),
-        ("RATE_LIMIT", "0".to_owned()),
-        ("HASH_CONCURRENCY", "4".to_owned()),
-        ("HASH_MAX_WAIT", "20s".to_owned()),
-        ("REQUEST_TIMEOUT", "20s".to_owned()),
-    ]
-}
+use crate::support::{Answer, somebody, variables};
 
 #[tokio::test]
 async fn migrate_may_run_twice_at_once_and_again() {

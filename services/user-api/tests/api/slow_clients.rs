@@ -8,6 +8,9 @@ use tokio::time::timeout;
 
 use crate::support::{TestApp, somebody};
 
+/// Who takes longer than half a second is slow.
+const HURRIED: [(&str, &str); 2] = [("REQUEST_TIMEOUT", "500ms"), ("HASH_MAX_WAIT", "500ms")];
+
 /// Sends `text`, then nothing; reads until the server closes.
 async fn last_words(app: &TestApp, text: &str) -> (String, Duration) {
     let started = Instant::now();
@@ -31,7 +34,7 @@ fn assert_408(answer: &str) {
 
 #[tokio::test]
 async fn half_a_head_gets_408_and_the_connection_is_closed() {
-    let app = TestApp::start(&[("REQUEST_TIMEOUT", "500ms")]).await;
+    let app = TestApp::start(&HURRIED).await;
     let (answer, after) = last_words(&app, "POST /v1/users HTTP/1.1\r\nHost: x\r\nContent-Ty").await;
     assert_408(&answer);
     assert!(after >= Duration::from_millis(450) && after < Duration::from_secs(5), "after {after:?}");
@@ -39,7 +42,7 @@ async fn half_a_head_gets_408_and_the_connection_is_closed() {
 
 #[tokio::test]
 async fn half_a_body_gets_408_and_the_connection_is_closed() {
-    let app = TestApp::start(&[("REQUEST_TIMEOUT", "500ms")]).await;
+    let app = TestApp::start(&HURRIED).await;
     let head = "POST /v1/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
     for rest in ["Content-Length: 100\r\n\r\n{\"user", "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"use\r\n"] {
         let (answer, after) = last_words(&app, &format!("{head}{rest}")).await;
@@ -50,7 +53,7 @@ async fn half_a_body_gets_408_and_the_connection_is_closed() {
 
 #[tokio::test]
 async fn a_trickle_does_not_count_as_progress() {
-    let app = TestApp::start(&[("REQUEST_TIMEOUT", "500ms")]).await;
+    let app = TestApp::start(&HURRIED).await;
     let stream = TcpStream::connect(app.addr).await.unwrap();
     let (mut read, mut write) = stream.into_split();
     let trickle = async {
@@ -73,7 +76,7 @@ async fn a_trickle_does_not_count_as_progress() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_without_a_word() {
-    let app = TestApp::start(&[("REQUEST_TIMEOUT", "300ms"), ("IDLE_TIMEOUT", "300ms")]).await;
+    let app = TestApp::start(&[HURRIED[0], HURRIED[1], ("IDLE_TIMEOUT", "300ms")]).await;
     let (answer, _) = last_words(&app, "").await;
     assert_eq!(answer, "");
     let (answer, _) = last_words(&app, "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n").await;

@@ -53,6 +53,18 @@ pub(crate) fn config(database: &str, vars: &[(&str, &str)]) -> ServeConfig {
     }
 }
 
+/// What the service gets as a process.
+pub(crate) fn variables(database: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("DATABASE_URL", database.to_owned()),
+        ("AMQP_URL", "amqp://guest:guest@127.0.0.1:9/%2f".to_owned()),
+        ("RATE_LIMIT", "0".to_owned()),
+        ("HASH_CONCURRENCY", "4".to_owned()),
+        ("HASH_MAX_WAIT", "20s".to_owned()),
+        ("REQUEST_TIMEOUT", "20s".to_owned()),
+    ]
+}
+
 impl TestApp {
     /// Over a database of its own.
     pub(crate) async fn start(vars: &[(&str, &str)]) -> Self {
