@@ -8,4 +8,5 @@ mod marks;
 mod rate;
 mod retention;
 mod schema;
+mod steady;
 mod support;

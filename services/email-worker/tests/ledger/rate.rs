@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::steady;
 use crate::support::Home;
 
 fn at(per_second: u32) -> Ceiling {
@@ -35,20 +36,26 @@ async fn leave(rate: &FleetRate) -> Option<Slot> {
 /// A worker that always has a mail to send, in 16 sending slots.
 struct Sender {
     rate: FleetRate,
+    sent: Arc<Mutex<Vec<Instant>>>,
     tasks: JoinSet<()>,
     token: CancellationToken,
 }
 
-type Sent = Arc<Mutex<Vec<Instant>>>;
+/// What one worker did.
+struct Run {
+    /// Its mails, in their order.
+    sent: Vec<Instant>,
+    counts: RateCounts,
+}
 
 impl Sender {
-    fn start(pool: &PgPool, per_second: u32, a_mail: Duration, sent: &Sent) -> Self {
-        let token = CancellationToken::new();
+    fn start(pool: &PgPool, per_second: u32, a_mail: Duration) -> Self {
+        let (sent, token) = (Arc::<Mutex<Vec<Instant>>>::default(), CancellationToken::new());
         let (rate, actor) = FleetRate::start(pool.clone(), at(per_second), false, token.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(actor);
         for _ in 0..16 {
-            let (rate, sent, token) = (rate.clone(), Arc::clone(sent), token.clone());
+            let (rate, sent, token) = (rate.clone(), Arc::clone(&sent), token.clone());
             tasks.spawn(async move {
                 while let Some(Ok(_leave)) = token.run_until_cancelled(rate.leave(&mut Ready)).await {
                     sent.lock().unwrap().push(Instant::now());
@@ -56,89 +63,113 @@ impl Sender {
                 }
             });
         }
-        Self { rate, tasks, token }
+        Self { rate, sent, tasks, token }
     }
 
-    async fn stop(mut self) -> RateCounts {
+    /// Lets it run for a while, from its first mail on.
+    async fn run_for(&self, time: Duration) {
+        let sends = async || (!self.sent.lock().unwrap().is_empty()).then_some(());
+        eventually("a worker sends", Duration::from_secs(30), sends).await;
+        tokio::time::sleep(time).await;
+    }
+
+    async fn stop(mut self) -> Run {
         self.token.cancel();
         while self.tasks.join_next().await.is_some() {}
-        self.rate.counts()
+        let mut sent = std::mem::take(&mut *self.sent.lock().unwrap());
+        sent.sort();
+        Run { sent, counts: self.rate.counts() }
     }
 }
 
-/// How many were sent in the second that begins with each mail, sorted.
-fn windows(sent: &[Instant]) -> Vec<usize> {
-    let mut counts: Vec<usize> = (0..sent.len())
-        .map(|first| sent.partition_point(|at| *at < sent[first] + Duration::from_secs(1)) - first)
-        .collect();
-    counts.sort_unstable();
-    counts
+impl Run {
+    fn first(&self) -> Instant {
+        self.sent[0]
+    }
+
+    fn last(&self) -> Instant {
+        self.sent[self.sent.len() - 1]
+    }
 }
 
-fn assert_rate(sent: &Sent, per_second: usize, counts: &[RateCounts]) {
-    let mut sent = sent.lock().unwrap().clone();
+/// All mails of a fleet, in their order; no second of theirs may be above the rate.
+fn sent_by(runs: &[Run], per_second: u32) -> Vec<Instant> {
+    let mut sent: Vec<Instant> = runs.iter().flat_map(|run| run.sent.iter().copied()).collect();
     sent.sort();
-    let took = sent[sent.len() - 1] - sent[0];
-    let mean = sent.len() as f64 / took.as_secs_f64();
-    let windows = windows(&sent);
-    let (most, nearly_most) = (windows[windows.len() - 1], windows[windows.len() * 999 / 1000]);
-    let figures = format!("mean {mean:.1}/s, at most {most}, 99.9 % at most {nearly_most} in a second; {counts:?}");
-    println!("{figures}");
-    assert!(most <= per_second * 110 / 100, "a second with too many: {figures}");
-    assert!(nearly_most <= per_second * 105 / 100, "too often too many: {figures}");
-    assert!(mean >= per_second as f64 * 0.95, "the rate is not used: {figures}");
+    assert_eq!(steady::rush(&sent, per_second), None, "{}", counts(runs));
+    sent
+}
+
+/// The whole fleet, while all of it runs, keeps to the rate and uses it.
+fn assert_rate(runs: &[Run], per_second: u32) {
+    let sent = sent_by(runs, per_second);
+    let (from, to) = (runs.iter().map(Run::first).max().unwrap(), runs.iter().map(Run::last).min().unwrap());
+    assert_eq!(steady::wrong(&sent, from, to, per_second), None, "{}", counts(runs));
+}
+
+fn counts(runs: &[Run]) -> String {
+    runs.iter().map(|run| format!("{:?}\n", run.counts)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_workers_with_a_backlog_share_the_rate_and_use_it() {
     let pool = Home::shared().await;
-    let sent = Sent::default();
     let a_mail = Duration::from_millis(5);
-    let (a, b) = (Sender::start(&pool, 200, a_mail, &sent), Sender::start(&pool, 200, a_mail, &sent));
-    tokio::time::sleep(Duration::from_secs(8)).await;
-    let counts = [a.stop().await, b.stop().await];
-    assert_rate(&sent, 200, &counts);
-    assert!(counts.iter().all(|counts| counts.handed_out >= 500), "one worker starves: {counts:?}");
+    let (a, b) = (Sender::start(&pool, 200, a_mail), Sender::start(&pool, 200, a_mail));
+    a.run_for(Duration::ZERO).await;
+    b.run_for(Duration::from_secs(7)).await;
+    let runs = [a.stop().await, b.stop().await];
+    assert_rate(&runs, 200);
+    assert!(runs.iter().all(|run| run.counts.handed_out >= 500), "one worker starves: {}", counts(&runs));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_worker_keeps_to_a_high_rate_and_uses_it() {
     let pool = Home::shared().await;
-    let sent = Sent::default();
-    let worker = Sender::start(&pool, 2_000, Duration::from_millis(1), &sent);
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    let counts = [worker.stop().await];
-    assert_rate(&sent, 2_000, &counts);
+    let worker = Sender::start(&pool, 2_000, Duration::from_millis(1));
+    worker.run_for(Duration::from_secs(5)).await;
+    assert_rate(&[worker.stop().await], 2_000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_joins_and_one_that_leaves_change_nothing() {
+    const PHASE: Duration = Duration::from_secs(3);
     let pool = Home::shared().await;
-    let sent = Sent::default();
     let a_mail = Duration::from_millis(5);
-    let (a, b) = (Sender::start(&pool, 200, a_mail, &sent), Sender::start(&pool, 200, a_mail, &sent));
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let c = Sender::start(&pool, 200, a_mail, &sent);
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let mut counts = vec![a.stop().await];
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    counts.extend([b.stop().await, c.stop().await]);
-    assert_rate(&sent, 200, &counts);
+    let (a, b) = (Sender::start(&pool, 200, a_mail), Sender::start(&pool, 200, a_mail));
+    a.run_for(Duration::ZERO).await;
+    b.run_for(PHASE).await;
+    let c = Sender::start(&pool, 200, a_mail);
+    c.run_for(PHASE).await;
+    let a = a.stop().await;
+    b.run_for(PHASE).await;
+    let runs = [a, b.stop().await, c.stop().await];
+    let sent = sent_by(&runs, 200);
+    let [a, b, c] = &runs;
+    for (phase, from, to) in [
+        ("two workers", a.first().max(b.first()), c.first()),
+        ("three workers", c.first(), a.last()),
+        ("two again", a.last(), b.last().min(c.last())),
+    ] {
+        assert_eq!(steady::wrong(&sent, from, to, 200), None, "{phase}: {}", counts(&runs));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_fleet_shares_the_rate() {
     let server = Postgres::start().await;
     let pool = Home::within(&server, 40).await;
-    let sent = Sent::default();
-    let fleet: Vec<_> = (0..30).map(|_| Sender::start(&pool, 300, Duration::from_millis(5), &sent)).collect();
-    tokio::time::sleep(Duration::from_secs(6)).await;
-    let mut counts = Vec::new();
-    for worker in fleet {
-        counts.push(worker.stop().await);
+    let fleet: Vec<_> = (0..30).map(|_| Sender::start(&pool, 300, Duration::from_millis(5))).collect();
+    for worker in &fleet {
+        worker.run_for(Duration::ZERO).await;
     }
-    assert_rate(&sent, 300, &counts);
-    assert!(counts.iter().all(|counts| counts.handed_out >= 5), "a worker starves: {counts:?}");
+    fleet[0].run_for(Duration::from_secs(5)).await;
+    let mut runs = Vec::new();
+    for worker in fleet {
+        runs.push(worker.stop().await);
+    }
+    assert_rate(&runs, 300);
+    assert!(runs.iter().all(|run| run.counts.handed_out >= 5), "a worker starves: {}", counts(&runs));
 }
 
 #[tokio::test]
