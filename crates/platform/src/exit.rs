@@ -43,7 +43,7 @@ impl Exit {
         } else if let Some(unfit) = error.downcast_ref::<Unfit>() {
             match unfit {
                 Unfit::Url => Self::Usage,
-                Unfit::Migration(_) => Self::Config,
+                Unfit::Migration(_) | Unfit::Encoding(_) => Self::Config,
             }
         } else if is_unfit_pooler(error) {
             Self::Config
@@ -86,12 +86,13 @@ mod tests {
         tasks.spawn("publisher", async {});
         let stop = CancellationToken::new();
         let crashed = tasks.guard(&stop, stop.cancelled()).await.expect_err("a task panicked");
-        let cases: [(anyhow::Error, Exit); 6] = [
+        let cases: [(anyhow::Error, Exit); 7] = [
             (Contradiction("A contradicts B".to_owned()).into(), Exit::Usage),
             (Unfit::Url.into(), Exit::Usage),
             (crashed.into(), Exit::Software),
             (GraceExceeded(Duration::ZERO).into(), Exit::CutOff),
             (Unfit::Migration(1).into(), Exit::Config),
+            (Unfit::Encoding("LATIN1".to_owned()).into(), Exit::Config),
             (anyhow!("no route"), Exit::Unavailable),
         ];
         for (error, code) in cases {

@@ -22,7 +22,7 @@ const ACQUIRE: Duration = Duration::from_secs(3);
 const STATEMENT_MS: u32 = 10_000;
 
 /// What trying again would not change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// The URL can't be used. Its cause may repeat parts of it, and is left out.
     #[error("DATABASE_URL is not a PostgreSQL URL that can be used")]
@@ -30,6 +30,12 @@ pub enum Unfit {
     /// This migration is another one than the database has.
     #[error("migration {0} was changed after this database had been migrated with it: restore the file, add a new one")]
     Migration(i64),
+    /// Its texts are not Unicode, as addresses, names and answers of mail servers are.
+    #[error(
+        "its encoding is {0}, and must be UTF8: make another one (CREATE DATABASE .. ENCODING 'UTF8' TEMPLATE template0), and move \
+         what there is"
+    )]
+    Encoding(String),
 }
 
 /// A pool of at most `size` connections, named `application` on the server. It connects when it is first used, so that

@@ -44,7 +44,7 @@ pub use eventually::eventually;
 pub use otlp::{Attributes, Instrument, Kind, Link, LogRecord, Metric, OtlpReceiver, Point, Span};
 pub use pgbouncer::{PgBouncer, Pooling};
 pub use port::Port;
-pub use postgres::{Database, Postgres, database};
+pub use postgres::{Database, Postgres, database, database_encoded};
 pub use proxy::TcpProxy;
 pub use rabbit::{Client, Management, QueueInfo, Rabbit, RawPublisher, Taken, Vhost, vhost};
 pub use service::Service;

@@ -71,7 +71,7 @@ impl Postgres {
 
     /// A new, empty database in this server.
     pub async fn database(&self) -> Database {
-        Database::create(&self.url(), false).await
+        Database::create(&self.url(), false, "UTF8").await
     }
 
     /// Kills the server and all its backends with SIGKILL; returns when they are gone.
@@ -218,23 +218,31 @@ pub struct Database {
 
 /// A new, empty database in the server that all tests share.
 pub async fn database() -> Database {
+    database_encoded("UTF8").await
+}
+
+/// The same in another encoding, by PostgreSQL's name for it, such as `LATIN1` or `SQL_ASCII`.
+pub async fn database_encoded(encoding: &str) -> Database {
     static SHARED: OnceCell<Postgres> = OnceCell::const_new();
     let url = match std::env::var(SHARED_URL) {
         Ok(url) => url,
         Err(_) => SHARED.get_or_init(Postgres::start_fast).await.url(),
     };
-    Database::create(&url, true).await
+    Database::create(&url, true, encoding).await
 }
 
 impl Database {
-    async fn create(server: &str, shared: bool) -> Self {
+    async fn create(server: &str, shared: bool, encoding: &str) -> Self {
         let name = format!("test_{}", uuid::Uuid::now_v7().simple());
         let creating = async {
             let mut connection = PgConnection::connect(server).await?;
             // Without syncs, copying files takes a fifth of the time of copying through the log, the only way before 15.
             let copies = shared && connection.server_version_num().is_some_and(|version| version >= 150_000);
             let strategy = if copies { " STRATEGY file_copy" } else { "" };
-            execute(&mut connection, format!("CREATE DATABASE {name} TEMPLATE template0{strategy}")).await?;
+            // The one locale that goes with every encoding.
+            let locale = if encoding == "UTF8" { "" } else { " LC_COLLATE 'C' LC_CTYPE 'C'" };
+            let options = format!("TEMPLATE template0 ENCODING '{encoding}'{locale}{strategy}");
+            execute(&mut connection, format!("CREATE DATABASE {name} {options}")).await?;
             connection.close().await
         };
         creating.await.unwrap_or_else(|e: sqlx::Error| panic!("creating a database in {server}: {e}"));
@@ -245,6 +253,13 @@ impl Database {
     /// Its address, with all rights.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The tables and views that there are.
+    pub async fn tables(&self) -> Vec<String> {
+        let named =
+            "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')";
+        sqlx::query_scalar(named).fetch_all(self.pool()).await.unwrap()
     }
 
     /// A pool of at most ten connections, for what the test itself asks; always the same one.

@@ -144,6 +144,19 @@ impl Service {
         status.unwrap_or_else(|| panic!("{} (pid {}) still runs after {within:?}", self.name, self.pid()))
     }
 
+    /// Waits for it to end by itself; its exit code, and the line that says why.
+    ///
+    /// # Panics
+    /// When it does not end in time, or not with exactly one such line.
+    pub async fn failed(&self, within: Duration) -> (Option<i32>, String) {
+        let (status, lines) = (self.exited(within).await, self.log_lines());
+        let mut errors = lines.iter().filter(|line| line.starts_with("error:"));
+        match (errors.next(), errors.next()) {
+            (Some(line), None) => (status.code(), line.clone()),
+            _ => panic!("{} ended with {status} and not one error: {lines:#?}", self.name),
+        }
+    }
+
     /// How it ended; `None` while it runs.
     pub fn status(&self) -> Option<ExitStatus> {
         self.process().status()

@@ -33,13 +33,21 @@ pub async fn migrate_as_told(args: &MigrateArgs, application: &str, migrator: &M
 /// Migrations that the database has and this binary lacks are left alone: an older replica may start during a rollout.
 ///
 /// # Errors
-/// The database does not come, is behind an unfit pooler, or a migration fails: then nothing was changed.
+/// The database does not come, is behind an unfit pooler, is not UTF-8, or a migration fails: then nothing was changed.
 pub async fn migrate(pool: &PgPool, migrator: &Migrator) -> anyhow::Result<()> {
     let mut connection = first_connection(pool).await.context("connecting to the database")?;
+    check_encoding(&mut connection).await?;
     match run(&mut connection, migrator).await {
         Err(MigrateError::VersionMismatch(version)) => Err(Unfit::Migration(version).into()),
         done => done.context("migrating the database"),
     }
+}
+
+/// What a migration says in Unicode could not even be parsed.
+async fn check_encoding(connection: &mut PgConnection) -> anyhow::Result<()> {
+    let asked = sqlx::query_scalar("SELECT current_setting('server_encoding')").fetch_one(connection).await;
+    let encoding: String = asked.context("asking for the encoding of the database")?;
+    if encoding == "UTF8" { Ok(()) } else { Err(Unfit::Encoding(encoding).into()) }
 }
 
 /// All in one transaction, with a lock and settings that end with it: behind a pooler, what is set or locked for a session stays

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contract::{TaskId, header, queue};
-use testkit::{PgBouncer, Pooling, Postgres, SmtpOptions};
+use testkit::{PgBouncer, Pooling, Postgres, Service, SmtpOptions};
 
 use crate::helpers::{PATIENCE, World, registration};
 
@@ -47,6 +47,19 @@ async fn a_worker_whose_database_does_not_exist_says_so() {
         })
         .await;
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_utf_8_is_refused_before_anything_is_changed() {
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let database = testkit::database_encoded(encoding).await;
+        let url = [("DATABASE_URL", database.url().to_owned())];
+        let run = Service::spawn_with("email-worker", &["migrate"], &url);
+        let (code, line) = run.failed(PATIENCE).await;
+        assert!(line.contains("DATABASE_URL") && line.contains(encoding) && line.contains("UTF8"), "{line}");
+        assert_eq!(code, Some(78), "{line}");
+        assert_eq!(database.tables().await, [""; 0], "{encoding}");
+    }
 }
 
 #[tokio::test]

@@ -35,6 +35,19 @@ async fn a_migration_may_have_a_url_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_database_that_is_not_utf_8_is_refused_before_anything_is_changed() {
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let database = testkit::database_encoded(encoding).await;
+        let url = [("DATABASE_URL", database.url().to_owned())];
+        let run = Service::spawn_with("user-api", &["migrate"], &url);
+        let (code, line) = run.failed(Duration::from_secs(30)).await;
+        assert!(line.contains("DATABASE_URL") && line.contains(encoding) && line.contains("UTF8"), "{line}");
+        assert_eq!(code, Some(78), "{line}");
+        assert_eq!(database.tables().await, [""; 0], "{encoding}");
+    }
+}
+
+#[tokio::test]
 async fn the_memory_of_hashing_is_given_back_after_a_load() {
     let database = testkit::database().await;
     platform::postgres::migrate(database.pool(), &user_api::db::MIGRATOR).await.unwrap();
