@@ -501,3 +501,39 @@ async fn what_one_domain_taught_the_fleet_goes_when_its_limit_is_found_to_be_its
     leave(&other).await.accepted();
     assert!(!other.pauses() && *other.in_force().borrow() >= Some(everyones), "the other worker does not know");
 }
+
+/// The slow one has nothing to send: it need not, to be alive.
+#[tokio::test(start_paused = true)]
+async fn the_lowest_ceiling_holds_for_as_long_as_a_worker_that_has_it_is_alive() {
+    let memory = Memory::new(Instant::now(), 1);
+    let worker = |per_second: u32| {
+        let token = CancellationToken::new();
+        let terms = Terms { ceiling: Some(Rate::per_second(f64::from(per_second))), adapts: true };
+        let (rate, actor) = FleetRate::over(memory.clone(), terms, token.clone());
+        tokio::spawn(actor);
+        (rate, token)
+    };
+    let sends_for = async |rate: &FleetRate, seconds: u64| {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        let mut sent = 0;
+        while Instant::now() < until {
+            let mut slot = rate.slot(false).await.unwrap();
+            if slot.wait().await {
+                slot.accepted();
+                sent += 1;
+            }
+        }
+        sent
+    };
+    let (fast, _fast_lives) = worker(50);
+    let alone = sends_for(&fast, 10).await;
+    assert!((475..=510).contains(&alone), "{alone} in 10 s of 50 a second");
+    let (slow, slow_ends) = worker(5);
+    let beside = sends_for(&fast, 300).await;
+    assert!((1_425..=1_600).contains(&beside), "{beside} in 300 s of 5 a second");
+    slow_ends.cancel();
+    drop(slow);
+    sends_for(&fast, 35).await;
+    let again = sends_for(&fast, 10).await;
+    assert!((475..=510).contains(&again), "{again} in 10 s of 50 a second");
+}
