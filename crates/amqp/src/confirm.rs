@@ -1,14 +1,17 @@
 //! Publishing with confirms.
 
-use std::collections::HashMap;
+mod answers;
+
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use lapin::Confirmation;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, ErrorKind};
 use tokio::time::Instant;
 
+use self::answers::Answers;
 use crate::connection::ANSWER;
 use crate::error::{AmqpError, bounded};
 use crate::message::{content_header_frame, short};
@@ -26,16 +29,20 @@ pub enum Outcome {
     /// Its properties are larger than a frame of this connection, so it was not published: the broker would end the
     /// connection, and with it what becomes of its neighbours.
     TooLarge,
+    /// No confirm came, though one for another message did; why. The queue may have it all the same, now or later:
+    /// published again it may be there twice, with the same id.
+    Unanswered(String),
 }
 
-/// A channel in confirm mode. It belongs to one task: confirms are matched by order, and two publishers on one channel
-/// would get each other's.
+/// A channel in confirm mode, of one task.
 #[derive(Debug)]
 pub struct ConfirmChannel {
     channel: Channel,
     timeout: Duration,
     /// The largest frame, in bytes.
     frame_max: usize,
+    /// Something was not answered: nothing may be published on this channel any more.
+    spent: bool,
 }
 
 impl ConfirmChannel {
@@ -47,26 +54,29 @@ impl ConfirmChannel {
         let channel = connection.channel().await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         bounded(ANSWER, || "ask for confirms".to_owned(), confirms).await?;
-        Ok(Self { channel, timeout, frame_max: connection.frame_max() })
+        Ok(Self { channel, timeout, frame_max: connection.frame_max(), spent: false })
     }
 
-    /// Whether it can still be used, as far as is known here.
+    /// Whether it can still be used, as far as is known here: it is spent by the first message that is not answered.
+    /// What the broker says of that one later is nobody's then.
     pub fn is_open(&self) -> bool {
-        self.channel.status().connected()
+        !self.spent && self.channel.status().connected()
     }
 
     /// Publishes a batch, pipelined, and waits for the confirm of each message. The outcomes are in the order of the
     /// batch.
     ///
     /// # Errors
-    /// The channel failed, or not all confirms came in time. Nothing is known of any message of the batch then, and the
-    /// channel must be dropped: late confirms would be taken for those of other messages.
+    /// The channel failed or is spent, or time was up, before any message was answered: nothing is known of them.
     pub async fn publish(&mut self, batch: &[Outgoing]) -> Result<Vec<Outcome>, AmqpError> {
+        if self.spent {
+            return Err(AmqpError::Protocol("publish messages: the channel is spent".to_owned()));
+        }
+        // Stays so if this future is dropped half way.
+        self.spent = true;
         let deadline = Instant::now() + self.timeout;
-        let late = || AmqpError::Timeout {
-            attempt: format!("publish {} messages with confirms", batch.len()),
-            limit: self.timeout,
-        };
+        let attempt = || format!("publish {} messages with confirms", batch.len());
+        let late = || AmqpError::Timeout { attempt: attempt(), limit: self.timeout };
         // Mandatory: a message that no queue takes comes back instead of vanishing.
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let mut fits = Vec::with_capacity(batch.len());
@@ -79,42 +89,61 @@ impl ConfirmChannel {
         }));
         let sent = tokio::time::timeout_at(deadline, sending).await.map_err(|_| late())?;
 
-        let mut outcomes = Vec::with_capacity(batch.len());
-        let mut returned = HashMap::new();
+        let mut answers = Answers::default();
+        let mut unanswered = Vec::new();
+        let mut failure = None;
         let mut sent = sent.into_iter();
-        for fits in fits {
+        for (n, fits) in fits.into_iter().enumerate() {
             let Some(confirm) = fits.then(|| sent.next()).flatten() else {
-                outcomes.push(Outcome::TooLarge);
+                answers.too_large(n);
                 continue;
             };
-            let confirm = confirm.map_err(AmqpError::broker("publish a message"))?;
-            let confirmation = tokio::time::timeout_at(deadline, confirm)
-                .await
-                .map_err(|_| late())?
-                .map_err(AmqpError::broker("wait for a confirm"))?;
-            outcomes.push(match &confirmation {
-                Confirmation::Ack(_) => Outcome::Confirmed,
-                Confirmation::Nack(_) => Outcome::Nacked,
-                Confirmation::NotRequested => {
-                    return Err(AmqpError::Protocol("the channel is not in confirm mode".to_owned()));
-                }
-            });
-            // A return may come with the confirm of another message: it is matched by the id it carries.
-            if let Some(message) = confirmation.take_message() {
-                let id = message.delivery.properties.message_id().as_ref().map(|id| id.as_str().to_owned());
-                returned.insert(id.unwrap_or_default(), message.reply_text.to_string());
+            let answer = match confirm {
+                Err(error) => Err(AmqpError::broker("publish a message")(error)),
+                Ok(mut confirm) => match tokio::time::timeout_at(deadline, &mut confirm).await {
+                    Ok(answer) => answer.map_err(AmqpError::broker("wait for a confirm")),
+                    Err(_) => {
+                        unanswered.push((n, confirm));
+                        Err(late())
+                    }
+                },
+            };
+            match answer {
+                Ok(confirmation) => take(&mut answers, n, confirmation)?,
+                Err(error) => drop(failure.get_or_insert(error)),
             }
         }
-        if !returned.is_empty() {
-            for (message, outcome) in batch.iter().zip(&mut outcomes) {
-                let id = message.properties.message_id.as_deref().unwrap_or_default();
-                if let Some(reason) = returned.get(id) {
-                    *outcome = Outcome::Returned(reason.clone());
-                }
+        // A return comes with any confirm, so also with one that was late when it was looked at.
+        for (n, confirm) in unanswered {
+            if let Some(Ok(confirmation)) = confirm.now_or_never() {
+                take(&mut answers, n, confirmation)?;
             }
         }
-        Ok(outcomes)
+        match failure {
+            None => self.spent = false,
+            Some(error) if answers.is_empty() => return Err(error),
+            Some(_) => {}
+        }
+        let why = failure.map(|error| error.to_string());
+        Ok(answers.outcomes(batch, why.as_deref().unwrap_or_default()))
     }
+}
+
+/// Notes what the broker said of a message.
+fn take(answers: &mut Answers, n: usize, confirmation: Confirmation) -> Result<(), AmqpError> {
+    let outcome = match &confirmation {
+        Confirmation::Ack(_) => Outcome::Confirmed,
+        Confirmation::Nack(_) => Outcome::Nacked,
+        Confirmation::NotRequested => {
+            return Err(AmqpError::Protocol("the channel is not in confirm mode".to_owned()));
+        }
+    };
+    let returned = confirmation.take_message().map(|message| {
+        let id = message.delivery.properties.message_id().as_ref().map(|id| id.as_str().to_owned());
+        (id.unwrap_or_default(), message.reply_text.to_string())
+    });
+    answers.take(n, outcome, returned);
+    Ok(())
 }
 
 /// The broker's reply code of a channel or connection error, if it was one.

@@ -10,8 +10,6 @@ use crate::{AmqpError, Broker, ConfirmChannel, Connection, Outcome, Outgoing};
 pub struct Line {
     connection: Connection,
     confirms: ConfirmChannel,
-    /// A batch was not confirmed: nothing may be published on this channel any more.
-    spent: bool,
 }
 
 /// What a line is good for at the moment.
@@ -35,7 +33,7 @@ impl Line {
         let connection = broker.connect().await?;
         topology::ensure(&connection, queues).await?;
         let confirms = ConfirmChannel::open(&connection, timeout).await?;
-        Ok(Self { connection, confirms, spent: false })
+        Ok(Self { connection, confirms })
     }
 
     /// What it is good for.
@@ -44,7 +42,7 @@ impl Line {
             LineState::Gone
         } else if self.connection.is_blocked() {
             LineState::Blocked
-        } else if self.spent || !self.confirms.is_open() {
+        } else if !self.confirms.is_open() {
             LineState::Gone
         } else {
             LineState::Ready
@@ -56,11 +54,7 @@ impl Line {
     /// # Errors
     /// As [`ConfirmChannel::publish`]; ask for the [`state`](Self::state) before the next batch.
     pub async fn publish(&mut self, batch: &[Outgoing]) -> Result<Vec<Outcome>, AmqpError> {
-        // Stays so if this future is dropped half way.
-        self.spent = true;
-        let outcomes = self.confirms.publish(batch).await?;
-        self.spent = false;
-        Ok(outcomes)
+        self.confirms.publish(batch).await
     }
 
     /// Closes the connection politely.

@@ -1,9 +1,19 @@
 //! A publisher for many tasks, with a connection of its own that comes back by itself.
+//!
+//! Each queue has a channel of its own, and what is published to one never waits for another: a queue that refuses, or
+//! says nothing at all (a quorum queue without a leader), holds up its own messages alone. Decision 24 in
+//! `docs/decisions`.
 
 mod backlog;
+mod lane;
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use platform::backoff::Backoff;
 use platform::health::Component;
 use tokio::sync::{mpsc, oneshot};
@@ -11,13 +21,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::backlog::{Backlog, Waiting};
+use self::lane::{Sent, Way};
 use crate::topology::QueueSpec;
-use crate::{Broker, Line, LineState, Outcome, Outgoing};
+use crate::{AmqpError, Broker, ConfirmChannel, Connection, Outcome, Outgoing};
 
-/// Messages that wait for the connection; beyond this the publishers wait.
+/// Messages that wait to be taken in; beyond this the publishers wait.
 const WAITING: usize = 1024;
-/// Messages that go together.
-const BATCH: usize = 256;
+/// Messages for one queue that go together. RabbitMQ stops reading a connection when a channel on it is 400 messages
+/// behind its queue, some 200 of which it may not have told us of: a silent queue must not come so far.
+const BATCH: usize = 200;
 /// The confirms of a batch; a broker under load may take its time.
 const CONFIRM: Duration = Duration::from_secs(30);
 /// Waits between attempts.
@@ -42,8 +54,8 @@ pub enum PublishError {
 pub struct Publisher(mpsc::Sender<Waiting>);
 
 impl Publisher {
-    /// A publisher, and the task that its owner must await: it ends when the token is cancelled. The queues are made sure
-    /// of on each new connection. `health` is down while messages wait in vain.
+    /// A publisher, and the task that its owner must await: it ends when the token is cancelled. Each of the queues is
+    /// made sure of when it is first published to over a channel. `health` is down while messages wait in vain.
     pub fn start(
         broker: Broker,
         queues: Vec<QueueSpec>,
@@ -54,8 +66,19 @@ impl Publisher {
         let backoff = Backoff::new(RETRY.0, RETRY.1);
         // Nothing is known against it: it connects when there is something to publish.
         health.up();
-        let backlog = Backlog::default();
-        let actor = Actor { broker, queues, receiver, backlog, backoff, health, failing: None, is_down: false };
+        let actor = Actor {
+            broker,
+            queues: queues.into_iter().map(|queue| (queue.name().to_owned(), queue)).collect(),
+            receiver,
+            backlog: Backlog::default(),
+            link: Link::Away { again: Instant::now() },
+            channels: HashMap::new(),
+            going_on: FuturesUnordered::new(),
+            backoff,
+            health,
+            failing: None,
+            is_down: false,
+        };
         let task = async move {
             // Dropped at any point, it has promised nothing that it did not keep.
             let _ = stop.run_until_cancelled_owned(actor.run()).await;
@@ -77,9 +100,13 @@ impl Publisher {
 
 struct Actor {
     broker: Broker,
-    queues: Vec<QueueSpec>,
+    queues: HashMap<String, QueueSpec>,
     receiver: mpsc::Receiver<Waiting>,
     backlog: Backlog,
+    link: Link,
+    /// The channels that nothing is published over at the moment, by queue; all are of the present connection.
+    channels: HashMap<String, ConfirmChannel>,
+    going_on: FuturesUnordered<BoxFuture<'static, Event>>,
     backoff: Backoff,
     health: Component,
     /// Since when nothing at all could be published, though something waited, and why.
@@ -88,98 +115,219 @@ struct Actor {
     is_down: bool,
 }
 
+/// The way to the broker.
+enum Link {
+    /// None; when it is to be looked for, if something waits.
+    Away {
+        again: Instant,
+    },
+    Connecting,
+    /// Open; when it is to be used. That is later than now while the broker reads nothing.
+    Open {
+        connection: Arc<Connection>,
+        again: Instant,
+    },
+}
+
+enum Event {
+    Connected(Result<Connection, AmqpError>),
+    Sent(Sent),
+}
+
+/// Messages that were not confirmed, and why the first of them was not.
+#[derive(Default)]
+struct Refusals {
+    messages: Vec<Waiting>,
+    reason: Option<String>,
+}
+
+impl Refusals {
+    fn add(&mut self, waiting: Waiting, reason: impl FnOnce() -> String) {
+        self.messages.push(waiting);
+        self.reason.get_or_insert_with(reason);
+    }
+}
+
 impl Actor {
     async fn run(mut self) {
-        let mut line = None;
-        while self.gather().await {
-            let batch = self.backlog.take(BATCH, Instant::now());
-            if batch.is_empty() {
-                self.report();
-                continue;
-            }
-            let published = self.publish(&mut line, batch).await;
-            if let Err(reason) = &published {
-                tracing::warn!(reason, waiting = self.backlog.len(), "messages can't be published: trying again");
-                self.failing =
-                    Some((self.failing.take().map_or_else(Instant::now, |(since, _)| since), reason.clone()));
-            } else {
-                self.failing = None;
-                self.backoff.reset();
-            }
+        while self.wait().await {
+            self.begin();
             self.report();
-            if published.is_err() {
-                tokio::time::sleep(self.backoff.next_delay()).await;
+        }
+    }
+
+    /// Waits until something can be done. False: nobody is there any more.
+    async fn wait(&mut self) -> bool {
+        let mut come = Vec::new();
+        let next = self.next(Instant::now());
+        tokio::select! {
+            received = self.receiver.recv_many(&mut come, WAITING) => {
+                self.backlog.add(come);
+                return received > 0;
+            }
+            Some(event) = self.going_on.next() => self.happened(event),
+            () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+        }
+        true
+    }
+
+    /// When something can be begun; `None`: when something has come, or has happened.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        let due = self.backlog.next(now)?;
+        match self.link {
+            Link::Connecting => None,
+            Link::Away { again } | Link::Open { again, .. } => Some(due.max(again)),
+        }
+    }
+
+    fn begin(&mut self) {
+        let now = Instant::now();
+        if self.next(now).is_none_or(|next| next > now) {
+            return;
+        }
+        match &self.link {
+            Link::Connecting => {}
+            Link::Open { connection, .. } if connection.is_open() && connection.is_blocked() => {
+                // Kept, as it is what tells when that ends: on another one, each message would arrive once more.
+                let connection = Arc::clone(connection);
+                let again = self.failed("the broker is short of memory or disk and takes nothing".to_owned());
+                self.link = Link::Open { connection, again };
+            }
+            Link::Open { connection, .. } if connection.is_open() => {
+                let connection = Arc::clone(connection);
+                for (queue, messages) in self.backlog.take(BATCH, now) {
+                    self.send(&connection, queue, messages);
+                }
+            }
+            Link::Open { .. } | Link::Away { .. } => {
+                self.channels.clear();
+                self.link = Link::Connecting;
+                let broker = self.broker.clone();
+                self.going_on.push(Box::pin(async move { Event::Connected(broker.connect().await) }));
             }
         }
     }
 
-    /// Takes in what comes, until there is something to publish. False: nobody is there any more.
-    async fn gather(&mut self) -> bool {
-        let mut come = Vec::new();
-        let coming = self.receiver.recv_many(&mut come, BATCH);
-        let received = match self.backlog.next(Instant::now()) {
-            None => coming.await,
-            // What has come is taken in even where that is now.
-            Some(at) => match tokio::time::timeout_at(at, coming).await {
-                Ok(received) => received,
-                Err(_) => return true,
-            },
-        };
-        self.backlog.add(come);
-        received > 0
+    fn send(&mut self, connection: &Arc<Connection>, queue: String, messages: Vec<Waiting>) {
+        let (channel, spec) = (self.channels.remove(&queue), self.queues.get(&queue).cloned());
+        let way = Way { connection: Arc::clone(connection), spec, channel };
+        self.going_on.push(Box::pin(async move { Event::Sent(lane::send(way, queue, messages).await) }));
     }
 
-    /// Publishes a batch; whatever is not confirmed goes back to the backlog.
-    async fn publish(&mut self, line: &mut Option<Line>, batch: Vec<Waiting>) -> Result<(), String> {
-        let messages: Vec<Outgoing> = batch.iter().map(|waiting| waiting.message.clone()).collect();
-        let outcomes = match self.confirmed(line, &messages).await {
-            Ok(outcomes) => outcomes,
-            Err(reason) => {
-                self.backlog.put_back(batch);
-                return Err(reason);
+    fn happened(&mut self, event: Event) {
+        match event {
+            Event::Connected(Ok(connection)) => {
+                self.link = Link::Open { connection: Arc::new(connection), again: Instant::now() };
             }
-        };
-        let now = Instant::now();
-        let mut refused = None;
-        for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+            Event::Connected(Err(error)) => {
+                let again = self.failed(error.to_string());
+                self.link = Link::Away { again };
+            }
+            Event::Sent(sent) => self.sent(sent),
+        }
+    }
+
+    /// Whatever is not confirmed goes back to the backlog.
+    fn sent(&mut self, Sent { queue, messages, began, connection, channel, outcomes }: Sent) {
+        self.backlog.is_back(&queue);
+        match outcomes {
+            Ok(outcomes) => {
+                // The broker answers.
+                self.failing = None;
+                self.backoff.reset();
+                if let Some(channel) = channel.filter(|_| self.is_present(&connection)) {
+                    self.channels.insert(queue.clone(), channel);
+                }
+                self.answered(&queue, messages, outcomes, began, &connection);
+            }
+            Err(error) if !connection.is_open() => {
+                self.backlog.put_back(&queue, messages);
+                if self.retire(&connection) {
+                    let again = self.failed(error.to_string());
+                    self.link = Link::Away { again };
+                }
+            }
+            Err(error) => self.unanswered(&queue, messages, began, &connection, error.to_string()),
+        }
+    }
+
+    fn answered(
+        &mut self,
+        queue: &str,
+        messages: Vec<Waiting>,
+        outcomes: Vec<Outcome>,
+        began: Instant,
+        connection: &Arc<Connection>,
+    ) {
+        let (mut refused, mut unanswered) = (Refusals::default(), Refusals::default());
+        for (waiting, outcome) in messages.into_iter().zip(outcomes) {
             // Nobody may be waiting any more; the message is as safe as it would be.
             match outcome {
                 Outcome::Confirmed => {
-                    self.backlog.taken(&waiting.message.queue);
+                    self.backlog.taken(queue);
                     drop(waiting.confirmed.send(Ok(())));
                 }
                 Outcome::TooLarge => {
                     let error = PublishError::TooLarge(Box::new(waiting.message));
                     drop(waiting.confirmed.send(Err(error)));
                 }
-                Outcome::Nacked | Outcome::Returned(_) => {
-                    let reason = format!("queue {}: {outcome:?}", waiting.message.queue);
-                    self.backlog.refused(waiting, reason.clone(), now);
-                    refused.get_or_insert(reason);
-                }
+                Outcome::Nacked | Outcome::Returned(_) => refused.add(waiting, || format!("{outcome:?}")),
+                Outcome::Unanswered(reason) => unanswered.add(waiting, || reason),
             }
         }
-        if let Some(reason) = refused {
-            // The queues are made sure of with the next line; and a channel that a full quorum queue has refused once may go on
-            // refusing when there is room again.
-            *line = None;
-            tracing::warn!(reason, waiting = self.backlog.len(), "a queue takes no messages: trying again");
+        if let Some(reason) = refused.reason {
+            // One that a full quorum queue has refused on may go on refusing when there is room again.
+            self.channels.remove(queue);
+            self.refused(queue, refused.messages, began, &reason);
         }
-        Ok(())
+        if let Some(reason) = unanswered.reason {
+            self.unanswered(queue, unanswered.messages, began, connection, reason);
+        }
     }
 
-    /// What the broker made of each message.
-    async fn confirmed(&self, line: &mut Option<Line>, messages: &[Outgoing]) -> Result<Vec<Outcome>, String> {
-        match line.as_ref().map_or(LineState::Gone, Line::state) {
-            LineState::Ready => {}
-            LineState::Blocked => return Err("the broker is short of memory or disk and takes nothing".to_owned()),
-            LineState::Gone => *line = None,
+    /// The queue says nothing, unless it is the whole broker that does.
+    fn unanswered(
+        &mut self,
+        queue: &str,
+        messages: Vec<Waiting>,
+        began: Instant,
+        connection: &Arc<Connection>,
+        reason: String,
+    ) {
+        if connection.is_blocked() {
+            return self.backlog.put_back(queue, messages);
         }
-        let open = match line.take() {
-            Some(open) => open,
-            None => Line::open(&self.broker, &self.queues, CONFIRM).await.map_err(|error| error.to_string())?,
-        };
-        line.insert(open).publish(messages).await.map_err(|error| error.to_string())
+        // The connection itself may be what is stuck.
+        self.retire(connection);
+        self.failing = None;
+        self.refused(queue, messages, began, &reason);
+    }
+
+    fn refused(&mut self, queue: &str, messages: Vec<Waiting>, since: Instant, reason: &str) {
+        let reason = format!("queue {queue}: {reason}");
+        self.backlog.refused(queue, messages, reason.clone(), since, Instant::now());
+        tracing::warn!(reason, waiting = self.backlog.len(), "a queue takes no messages: trying again");
+    }
+
+    fn is_present(&self, connection: &Arc<Connection>) -> bool {
+        matches!(&self.link, Link::Open { connection: present, .. } if Arc::ptr_eq(present, connection))
+    }
+
+    /// Begins nothing more over this connection; what is on its way there goes on. Whether it was the present one.
+    fn retire(&mut self, connection: &Arc<Connection>) -> bool {
+        let present = self.is_present(connection);
+        if present {
+            self.channels.clear();
+            self.link = Link::Away { again: Instant::now() };
+        }
+        present
+    }
+
+    /// Nothing can be published. When to try again.
+    fn failed(&mut self, reason: String) -> Instant {
+        tracing::warn!(reason, waiting = self.backlog.len(), "messages can't be published: trying again");
+        self.failing = Some((self.failing.take().map_or_else(Instant::now, |(since, _)| since), reason));
+        Instant::now() + self.backoff.next_delay()
     }
 
     /// Tells `health` what has gone wrong for too long: of all messages, or of those of one queue.

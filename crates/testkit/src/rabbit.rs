@@ -192,6 +192,13 @@ impl Rabbit {
         self.ctl(&["set_vm_memory_high_watermark", watermark]).await;
     }
 
+    /// Stops a quorum queue of the vhost `/` where it stands, or lets it go on: it takes messages, and confirms none of
+    /// them, as one that waits for its leader.
+    pub async fn silence(&self, queue: &str, silent: bool) {
+        let action = if silent { "suspend" } else { "resume" };
+        self.ctl(&["eval", &format!("ok = sys:{action}(whereis('%2F_{queue}')).")]).await;
+    }
+
     /// Runs `rabbitmqctl` on this node and gives what it printed. Takes about a second.
     ///
     /// # Panics

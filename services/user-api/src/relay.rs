@@ -68,11 +68,23 @@ enum RelayError {
     #[error("the broker is short of memory or disk and takes nothing")]
     Blocked,
     #[error(
-        "of {of} tasks the broker did not keep {nacked}, had no queue for {returned}, and {too_large} fit into no frame"
+        "of {of} tasks the broker did not keep {nacked}, had no queue for {returned}, said nothing to {unanswered}, and \
+         {too_large} fit into no frame"
     )]
-    NotKept { nacked: usize, returned: usize, too_large: usize, of: usize },
+    NotKept { nacked: usize, returned: usize, unanswered: usize, too_large: usize, of: usize },
     #[error("the outbox: {}", platform::postgres::words(.0))]
     Outbox(#[from] sqlx::Error),
+}
+
+impl RelayError {
+    /// The queue said nothing to any of the tasks, which it may have all the same: each try repeats what was tried.
+    fn is_silence(&self) -> bool {
+        match self {
+            Self::Broker(AmqpError::Timeout { .. }) => true,
+            Self::NotKept { unanswered, of, .. } => unanswered == of,
+            _ => false,
+        }
+    }
 }
 
 impl Relay {
@@ -86,11 +98,14 @@ impl Relay {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut line = None;
         let mut bookmark = self.bookmark();
+        let mut silent = false;
         while !stop.is_cancelled() {
-            match self.turn(&mut line, &mut bookmark, &stop).await {
+            match self.turn(&mut line, &mut bookmark, silent, &stop).await {
                 Ok(relayed) => {
                     backoff.reset();
-                    if relayed < usize::from(self.settings.relay_batch) {
+                    let was_all = relayed < usize::from(self.most(silent));
+                    silent = false;
+                    if was_all {
                         self.rest(&stop).await;
                         if relayed > 1 {
                             let _ = stop.run_until_cancelled(tokio::time::sleep(GATHER)).await;
@@ -102,6 +117,7 @@ impl Relay {
                     if !matches!(error, RelayError::Outbox(_)) {
                         self.health.down(error.to_string());
                     }
+                    silent = error.is_silence();
                     // Some of what was claimed is still there.
                     bookmark = self.bookmark();
                     if matches!(error, RelayError::Topology(_) | RelayError::NotKept { .. }) {
@@ -115,7 +131,7 @@ impl Relay {
         if line.is_some() {
             let end = Instant::now() + DRAIN;
             bookmark = self.bookmark();
-            while self.turn(&mut line, &mut bookmark, &stop).await.is_ok_and(|relayed| relayed > 0)
+            while self.turn(&mut line, &mut bookmark, silent, &stop).await.is_ok_and(|relayed| relayed > 0)
                 && Instant::now() < end
             {}
         }
@@ -137,11 +153,17 @@ impl Relay {
         }
     }
 
+    /// How many tasks are claimed at once: one tries a queue that said nothing the last time.
+    fn most(&self, silent: bool) -> u16 {
+        if silent { 1 } else { self.settings.relay_batch }
+    }
+
     /// Relays one batch; returns how many tasks. Nothing is claimed unless it can be published.
     async fn turn(
         &self,
         line: &mut Option<Line>,
         bookmark: &mut Bookmark,
+        silent: bool,
         stop: &CancellationToken,
     ) -> Result<usize, RelayError> {
         let line = match line.take() {
@@ -155,7 +177,9 @@ impl Relay {
                 None => return Ok(0),
             },
         };
-        self.health.up();
+        if !silent {
+            self.health.up();
+        }
 
         let database = &self.outbox.availability;
         if !database.is_proven() && stop.run_until_cancelled(database.proven()).await.is_none() {
@@ -163,7 +187,7 @@ impl Relay {
         }
         let idle = self.settings.confirm_timeout + SLACK;
         let behind = bookmark.open(Instant::now(), SystemTime::now());
-        let (claim, tasks) = outbox::claim(&self.outbox.pool, behind, self.settings.relay_batch, idle).await?;
+        let (claim, tasks) = outbox::claim(&self.outbox.pool, behind, self.most(silent), idle).await?;
         let Some(last) = tasks.last().map(|task| task.id) else {
             claim.finish(&[]).await?;
             return Ok(0);
@@ -177,6 +201,7 @@ impl Relay {
             return Err(RelayError::NotKept {
                 nacked: count(|outcome| *outcome == Outcome::Nacked),
                 returned: count(|outcome| matches!(outcome, Outcome::Returned(_))),
+                unanswered: count(|outcome| matches!(outcome, Outcome::Unanswered(_))),
                 too_large: count(|outcome| *outcome == Outcome::TooLarge),
                 of: tasks.len(),
             });

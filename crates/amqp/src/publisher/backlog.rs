@@ -1,7 +1,7 @@
-//! What waits to be published. No I/O.
+//! What waits to be published, by queue. No I/O.
 //!
-//! A queue that takes nothing (it is full, or not there) holds up its own messages and no others: they are set aside, and
-//! one of them tries it again now and then. There are never more messages here than callers that wait for them.
+//! A queue that takes nothing (it is full, or not there, or silent) holds up its own messages and no others: one of
+//! them tries it again now and then. There are never more messages here than callers that wait for them.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -27,15 +27,20 @@ impl Waiting {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Backlog {
-    ready: VecDeque<Waiting>,
-    refusing: HashMap<String, Refusing>,
+pub(super) struct Backlog(HashMap<String, Queue>);
+
+/// What waits for one queue.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Some of its messages are being published.
+    busy: bool,
+    refusal: Option<Refusal>,
 }
 
-/// A queue that took no message.
+/// It took no message.
 #[derive(Debug)]
-struct Refusing {
-    aside: VecDeque<Waiting>,
+struct Refusal {
     reason: String,
     since: Instant,
     backoff: Backoff,
@@ -43,81 +48,100 @@ struct Refusing {
     again: Instant,
 }
 
+impl Queue {
+    fn next(&self, now: Instant) -> Option<Instant> {
+        let waits = !self.busy && !self.waiting.is_empty();
+        waits.then(|| self.refusal.as_ref().map_or(now, |refusal| refusal.again))
+    }
+
+    fn put_back(&mut self, messages: Vec<Waiting>) {
+        for waiting in messages.into_iter().rev() {
+            self.waiting.push_front(waiting);
+        }
+    }
+}
+
 impl Backlog {
-    /// Messages to be published: at once, or when their queue takes some again.
+    /// Messages to be published.
     pub(super) fn add(&mut self, messages: impl IntoIterator<Item = Waiting>) {
         for waiting in messages {
-            match self.refusing.get_mut(&waiting.message.queue) {
-                Some(refusing) => refusing.aside.push_back(waiting),
-                None => self.ready.push_back(waiting),
+            match self.0.get_mut(&waiting.message.queue) {
+                Some(queue) => queue.waiting.push_back(waiting),
+                None => {
+                    let name = waiting.message.queue.clone();
+                    self.0.insert(name, Queue { waiting: VecDeque::from([waiting]), ..Queue::default() });
+                }
             }
         }
     }
 
-    /// The next messages to publish, `most` at most: one for each queue whose time has come, then those that hold up nobody.
-    /// Those whose callers went away are dropped.
-    pub(super) fn take(&mut self, most: usize, now: Instant) -> Vec<Waiting> {
-        self.refusing.retain(|_, refusing| {
-            refusing.aside.retain(Waiting::is_wanted);
-            !refusing.aside.is_empty()
+    /// The next messages of each queue, `most` at most; one, where it takes none. The queue is busy until it
+    /// [`is_back`](Self::is_back). Those whose callers went away are dropped.
+    pub(super) fn take(&mut self, most: usize, now: Instant) -> Vec<(String, Vec<Waiting>)> {
+        for queue in self.0.values_mut().filter(|queue| !queue.busy) {
+            queue.waiting.retain(Waiting::is_wanted);
+        }
+        self.0.retain(|_, queue| queue.busy || !queue.waiting.is_empty());
+        let due = self.0.iter_mut().filter(|(_, queue)| queue.next(now).is_some_and(|next| next <= now));
+        let batches = due.map(|(name, queue)| {
+            let most = if queue.refusal.is_some() { 1 } else { most };
+            queue.busy = true;
+            (name.clone(), queue.waiting.drain(..most.min(queue.waiting.len())).collect())
         });
-        self.ready.retain(Waiting::is_wanted);
-        let due = self.refusing.values_mut().filter(|refusing| refusing.again <= now);
-        let mut batch: Vec<Waiting> = due.take(most).filter_map(|refusing| refusing.aside.pop_front()).collect();
-        let room = most - batch.len();
-        batch.extend(self.ready.drain(..room.min(self.ready.len())));
-        batch
+        batches.collect()
     }
 
-    /// When there is something to publish; `None`: when something comes.
+    /// When there is something to publish; `None`: when something comes, or is back.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        if !self.ready.is_empty() {
-            return Some(now);
-        }
-        self.refusing.values().map(|refusing| refusing.again).min()
+        self.0.values().filter_map(|queue| queue.next(now)).min()
+    }
+
+    /// What was taken of this queue is published, refused or put back.
+    pub(super) fn is_back(&mut self, queue: &str) {
+        self.of(queue).busy = false;
     }
 
     /// The queue took a message: the others follow.
     pub(super) fn taken(&mut self, queue: &str) {
-        if let Some(refusing) = self.refusing.remove(queue) {
-            self.ready.extend(refusing.aside);
-        }
+        self.of(queue).refusal = None;
     }
 
-    /// The queue did not take this one.
-    pub(super) fn refused(&mut self, waiting: Waiting, reason: String, now: Instant) {
-        let new = || Refusing {
-            aside: VecDeque::new(),
-            reason: String::new(),
-            since: now,
-            backoff: Backoff::new(RETRY.0, RETRY.1),
-            again: now,
-        };
-        let refusing = self.refusing.entry(waiting.message.queue.clone()).or_insert_with(new);
-        refusing.reason = reason;
-        // Several of one batch are one refusal.
-        if refusing.again <= now {
-            refusing.again = now + refusing.backoff.next_delay();
-        }
-        refusing.aside.push_front(waiting);
+    /// The queue, tried at `since`, did not take these.
+    pub(super) fn refused(
+        &mut self,
+        queue: &str,
+        messages: Vec<Waiting>,
+        reason: String,
+        since: Instant,
+        now: Instant,
+    ) {
+        let queue = self.of(queue);
+        let new = || Refusal { reason: String::new(), since, backoff: Backoff::new(RETRY.0, RETRY.1), again: now };
+        let refusal = queue.refusal.get_or_insert_with(new);
+        refusal.reason = reason;
+        refusal.again = now + refusal.backoff.next_delay();
+        queue.put_back(messages);
     }
 
-    /// Nothing is known of what became of these: once more.
-    pub(super) fn put_back(&mut self, batch: Vec<Waiting>) {
-        for waiting in batch.into_iter().rev() {
-            self.ready.push_front(waiting);
-        }
+    /// Nothing is known of what became of these, and nothing known against their queue: once more.
+    pub(super) fn put_back(&mut self, queue: &str, messages: Vec<Waiting>) {
+        self.of(queue).put_back(messages);
     }
 
     /// Why a queue has taken nothing for so long.
     pub(super) fn refused_for(&self, long: Duration, now: Instant) -> Option<&str> {
-        let longest = self.refusing.values().min_by_key(|refusing| refusing.since)?;
+        let refusals = self.0.values().filter_map(|queue| queue.refusal.as_ref());
+        let longest = refusals.min_by_key(|refusal| refusal.since)?;
         (now - longest.since >= long).then_some(&*longest.reason)
     }
 
-    /// Messages here.
+    /// Messages that wait here.
     pub(super) fn len(&self) -> usize {
-        self.ready.len() + self.refusing.values().map(|refusing| refusing.aside.len()).sum::<usize>()
+        self.0.values().map(|queue| queue.waiting.len()).sum()
+    }
+
+    fn of(&mut self, queue: &str) -> &mut Queue {
+        self.0.entry(queue.to_owned()).or_default()
     }
 }
 
@@ -130,46 +154,69 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    fn waiting(queue: &str, id: &str) -> (Waiting, Confirm) {
-        let properties = Properties { message_id: Some(id.to_owned()), ..Properties::default() };
-        let (confirmed, confirm) = oneshot::channel();
-        (Waiting { message: Outgoing { queue: queue.to_owned(), body: Vec::new(), properties }, confirmed }, confirm)
-    }
-
     /// A backlog of these, each `queue/id`, and whoever waits for them.
     fn backlog(messages: &[&str]) -> (Backlog, Vec<Confirm>) {
         let mut backlog = Backlog::default();
-        let (messages, confirms): (Vec<_>, Vec<_>) = messages.iter().map(|name| parse(name)).unzip();
-        backlog.add(messages);
+        let confirms = messages.iter().map(|name| add(&mut backlog, name)).collect();
         (backlog, confirms)
     }
 
-    fn parse(name: &str) -> (Waiting, Confirm) {
+    fn add(backlog: &mut Backlog, name: &str) -> Confirm {
         let (queue, id) = name.split_once('/').expect("queue/id");
-        waiting(queue, id)
+        let properties = Properties { message_id: Some(id.to_owned()), ..Properties::default() };
+        let (confirmed, confirm) = oneshot::channel();
+        let message = Outgoing { queue: queue.to_owned(), body: Vec::new(), properties };
+        backlog.add([Waiting { message, confirmed }]);
+        confirm
     }
 
-    fn names(batch: &[Waiting]) -> Vec<String> {
+    /// Takes what may be published, and gives it by queue.
+    fn take(backlog: &mut Backlog, now: Instant) -> HashMap<String, Vec<Waiting>> {
+        backlog.take(2, now).into_iter().collect()
+    }
+
+    fn names(taken: &HashMap<String, Vec<Waiting>>) -> Vec<String> {
         let id = |waiting: &Waiting| waiting.message.properties.message_id.clone().unwrap_or_default();
-        batch.iter().map(|waiting| format!("{}/{}", waiting.message.queue, id(waiting))).collect()
+        let all = taken.iter().flat_map(|(queue, batch)| batch.iter().map(move |one| format!("{queue}/{}", id(one))));
+        let mut all: Vec<_> = all.collect();
+        all.sort();
+        all
+    }
+
+    fn refuse(backlog: &mut Backlog, mut taken: HashMap<String, Vec<Waiting>>, queue: &str, now: Instant) {
+        backlog.is_back(queue);
+        let messages = taken.remove(queue).expect("it was tried");
+        backlog.refused(queue, messages, "it is full".to_owned(), now, now);
+    }
+
+    #[test]
+    fn what_is_on_its_way_to_one_queue_holds_up_its_own_messages_alone() {
+        let now = Instant::now();
+        let (mut backlog, _confirms) = backlog(&["silent/1", "silent/2", "silent/3", "other/1"]);
+        assert_eq!(names(&take(&mut backlog, now)), ["other/1", "silent/1", "silent/2"]);
+        assert_eq!(backlog.next(now), None, "until something comes or is back");
+        backlog.is_back("other");
+        let _confirm = add(&mut backlog, "other/2");
+        assert_eq!(names(&take(&mut backlog, now)), ["other/2"]);
+        backlog.is_back("silent");
+        assert_eq!(names(&take(&mut backlog, now)), ["silent/3"]);
     }
 
     #[test]
     fn a_queue_that_takes_nothing_holds_up_its_own_messages_alone_and_one_of_them_tries_it_again() {
         let now = Instant::now();
-        let (mut backlog, _confirms) = backlog(&["full/1", "full/2", "other/1"]);
-        for waiting in backlog.take(2, now) {
-            backlog.refused(waiting, "it is full".to_owned(), now);
-        }
-        let (more, _confirm) = parse("full/3");
-        backlog.add([more]);
-        assert_eq!(names(&backlog.take(9, now)), ["other/1"]);
-        assert!(backlog.take(9, now).is_empty(), "it was asked again at once");
+        let (mut backlog, _confirms) = backlog(&["full/1", "full/2", "full/3", "other/1"]);
+        let taken = take(&mut backlog, now);
+        backlog.is_back("other");
+        refuse(&mut backlog, taken, "full", now);
+        let _confirm = add(&mut backlog, "other/2");
+        assert_eq!(names(&take(&mut backlog, now)), ["other/2"], "it was asked again at once");
         let again = backlog.next(now).expect("it is asked again");
         assert!(again > now && again <= now + 2 * RETRY.0, "{:?}", again - now);
-        assert_eq!(names(&backlog.take(9, again)).len(), 1, "one message tries it");
+        assert_eq!(names(&take(&mut backlog, again)), ["full/1"], "one message tries it");
+        backlog.is_back("full");
         backlog.taken("full");
-        assert_eq!(names(&backlog.take(9, again)).len(), 2, "the others follow");
+        assert_eq!(names(&take(&mut backlog, again)), ["full/2", "full/3"], "the others follow");
     }
 
     #[test]
@@ -177,24 +224,35 @@ mod tests {
         let first = Instant::now();
         let (mut backlog, _confirms) = backlog(&["full/1"]);
         let mut now = first;
-        for n in 0..20 {
-            let trial = backlog.take(9, now).pop().expect("it tries");
-            backlog.refused(trial, format!("refusal {n}"), now);
+        for _ in 0..20 {
+            let taken = take(&mut backlog, now);
+            refuse(&mut backlog, taken, "full", now);
             now = backlog.next(now).expect("once more");
         }
         assert!(now - first > LONG, "20 tries within {:?}", now - first);
-        assert_eq!(backlog.refused_for(LONG, now), Some("refusal 19"));
+        assert_eq!(backlog.refused_for(LONG, now), Some("it is full"));
         assert_eq!(backlog.refused_for(now - first + LONG, now), None);
+    }
+
+    #[test]
+    fn what_nothing_is_known_of_goes_first_the_next_time() {
+        let now = Instant::now();
+        let (mut backlog, _confirms) = backlog(&["main/1", "main/2", "main/3"]);
+        let messages = take(&mut backlog, now).remove("main").expect("they wait");
+        backlog.is_back("main");
+        backlog.put_back("main", messages);
+        assert_eq!(names(&take(&mut backlog, now)), ["main/1", "main/2"]);
     }
 
     #[test]
     fn nobody_asks_a_queue_for_callers_that_went_away() {
         let now = Instant::now();
-        let (mut backlog, confirms) = backlog(&["full/1", "other/1"]);
-        let first = backlog.take(1, now).pop().expect("there are two");
-        backlog.refused(first, "it is full".to_owned(), now);
+        let (mut backlog, confirms) = backlog(&["full/1", "full/2", "other/1"]);
+        let taken = take(&mut backlog, now);
+        refuse(&mut backlog, taken, "full", now);
+        backlog.is_back("other");
         drop(confirms);
-        assert!(backlog.take(9, now + LONG).is_empty());
+        assert!(take(&mut backlog, now + LONG).is_empty());
         assert_eq!((backlog.len(), backlog.next(now), backlog.refused_for(Duration::ZERO, now)), (0, None, None));
     }
 }

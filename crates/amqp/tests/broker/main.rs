@@ -6,6 +6,7 @@ mod greeting;
 mod publishing;
 mod queues;
 mod reading;
+mod silence;
 
 use std::time::Duration;
 

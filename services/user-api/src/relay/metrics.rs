@@ -50,6 +50,8 @@ impl Metrics {
         self.count("nacked", Some("nacked"), count(|outcome| *outcome == Outcome::Nacked));
         self.count("returned", Some("returned"), count(|outcome| matches!(outcome, Outcome::Returned(_))));
         self.count("too-large", Some("too-large"), count(|outcome| *outcome == Outcome::TooLarge));
+        let unconfirmed = count(|outcome| matches!(outcome, Outcome::Unanswered(_)));
+        self.count("unconfirmed", Some("unconfirmed"), unconfirmed);
         self.duration.record(took.as_secs_f64(), &attributes(None));
     }
 

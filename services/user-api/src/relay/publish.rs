@@ -90,6 +90,7 @@ fn failure(outcome: &Outcome) -> Option<&'static str> {
         Outcome::Nacked => Some("nacked"),
         Outcome::Returned(_) => Some("returned"),
         Outcome::TooLarge => Some("too-large"),
+        Outcome::Unanswered(_) => Some("unconfirmed"),
     }
 }
 

@@ -223,6 +223,36 @@ async fn tasks_wait_while_the_broker_blocks_publishers() {
 }
 
 #[tokio::test]
+async fn a_queue_that_says_nothing_is_tried_with_one_task_and_gets_all_when_it_speaks_again() {
+    const TASKS: i32 = 200;
+    let rabbit = testkit::Rabbit::start().await;
+    let vars = [("AMQP_URL", rabbit.amqp_url()), ("CONFIRM_TIMEOUT", "1s"), ("RELAY_POLL_INTERVAL", "100ms")];
+    let app = TestApp::start(&vars).await;
+    assert_eq!(app.register(&somebody("before")).await.status, 201);
+    outbox_is_empty(&app).await;
+    rabbit.silence(QUEUE, true).await;
+    left_behind(&app, TASKS).await;
+    for attempt in 0..4 {
+        // Each connection is another attempt.
+        let seen = rabbit.connections("user-api").await;
+        let another = async || rabbit.connections("user-api").await.iter().any(|one| !seen.contains(one)).then_some(());
+        eventually(&format!("attempt {attempt}"), SOON, another).await;
+    }
+    let reason = broker(&app).await["reason"].as_str().map(str::to_owned);
+    assert!(reason.as_ref().is_some_and(|reason| reason.contains("no answer")), "{reason:?}");
+    rabbit.silence(QUEUE, false).await;
+    outbox_is_empty(&app).await;
+    let client = rabbit.client().await;
+    let (mut ids, mut copies) = (HashSet::new(), 0);
+    while let Some(task) = client.take(QUEUE).await {
+        ids.insert(task.message_id().unwrap().to_owned());
+        copies += 1;
+    }
+    assert_eq!(ids.len(), 201, "each is there");
+    assert!(copies <= 2 * TASKS + 20, "{copies} copies: what was said nothing to was repeated with each attempt");
+}
+
+#[tokio::test]
 async fn what_the_last_requests_committed_is_relayed_before_the_replica_ends() {
     let vhost = testkit::vhost().await;
     let mut app = TestApp::start(&[("AMQP_URL", vhost.amqp_url()), ("RELAY_POLL_INTERVAL", "60s")]).await;
