@@ -1,20 +1,20 @@
 //! A command that reads through a queue: alone, with its progress on a terminal, and with an orderly end.
 
+mod moving;
+
 use std::io::{IsTerminal as _, Write as _, stderr};
 use std::time::Duration;
 
 use amqp::queues::{self, Marked};
-use amqp::{Broker, Bulk, ConfirmChannel, Connection, Delivery, Outcome, Outgoing, Receipt};
-use anyhow::{Context as _, bail};
+use amqp::{Broker, Bulk, Connection, Delivery, Outgoing, Receipt};
+use anyhow::Context as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::moves;
+use self::moving::{Refused, Road};
 
 /// Messages published together, and so at most what is in both queues when a command is killed.
 pub const BATCH: usize = 256;
-/// How long the broker may take to confirm a batch.
-const CONFIRM: Duration = Duration::from_secs(30);
 /// How often it is looked whether another command is done.
 const ANOTHER_LOOK: Duration = Duration::from_millis(200);
 /// What takes less needs no progress, and it is shown anew so often.
@@ -56,8 +56,8 @@ impl Turn {
     pub async fn read_queue(&self, queue: &str) -> anyhow::Result<Reading> {
         let bulk = Bulk::open(&self.connection, queue).await?;
         let progress = Progress::new(queue);
-        let (broker, queue, stop) = (self.broker.clone(), queue.to_owned(), self.stop.clone());
-        Ok(Reading { broker, queue, line: None, bulk, stop, interrupted: false, progress })
+        let road = Road::new(self.broker.clone(), queue);
+        Ok(Reading { queue: queue.to_owned(), road, bulk, stop: self.stop.clone(), interrupted: false, progress })
     }
 
     /// The connection that the queue is read by.
@@ -79,10 +79,8 @@ pub struct Interrupted;
 /// A queue that is being read.
 #[derive(Debug)]
 pub struct Reading {
-    broker: Broker,
     queue: String,
-    /// What is published goes over a connection of its own, where acknowledgements are not blocked with it.
-    line: Option<(Connection, ConfirmChannel)>,
+    road: Road,
     bulk: Bulk,
     stop: CancellationToken,
     interrupted: bool,
@@ -116,36 +114,35 @@ impl Reading {
         self.interrupted
     }
 
-    /// Publishes a batch, and takes off the queue what was confirmed. How many.
+    /// Publishes a batch, and takes off the queue what was confirmed. How many; told to stop, it
+    /// leaves the rest. What the broker does not take is tried again until it has taken nothing for a minute.
     ///
     /// # Errors
     /// Something was not confirmed, and is where it was.
     pub async fn move_on(&mut self, batch: Vec<(Outgoing, Receipt)>) -> anyhow::Result<usize> {
-        if batch.is_empty() {
-            return Ok(0);
-        }
-        let (mut messages, mut receipts): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        let mut outcomes = self.publish(&messages).await?;
-        let too_large = |outcome: &Outcome| *outcome == Outcome::TooLarge;
-        if outcomes.iter().any(too_large) {
-            for (message, _) in messages.iter_mut().zip(&outcomes).filter(|(_, outcome)| too_large(outcome)) {
-                *message = moves::without_strangers(message.clone());
+        let mut left = batch;
+        let mut settled = 0;
+        let mut refused: Option<Refused> = None;
+        while !left.is_empty() {
+            // One tries a queue that took nothing: each try may come to be there twice.
+            let rest = if refused.is_some() { left.split_off(1) } else { Vec::new() };
+            let moved = self.road.publish(left).await?;
+            settled += self.settle(&moved.receipts).await?;
+            left = moved.left;
+            left.extend(rest);
+            let Some(why) = moved.refusal else {
+                refused = None;
+                continue;
+            };
+            if !moved.receipts.is_empty() {
+                refused = None;
             }
-            let again: Vec<_> =
-                messages.iter().zip(&outcomes).filter(|(_, o)| too_large(o)).map(|(m, _)| m.clone()).collect();
-            let mut second = self.publish(&again).await?.into_iter();
-            for outcome in outcomes.iter_mut().filter(|outcome| too_large(outcome)) {
-                if let Some(second) = second.next() {
-                    *outcome = second;
-                }
+            let to = &left[0].0.queue;
+            let again = refused.get_or_insert_with(Refused::new).again(&self.queue, to, &why)?;
+            if self.stop.run_until_cancelled(tokio::time::sleep(again)).await.is_none() {
+                self.interrupted = true;
+                break;
             }
-        }
-        let refused = outcomes.iter().position(|outcome| *outcome != Outcome::Confirmed);
-        let mut kept = outcomes.iter().map(|outcome| *outcome == Outcome::Confirmed);
-        receipts.retain(|_| kept.next().unwrap_or(false));
-        let settled = self.settle(&receipts).await?;
-        if let Some(at) = refused {
-            bail!("the broker did not take a message of {} for {}: {:?}", self.queue, messages[at].queue, outcomes[at]);
         }
         Ok(settled)
     }
@@ -168,26 +165,10 @@ impl Reading {
     pub async fn close<T>(mut self, result: anyhow::Result<T>) -> anyhow::Result<T> {
         self.progress.clear();
         let closed = self.bulk.close().await;
-        if let Some((connection, _)) = self.line {
-            connection.close().await;
-        }
+        self.road.close().await;
         let result = result?;
         closed?;
         Ok(result)
-    }
-
-    async fn publish(&mut self, messages: &[Outgoing]) -> anyhow::Result<Vec<Outcome>> {
-        let attempt = || format!("move {} messages of {}", messages.len(), self.queue);
-        let line = match self.line.take() {
-            Some(line) => line,
-            None => {
-                let connection = self.broker.connect().await.with_context(attempt)?;
-                let confirms = ConfirmChannel::open(&connection, CONFIRM).await.with_context(attempt)?;
-                (connection, confirms)
-            }
-        };
-        let (_, confirms) = self.line.insert(line);
-        confirms.publish(messages).await.with_context(attempt)
     }
 }
 

@@ -150,6 +150,33 @@ async fn a_signal_ends_a_redrive_orderly_and_the_next_goes_on() {
 
 /// 2,000 one by one, each giving way to all before it, took a second and more.
 #[tokio::test]
+async fn a_queue_that_takes_no_letters_for_now_is_tried_again_and_gets_them() {
+    let vhost = testkit::vhost().await;
+    let client = vhost.client().await;
+    let connection = Broker::new(vhost.amqp_url().parse().unwrap(), "test").connect().await.unwrap();
+    topology::ensure(&connection, &[topology::dead()]).await.unwrap();
+    // As a quorum queue whose leader is being chosen, it refuses: all but the first.
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    client.declare(queue::EMAIL, arguments).await.unwrap();
+    let desk = Desk { client, vhost };
+    desk.letters(10, "example.com", "rejected").await;
+    let redrive = Service::spawn_with("email-worker", &["redrive", "--all"], &desk.variables());
+    let said = async || redrive.log_lines().iter().any(|line| line.contains("takes no message")).then_some(());
+    eventually("it says that the queue takes nothing", PATIENCE, said).await;
+    let mut taken = std::collections::BTreeSet::new();
+    eventually("all are moved", PATIENCE, async || {
+        taken.extend(desk.client.take(queue::EMAIL).await.map(|letter| letter.message_id().unwrap().to_owned()));
+        (taken.len() == 10).then_some(())
+    })
+    .await;
+    assert!(redrive.exited(PATIENCE).await.success(), "{:#?}", redrive.log_lines());
+    assert_eq!(desk.client.ready(queue::DEAD).await, 0);
+}
+
+#[tokio::test]
 async fn many_letters_are_read_in_bulk() {
     many(2_000).await;
 }
