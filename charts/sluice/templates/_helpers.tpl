@@ -170,10 +170,10 @@ volumeMounts:
 
 {{/* The service's own health, on a port that the Service does not have. */}}
 {{- define "sluice.probes" -}}
-# Each second: whoever comes from zero, or in a rollout, is waited for.
+# Not /readyz: a pod that waits for a database or a mail server is not helped by a restart.
 startupProbe:
   httpGet:
-    path: /readyz
+    path: /livez
     port: admin
   periodSeconds: 1
   timeoutSeconds: 3
@@ -184,12 +184,14 @@ livenessProbe:
     port: admin
   periodSeconds: 10
   timeoutSeconds: 5
+# Each second: whoever comes from zero, or in a rollout, is waited for.
 readinessProbe:
   httpGet:
     path: /readyz
     port: admin
-  periodSeconds: 5
+  periodSeconds: 1
   timeoutSeconds: 3
+  failureThreshold: 15
 {{- end -}}
 
 {{/* Written without need, the number would take back at each upgrade what an autoscaler or `kubectl scale` set: a service's values. */}}

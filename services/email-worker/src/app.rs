@@ -70,7 +70,7 @@ impl App {
         self.admin.addr()
     }
 
-    /// Waits for its database, then sends mails until `stop` is cancelled, then drains.
+    /// Waits for its database and its mail server, then sends mails until `stop` is cancelled, then drains.
     ///
     /// # Errors
     /// A pooler before the database can't be used, the queues are not what they must be, or a delivery or a background task crashed
@@ -120,7 +120,7 @@ impl Parts {
     fn of(health: &Health) -> Self {
         Self {
             database: health.component("database", Need::ToStart),
-            sending: health.component("sending", Need::Informative),
+            sending: health.component("sending", Need::ToStart),
             receiving: health.component("broker", Need::Required),
             moving: health.component("publisher", Need::Required),
         }
@@ -236,7 +236,7 @@ fn assemble(
         rate,
         doubts: Doubts::default(),
         refusers: Refusers::default(),
-        circuit: circuit::Gate::new(PROBE.0, PROBE.1),
+        circuit: circuit::Gate::unproven(PROBE.0, PROBE.1),
         slots,
         renderer,
         clock,

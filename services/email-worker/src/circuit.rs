@@ -20,6 +20,8 @@ pub enum Cause {
     MailServer(Illness),
     /// The database that remembers what was sent.
     LedgerDown,
+    /// The worker has just started: the mail server has not greeted yet.
+    NotProven,
 }
 
 impl Cause {
@@ -28,12 +30,14 @@ impl Cause {
         match self {
             Self::MailServer(illness) => illness.slug(),
             Self::LedgerDown => "ledger-down",
+            Self::NotProven => "not-proven",
         }
     }
 
     fn probe(self) -> Option<Probe> {
         match self {
-            Self::MailServer(
+            Self::NotProven
+            | Self::MailServer(
                 Illness::Unreachable
                 | Illness::Tls
                 | Illness::NotGreeted
@@ -60,6 +64,10 @@ const QUOTA: (Duration, Duration) = (Duration::from_secs(600), Duration::from_se
 
 /// At most this long between two looks for a connection: whoever has one of ours leaves it free no longer.
 const CONNECTION: Duration = Duration::from_secs(4);
+
+/// At most this long between two looks for a server that is away, by a worker that has not begun: it comes up as soon
+/// as the server does.
+const BEGINNING: Duration = Duration::from_secs(4);
 
 const NO_ANSWER: Cause = Cause::MailServer(Illness::NoAnswerAfterData);
 
@@ -148,12 +156,20 @@ pub struct Circuit {
     /// Counts the times it was closed or half-opened: what was admitted before says nothing about now.
     round: u64,
     backoff: Backoff,
+    /// The server has greeted, or taken a mail.
+    proven: bool,
 }
 
 impl Circuit {
     /// Closed. Between two probes pass `min` to `max`, more from time to time, until a mail has been accepted.
     pub fn new(min: Duration, max: Duration) -> Self {
-        Self { state: State::Closed, round: 0, backoff: Backoff::new(min, max) }
+        Self { state: State::Closed, round: 0, backoff: Backoff::new(min, max), proven: true }
+    }
+
+    /// Open, until the mail server has greeted once: it is to be probed at `now`.
+    pub fn unproven(min: Duration, max: Duration, now: Instant) -> Self {
+        let state = State::Open { cause: Cause::NotProven, since: now, next_probe: now };
+        Self { state, proven: false, ..Self::new(min, max) }
     }
 
     /// Where it stands.
@@ -256,6 +272,7 @@ impl Circuit {
         let wait = match cause {
             Cause::MailServer(Illness::QuotaUsedUp) => Backoff::new(QUOTA.0, QUOTA.1).next_delay(),
             Cause::MailServer(Illness::TooManyConnections) => self.backoff.next_delay().min(CONNECTION),
+            Cause::MailServer(Illness::Unreachable) if !self.proven => self.backoff.next_delay().min(BEGINNING),
             _ => self.backoff.next_delay(),
         };
         self.state = State::Open { cause, since, next_probe: now + wait };
@@ -263,6 +280,7 @@ impl Circuit {
 
     fn close(&mut self) {
         self.round += 1;
+        self.proven = true;
         self.state = State::Closed;
     }
 }

@@ -23,13 +23,13 @@ pub(crate) async fn run(flights: Arc<Flights>, health: Component, database: Comp
     };
     let reporting = async {
         let (mut state, mut throttled) = (flights.circuit.watch(), flights.rate.throttled());
-        let mut was_closed = true;
+        let mut was_closed = *state.borrow() == State::Closed;
         loop {
             let now = *state.borrow_and_update();
             report(&health, now, throttled.borrow_and_update().as_ref());
             let is_closed = now == State::Closed;
             if is_closed && !was_closed {
-                tracing::info!("the circuit is closed: mails are sent again");
+                tracing::info!("the circuit is closed: mails are sent");
             }
             was_closed = is_closed;
             if !matches!(now, State::Open { cause: Cause::LedgerDown, .. }) {
@@ -54,7 +54,12 @@ pub(crate) async fn run(flights: Arc<Flights>, health: Component, database: Comp
 async fn ask(flights: &Flights, probe: Probe, database: &Component) -> Result<(), Cause> {
     match probe {
         Probe::Greet => flights.slots.greet().await.map_err(|error| {
-            tracing::info!(%error, "the mail server is still ill");
+            match flights.circuit.state() {
+                State::Open { cause: Cause::NotProven, .. } => {
+                    tracing::warn!(%error, "no task is taken, and it is not ready, before the mail server has greeted");
+                }
+                _ => tracing::info!(%error, "the mail server is still ill"),
+            }
             Cause::MailServer(disposition::judge(&error).illness())
         }),
         Probe::Ledger => flights.ledger.probe().await.map_err(|error| {
@@ -69,6 +74,8 @@ fn report(health: &Component, state: State, throttled: Option<&Throttled>) {
     match (state, throttled) {
         (State::Closed, None) => health.up(),
         (State::Closed, Some(throttled)) => health.limited(throttled.to_string()),
+        // It is being asked for the first time.
+        (State::Open { cause: Cause::NotProven, .. }, _) => {}
         (State::Open { cause, .. }, _) => health.down(format!("the circuit is open: {}", cause.slug())),
         (State::HalfOpen { cause, .. }, _) => health.down(format!("the circuit is half-open after: {}", cause.slug())),
     }
@@ -81,7 +88,7 @@ fn observe(flights: &Arc<Flights>) {
         .u64_observable_gauge("sluice.circuit.open")
         .with_description("1 while the circuit is not closed, with the cause; else 0.")
         .with_callback(move |gauge| match circuit.state() {
-            State::Closed => gauge.observe(0, &[]),
+            State::Closed | State::Open { cause: Cause::NotProven, .. } => gauge.observe(0, &[]),
             State::Open { cause, .. } | State::HalfOpen { cause, .. } => {
                 gauge.observe(1, &[KeyValue::new("sluice.cause", cause.slug())]);
             }

@@ -35,9 +35,18 @@ struct Inner {
 impl Gate {
     /// Closed circuit; `min` to `max` between two probes.
     pub fn new(min: Duration, max: Duration) -> Self {
-        let inner =
-            Inner { circuit: Circuit::new(min, max), everyone: Everyone::default(), unanswered: Unanswered::default() };
-        Self(Arc::new(Shared { inner: Mutex::new(inner), state: watch::Sender::new(State::Closed) }))
+        Self::with(Circuit::new(min, max))
+    }
+
+    /// Open until the mail server has greeted once; `min` to `max` between two probes.
+    pub fn unproven(min: Duration, max: Duration) -> Self {
+        Self::with(Circuit::unproven(min, max, now()))
+    }
+
+    fn with(circuit: Circuit) -> Self {
+        let state = watch::Sender::new(circuit.state());
+        let inner = Inner { circuit, everyone: Everyone::default(), unanswered: Unanswered::default() };
+        Self(Arc::new(Shared { inner: Mutex::new(inner), state }))
     }
 
     /// Where the circuit stands.

@@ -25,6 +25,7 @@ fn each_cause_has_its_probe() {
         (Cause::MailServer(Illness::NotGreeted), Some(Probe::Greet)),
         (Cause::MailServer(Illness::TooManyConnections), Some(Probe::Greet)),
         (Cause::MailServer(Illness::LoginRefused), Some(Probe::Greet)),
+        (Cause::NotProven, Some(Probe::Greet)),
         (Cause::LedgerDown, Some(Probe::Ledger)),
         (Cause::MailServer(Illness::LoginWanted), None),
         (Cause::MailServer(Illness::ServerError), None),
@@ -174,4 +175,27 @@ fn a_closed_circuit_opens_for_illness_alone() {
         circuit.settle(ticket, settled, start);
         assert_eq!(circuit.state() == State::Closed, stays, "{settled:?}");
     }
+}
+
+#[test]
+fn before_the_server_has_greeted_nothing_is_sent_and_it_is_asked_at_once_and_then_often() {
+    let start = Instant::now();
+    let mut circuit = Circuit::unproven(10 * MS, Duration::from_secs(60), start);
+    assert_eq!((circuit.admit(), circuit.due(start)), (None, Some(Probe::Greet)));
+    let longest = |circuit: &mut Circuit| {
+        let mut at = start;
+        let waits = (0..20).map(|_| {
+            circuit.on_failure(DOWN, at);
+            circuit.on_probe_err(DOWN, at);
+            let State::Open { next_probe, .. } = circuit.state() else { panic!("{:?}", circuit.state()) };
+            let wait = next_probe - at;
+            at = next_probe;
+            wait
+        });
+        waits.max().expect("waits")
+    };
+    assert!(longest(&mut circuit) <= BEGINNING, "a server that comes up is seen late");
+    circuit.on_probe_ok();
+    assert!(circuit.admit().is_some(), "it begins");
+    assert!(longest(&mut circuit) > BEGINNING, "one that was there before is left in peace");
 }

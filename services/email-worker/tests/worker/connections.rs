@@ -150,10 +150,9 @@ async fn a_rolling_update_passes_the_limit_on() {
 #[tokio::test]
 async fn a_server_that_takes_no_connection_at_all_is_an_outage_of_its_own_cause() {
     let world = World::new().await;
-    world.queue_exists().await;
-    world.smtp.set_mood(greeting(0));
-    world.register_many("user", 40).await;
     let worker = world.worker().await;
+    world.falls_into(greeting(0)).await;
+    world.register_many("user", 40).await;
     worker.circuit_opens("too-many-connections").await;
     world.smtp.set_mood(greeting(2));
     world.smtp.wait_for_count(40, PATIENCE).await;

@@ -76,8 +76,8 @@ async fn a_drain_that_a_mail_server_holds_up_ends_with_the_grace() {
 #[tokio::test]
 async fn what_an_open_circuit_holds_is_handed_back_at_once() {
     let world = World::new().await;
-    world.smtp.stop_listening().await;
     let worker = world.worker().await;
+    world.loses_its_mail_server().await;
     world.register_many("user", 30).await;
     worker.circuit_opens("unreachable").await;
     let began = Instant::now();
@@ -120,13 +120,14 @@ async fn a_mail_refused_during_the_drain_still_reaches_its_rung() {
 #[tokio::test]
 async fn restarts_during_an_outage_make_no_suspects() {
     let world = World::new().await;
-    world.smtp.stop_listening().await;
+    // It greets, so that workers begin, and then takes no mail from us.
+    world.smtp.set_mood(Mood::healthy().reply(Stage::Mail, "550 5.7.1 not you"));
     world.queue_exists().await;
     world.register_many("user", 20).await;
     // A few; each would count.
     for restart in 1..=3 {
         let worker = world.worker().await;
-        worker.circuit_opens("unreachable").await;
+        worker.circuit_opens("sender-refused").await;
         let all = async || (world.waiting(queue::EMAIL).await == 0).then_some(());
         eventually("the worker holds all tasks", PATIENCE, all).await;
         worker.stop().await;

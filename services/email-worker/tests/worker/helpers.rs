@@ -12,7 +12,7 @@ use email_worker::ledger::MIGRATOR;
 use platform::config::{duration, try_parse};
 use platform::tasks::Tasks;
 use testkit::lapin::types::FieldTable;
-use testkit::{Client, Database, Service, SmtpOptions, SmtpServer, Taken, Vhost, eventually};
+use testkit::{Client, Database, Mood, Service, SmtpOptions, SmtpServer, Taken, Vhost, eventually};
 
 pub(crate) use running::Running;
 pub(crate) use slow_way::SlowWay;
@@ -108,6 +108,18 @@ impl World {
         let worker = self.unready_worker(changes).await;
         worker.ready().await;
         worker
+    }
+
+    /// Nobody gets a connection to the mail server, and those that stand are cut.
+    pub(crate) async fn loses_its_mail_server(&self) {
+        self.smtp.stop_listening().await;
+        self.smtp.cut_connections().await;
+    }
+
+    /// The mail server is like this from now on, for those that have a connection too.
+    pub(crate) async fn falls_into(&self, mood: Mood) {
+        self.smtp.set_mood(mood);
+        self.smtp.cut_connections().await;
     }
 
     /// A worker as a process of its own.

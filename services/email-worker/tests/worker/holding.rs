@@ -16,8 +16,8 @@ async fn moved_on(world: &World) -> Taken {
 /// The mail server stays ill for longer than the limit, and is asked again and again.
 async fn is_held_no_longer_than_the_limit(mood: Mood, cause: &str) {
     let world = World::new().await;
-    world.smtp.set_mood(mood);
     let worker = world.worker_with(&[("HOLD_LIMIT", "2s"), ("MAIL_RETRY_LADDER", "1h")]).await;
+    world.falls_into(mood).await;
     world.register("ada@example.com").await;
     worker.circuit_opens(cause).await;
     let waiting = moved_on(&world).await;

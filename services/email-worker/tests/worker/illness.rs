@@ -103,8 +103,8 @@ async fn an_address_beyond_ascii_goes_where_the_server_can_and_is_put_aside_else
 #[tokio::test]
 async fn a_server_that_refuses_connections_gets_its_mails_later() {
     let world = World::new().await;
-    world.smtp.stop_listening().await;
     let worker = world.worker().await;
+    world.loses_its_mail_server().await;
     world.register_many("waiting", 30).await;
     worker.circuit_opens("unreachable").await;
     assert_eq!(world.on_rungs().await, 0, "an attempt was spent");
@@ -159,11 +159,10 @@ async fn an_idle_session_that_the_server_has_closed_is_no_failure() {
 async fn a_login_refused_for_a_while_costs_a_fleet_with_a_thousand_tasks_no_attempt() {
     let login = ("worker".to_owned(), "password".to_owned());
     let world = World::with(SmtpOptions { auth: Some(login), ..SmtpOptions::default() }).await;
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Auth, "535 5.7.8 no"));
-    world.queue_exists().await;
-    world.register_many("user", 1000).await;
     let login = [("SMTP_USERNAME", "worker"), ("SMTP_PASSWORD", "password")];
     let (one, other) = (world.worker_with(&login).await, world.worker_with(&login).await);
+    world.falls_into(Mood::healthy().reply(Stage::Auth, "535 5.7.8 no")).await;
+    world.register_many("user", 1000).await;
     one.circuit_opens("login-refused").await;
     other.circuit_opens("login-refused").await;
     // Still refused at the probes that follow.
@@ -193,8 +192,8 @@ async fn counting(port: u16, asked: &AtomicUsize) {
 async fn while_mail_server_and_ledger_are_both_ill_neither_is_asked_without_a_pause() {
     let server = Postgres::start().await;
     let world = World::within(testkit::vhost().await, server.database().await, SmtpOptions::default()).await;
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Connect, "421 4.3.2 not now"));
     let worker = world.worker().await;
+    world.falls_into(Mood::healthy().reply(Stage::Connect, "421 4.3.2 not now")).await;
     world.register("first@example.com").await;
     worker.circuit_opens("not-greeted").await;
     server.kill();

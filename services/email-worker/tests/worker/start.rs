@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contract::{TaskId, header, queue};
-use testkit::{PgBouncer, Pooling, Postgres, Service, SmtpOptions};
+use testkit::{Mood, PgBouncer, Pooling, Postgres, Service, SmtpOptions, Stage};
 
-use crate::helpers::{PATIENCE, World, registration};
+use crate::helpers::{PATIENCE, Running, World, registration};
 
 #[tokio::test]
 async fn a_worker_whose_database_is_not_there_or_not_migrated_is_not_ready_and_takes_no_task() {
@@ -47,6 +47,56 @@ async fn a_worker_whose_database_does_not_exist_says_so() {
         })
         .await;
     worker.stop().await;
+}
+
+/// Not ready for this cause, with the broker there, and without a task.
+async fn waits_for_its_mail_server(world: &World, worker: &Running, cause: &str) {
+    let what = format!("not ready: {cause}");
+    let says = worker.says(&what, |status, body| {
+        let (sending, broker) = (&body["components"]["sending"], &body["components"]["broker"]);
+        let reason = sending["reason"].as_str().is_some_and(|reason| reason.ends_with(cause));
+        status == 503 && reason && broker["status"] == "up"
+    });
+    says.await;
+    assert_eq!(world.waiting(queue::EMAIL).await, 1, "{cause}: a task was taken by a worker that could not send it");
+}
+
+#[tokio::test]
+async fn a_worker_whose_mail_server_has_not_greeted_yet_is_not_ready_and_takes_no_task() {
+    let auth = Some(("worker".to_owned(), "password".to_owned()));
+    let login = [("SMTP_USERNAME", "worker"), ("SMTP_PASSWORD", "password")];
+    let wrong = [("SMTP_USERNAME", "worker"), ("SMTP_PASSWORD", "other")];
+    let world = World::with(SmtpOptions { auth, ..SmtpOptions::default() }).await;
+    world.queue_exists().await;
+    world.register("ada@example.com").await;
+    let mut misled = world.unready_worker(&wrong).await;
+    waits_for_its_mail_server(&world, &misled, "login-refused").await;
+    misled.stop().await;
+    misled = world.unready_worker(&[login[0], login[1], ("SMTP_TLS", "starttls")]).await;
+    waits_for_its_mail_server(&world, &misled, "tls").await;
+    misled.stop().await;
+
+    world.smtp.set_mood(Mood::healthy().reply(Stage::Connect, "554 5.3.2 no service"));
+    let refused = world.unready_worker(&login).await;
+    waits_for_its_mail_server(&world, &refused, "not-greeted").await;
+    refused.stop().await;
+    world.loses_its_mail_server().await;
+    world.smtp.set_mood(Mood::healthy());
+    let worker = world.unready_worker(&login).await;
+    waits_for_its_mail_server(&world, &worker, "unreachable").await;
+    assert_eq!(worker.livez().await, Some(200), "it waits");
+
+    world.smtp.listen_again().await;
+    worker.ready().await;
+    world.marked(1).await;
+    // From now on an outage is told, and the worker stays ready.
+    world.loses_its_mail_server().await;
+    world.register("bob@example.com").await;
+    worker.circuit_opens("unreachable").await;
+    world.smtp.listen_again().await;
+    world.marked(2).await;
+    world.ends_clean(worker).await;
+    assert_eq!(world.smtp.mails().len(), 2, "a probe was a mail, or a mail was repeated");
 }
 
 #[tokio::test]
