@@ -47,10 +47,11 @@ render: ## Prints plain manifests of the charts, for people without Helm (ENV=de
 deny: ## Checks licences, sources and advisories of dependencies
 	@scripts/deny
 
+# ONLY chooses some of it: make bench ONLY=worker (or registration, size).
 bench: ## Measures speed and size; a table, and target/bench/results.json
 	@scripts/setup servers
 	@cargo build --locked --release $(SERVICES) --bin bench
-	@exec "$(TARGET)/release/bench"
+	@exec "$(TARGET)/release/bench" $(ONLY)
 
 # ONLY chooses some of it: make flood ONLY=dam. The peer needs Go, and is left out without it.
 # QUICK=1 takes debug builds and a tenth of everything: it shows that it runs, and what it promises, but no figures.

@@ -17,7 +17,27 @@ mod registration;
 mod size;
 mod worker;
 
+use clap::{Parser, ValueEnum};
 use load::Report;
+
+/// Measures both services against real servers on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    /// What to measure; everything, if nothing is named
+    #[arg(value_enum)]
+    subjects: Vec<Subject>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// What a registration costs, beside the hash alone
+    Registration,
+    /// What a mail costs, beside bare SMTP clients
+    Worker,
+    /// How soon the services are ready, and how much memory they take
+    Size,
+}
 
 fn main() {
     // The bare SMTP client is measured as a process of its own: its CPU time must not mix with the mail sink's.
@@ -25,18 +45,18 @@ fn main() {
     if arguments.next().as_deref() == Some("bare-smtp-client") {
         return bare::client(&arguments.collect::<Vec<_>>());
     }
-    let only = std::env::var("BENCH").ok();
+    let Arguments { subjects } = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut report = Report::new("bench");
     runtime.block_on(async {
-        let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
-        if wanted("registration") {
+        let wanted = |subject| subjects.is_empty() || subjects.contains(&subject);
+        if wanted(Subject::Registration) {
             registration::run(&mut report).await;
         }
-        if wanted("worker") {
+        if wanted(Subject::Worker) {
             worker::run(&mut report).await;
         }
-        if wanted("size") {
+        if wanted(Subject::Size) {
             size::run(&mut report).await;
         }
     });

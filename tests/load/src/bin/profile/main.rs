@@ -13,6 +13,7 @@ mod shares;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser;
 use load::{Registrations, Servers};
 use system::results;
 use testkit::Service;
@@ -29,7 +30,13 @@ const TASKS: usize = 600_000;
 /// Clients that register, each again as soon as it is answered.
 const CLIENTS: usize = 32;
 
+/// Watches both services at full rate: flame graphs, and shares of their time, in target/profile.
+#[derive(Debug, Parser)]
+#[command(name = "profile")]
+struct Arguments {}
+
 fn main() -> ExitCode {
+    Arguments::parse();
     if !perf::is_here() {
         eprintln!("profile: perf is missing: install it (Debian: linux-perf), then try again");
         return ExitCode::from(69);
