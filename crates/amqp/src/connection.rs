@@ -52,7 +52,8 @@ impl Broker {
         let connecting = lapin::Connection::connector(uri, transport::runtime(frame_max), socket, properties);
         // It is large, and whoever connects holds it.
         let connecting = Box::pin(connecting);
-        let inner = bounded(CONNECT, || format!("connect to {}", self.url), connecting).await?;
+        let connected = bounded(CONNECT, || format!("connect to {}", self.url), connecting).await;
+        let inner = connected.map_err(AmqpError::of_connecting)?;
         Ok(Connection { inner })
     }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::confirm::reply_code;
 use crate::topology::ACCESS_REFUSED;
 
+/// What to do about a port that speaks no TLS.
+const IN_THE_CLEAR: &str = "this port speaks AMQP in the clear: name that for TLS in AMQP_URL (5671), or amqp://";
+
 /// A conversation with the broker failed. The channel or connection it happened on is of no more use.
 #[derive(Debug, thiserror::Error)]
 pub enum AmqpError {
@@ -15,6 +18,14 @@ pub enum AmqpError {
         attempt: String,
         /// What the library says of it.
         source: lapin::Error,
+    },
+    /// No secure connection comes about: a certificate, or a port that speaks no TLS.
+    #[error("{attempt}: {detail}")]
+    Tls {
+        /// What was attempted, and on what.
+        attempt: String,
+        /// What is wrong, and what can be done.
+        detail: String,
     },
     /// No answer in time.
     #[error("{attempt}: no answer within {limit:?}")]
@@ -35,6 +46,17 @@ impl AmqpError {
         match self {
             Self::Broker { source, .. } if reply_code(source) == Some(ACCESS_REFUSED) => Some(source.to_string()),
             _ => None,
+        }
+    }
+
+    /// An error of a connection that was to be made, which may be about TLS.
+    pub(crate) fn of_connecting(self) -> Self {
+        match self {
+            Self::Broker { attempt, source } => match platform::tls::trouble(&source.to_string(), IN_THE_CLEAR) {
+                Some(detail) => Self::Tls { attempt, detail },
+                None => Self::Broker { attempt, source },
+            },
+            other => other,
         }
     }
 

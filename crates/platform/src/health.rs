@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use opentelemetry::{KeyValue, global};
 use serde::Serialize;
+
+use crate::tls;
 
 /// Whether traffic may come while a component is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,27 @@ impl Health {
         Report { ready: matches!(status, Status::Ok | Status::Degraded), status, components: components.collect() }
     }
 
+    /// `sluice.component.down`, of the service `meter`: 1 while a component is down, with its cause: `tls` where no secure
+    /// connection comes about, else `other`.
+    pub fn observe(&self, meter: &'static str) {
+        let health = self.clone();
+        global::meter(meter)
+            .u64_observable_gauge("sluice.component.down")
+            .with_description(
+                "1 while a component is down, with the cause: tls (no secure connection) or other; else 0.",
+            )
+            .with_callback(move |gauge| {
+                for (name, component) in health.report().components {
+                    let name = KeyValue::new("sluice.component", name);
+                    match component.cause() {
+                        Some(cause) => gauge.observe(1, &[name, KeyValue::new("sluice.cause", cause)]),
+                        None => gauge.observe(0, &[name]),
+                    }
+                }
+            })
+            .build();
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing under the lock can leave it half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -156,6 +180,14 @@ pub struct ComponentReport {
     /// Why it is down, or does less than it might.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+impl ComponentReport {
+    /// Why it is down, in a word for metrics.
+    fn cause(&self) -> Option<&'static str> {
+        let is_tls = self.reason.as_deref().is_some_and(tls::is_trouble);
+        (self.status == ComponentStatus::Down).then_some(if is_tls { "tls" } else { "other" })
+    }
 }
 
 /// The state of a component.
@@ -241,5 +273,18 @@ mod tests {
         assert_eq!((health.report().status, &health.report().components["mail"]), (Status::Ok, &limited));
         mail.up();
         assert_eq!(health.report().components["mail"], ComponentReport { status: ComponentStatus::Up, reason: None });
+    }
+    #[test]
+    fn trouble_with_tls_has_a_cause_of_its_own() {
+        let health = Health::new();
+        let component = health.component("broker", Need::Required);
+        let cause = || health.report().components["broker"].cause();
+        assert_eq!(cause(), None, "starting");
+        component.down("Connection refused");
+        assert_eq!(cause(), Some("other"));
+        component.down(tls::trouble("invalid peer certificate: Expired", "").expect("it is about TLS"));
+        assert_eq!(cause(), Some("tls"));
+        component.up();
+        assert_eq!(cause(), None);
     }
 }

@@ -57,7 +57,8 @@ pub fn pool(url: &Secret, size: u32, application: &str) -> anyhow::Result<PgPool
         .connect_lazy_with(options))
 }
 
-/// What an error of the database says, without the line of the server's own source that the driver adds to it.
+/// What an error of the database says, without the line of the server's own source that the driver adds to it; and what can
+/// be done, where it is about TLS.
 pub fn words(error: &(impl std::fmt::Display + ?Sized)) -> String {
     let mut text = error.to_string();
     if let Some((said, line)) = text.rsplit_once(" at line ")
@@ -66,7 +67,7 @@ pub fn words(error: &(impl std::fmt::Display + ?Sized)) -> String {
     {
         text.truncate(said.len());
     }
-    text
+    crate::tls::trouble(&text, "this port speaks no TLS").unwrap_or(text)
 }
 
 /// Whether the database, rather than the query, is the trouble: it may work later, unchanged.

@@ -31,6 +31,7 @@ mod proxy;
 mod rabbit;
 mod service;
 mod smtp;
+mod tls_front;
 mod watchdog;
 
 /// For tests that need a client's own odd ways.
@@ -49,4 +50,5 @@ pub use proxy::TcpProxy;
 pub use rabbit::{Client, Management, QueueInfo, Rabbit, RawPublisher, Taken, Vhost, vhost};
 pub use service::Service;
 pub use smtp::{Arrival, Command, Counts, Mail, Mood, SmtpOptions, SmtpServer, Stage, Tls, self_signed};
+pub use tls_front::{Preamble, Shown, TlsFront, Trust};
 pub use watchdog::{mark, stop_everything};

@@ -87,6 +87,7 @@ impl App {
         let background = CancellationToken::new();
         // Before anybody can ask: without its parts the worker would call itself ready.
         let parts = Parts::of(&health);
+        health.observe("email-worker");
         tasks.spawn("admin", admin.run(background.clone()));
 
         let proof = stop.run_until_cancelled(Box::pin(ledger::prove(&pool, &parts.database)));

@@ -189,6 +189,7 @@ impl Parts {
         });
         // Informative: registration works without the broker.
         let of_broker = health.component("broker", Need::Informative);
+        health.observe("user-api");
         let outbox =
             Outbox { pool: pool(), availability: self.availability.clone(), committed: Arc::clone(&self.committed) };
         let relay = Relay::new(outbox, broker, settings, of_broker);

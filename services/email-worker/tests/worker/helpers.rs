@@ -14,7 +14,7 @@ use platform::tasks::Tasks;
 use testkit::lapin::types::FieldTable;
 use testkit::{Client, Database, Mood, Service, SmtpOptions, SmtpServer, Taken, Vhost, eventually};
 
-pub(crate) use running::Running;
+pub(crate) use running::{Running, get};
 pub(crate) use slow_way::SlowWay;
 pub(crate) use tasks::{body, registration};
 

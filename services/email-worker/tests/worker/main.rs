@@ -29,3 +29,4 @@ mod start;
 mod suspects;
 mod telemetry;
 mod throttling;
+mod tls;

@@ -115,6 +115,7 @@ async fn what_happens_is_counted() {
         "sluice.mail.send.duration",
         "sluice.mail.delay",
         "sluice.circuit.open",
+        "sluice.component.down",
     ] {
         receiver.wait_for_metric(name, |metric| !metric.points.is_empty(), PATIENCE).await;
     }

@@ -19,4 +19,5 @@ mod relay;
 mod slow_clients;
 mod support;
 mod telemetry;
+mod tls;
 mod twins;

@@ -100,7 +100,7 @@ impl Drop for Running {
 }
 
 /// Status and body.
-async fn get(addr: SocketAddr, path: &str) -> Option<(u16, String)> {
+pub(crate) async fn get(addr: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(addr).await.ok()?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: worker\r\n\r\n").as_bytes()).await.ok()?;
     let mut answer = String::new();

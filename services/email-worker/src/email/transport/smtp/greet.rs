@@ -24,6 +24,9 @@ const GREETED: &[u8] = b"220 greeted\r\n";
 /// More than any greeting or EHLO answer.
 const MAX_REPLY: usize = 16 * 1024;
 
+/// What to do about a port that speaks no TLS at first.
+const IN_THE_CLEAR: &str = "this port begins in the clear: SMTP_TLS=starttls, or SMTP_PORT=465 for implicit";
+
 /// Why no secure connection can ever be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
@@ -64,28 +67,9 @@ impl TlsClient {
 
     async fn secure(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
         let secured = self.connector.connect(self.name.clone(), tcp).await;
-        secured.map_err(|error| Failure::Broken(Broken::Tls(explained(&error.to_string()))))
+        let explained = |error: std::io::Error| platform::tls::help(&error.to_string(), IN_THE_CLEAR);
+        secured.map_err(|error| Failure::Broken(Broken::Tls(explained(error))))
     }
-}
-
-/// What the library says, and what can be done where it says that in words of its own.
-fn explained(error: &str) -> String {
-    let help = [
-        (
-            "CaUsedAsEndEntity",
-            "the server shows the certificate of an authority, as `openssl req -x509` makes it; make one with \
-             -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:<its name>, and trust that",
-        ),
-        (
-            "BadSignature",
-            "another certificate of the same name is trusted (SSL_CERT_FILE, SSL_CERT_DIR): trust this one",
-        ),
-        ("UnknownIssuer", "none of the certificates that are trusted (SSL_CERT_FILE, SSL_CERT_DIR) has signed it"),
-        ("UnsupportedCertVersion", "it is of version 1, without the names it is for; make one with subjectAltName"),
-        ("InvalidContentType", "this port begins in the clear: SMTP_TLS=starttls, or SMTP_PORT=465 for implicit"),
-    ];
-    let help = help.iter().find(|(word, _)| error.contains(word));
-    help.map_or_else(|| error.to_owned(), |(_, help)| format!("{error}: {help}"))
 }
 
 impl Smtp {

@@ -1,0 +1,78 @@
+//! The way to the broker, the database or the mail server is to be secured, and is not.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+use testkit::{Preamble, Shown, TlsFront, Trust, eventually};
+
+use crate::helpers::{PATIENCE, World, get};
+
+/// What a server shows, and what is to be said of it; `None`: it is up.
+const ROWS: [(Shown, Option<&str>); 6] = [
+    (Shown::Good, None),
+    (Shown::SelfSigned, None),
+    (Shown::Expired, Some("expired")),
+    (Shown::OtherName, Some("elsewhere.example")),
+    (Shown::Stranger, Some("has signed it")),
+    (Shown::Authority, Some("basicConstraints=critical,CA:FALSE")),
+];
+
+/// Where a URL with an address in it leads.
+fn address(url: &str) -> SocketAddr {
+    let authority = url.split('/').nth(2).expect("an authority");
+    authority.rsplit('@').next().and_then(|address| address.parse().ok()).expect("an address")
+}
+
+/// Waits for what a worker with these variables says of a component; gives the reason, and its log.
+async fn says(world: &World, changes: &[(&'static str, &str)], component: &str, is_up: bool) -> (String, String) {
+    let trust = Trust::new();
+    let path = trust.path();
+    let mut variables = changes.to_vec();
+    variables.push(("SSL_CERT_FILE", &path));
+    let worker = world.process(&variables);
+    let admin = address(&worker.admin_url().replace("http://", "http://@"));
+    let mut last = Value::Null;
+    let what = format!("{component} with {changes:?}");
+    let found = eventually(&what, PATIENCE, async || {
+        let body = get(admin, "/readyz").await?.1;
+        last = serde_json::from_str::<Value>(&body).ok()?["components"][component].clone();
+        let reason = last["reason"].as_str().unwrap_or_default().to_owned();
+        (if is_up { last["status"] == "up" } else { !reason.is_empty() }).then_some(reason)
+    });
+    (found.await, worker.log_lines().join("\n"))
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_or_a_port_is_said_of_the_broker_and_of_the_database() {
+    let world = World::new().await;
+    let (broker, database) = (address(world.vhost.amqp_url()), address(world.database.url()));
+    let name = world.database.url().rsplit_once('/').unwrap().1;
+    let amqps = |port: u16| format!("amqps://guest:guest@localhost:{port}/{}", world.vhost.name());
+    let postgres = |port: u16| format!("postgres://sluice@localhost:{port}/{name}?sslmode=verify-full");
+    let check = async |variable, url: String, component, expected: Option<&str>| {
+        let (reason, _) = says(&world, &[(variable, &url)], component, expected.is_none()).await;
+        assert_eq!(reason.contains("no secure connection (tls)"), expected.is_some(), "{url}, {expected:?}: {reason}");
+        assert!(reason.contains(expected.unwrap_or_default()), "{url}, {expected:?}: {reason}");
+    };
+    for (shown, expected) in ROWS {
+        let front = TlsFront::start(broker, shown, Preamble::None).await;
+        check("AMQP_URL", amqps(front.port()), "broker", expected).await;
+        let front = TlsFront::start(database, shown, Preamble::Postgres).await;
+        check("DATABASE_URL", postgres(front.port()), "database", expected).await;
+    }
+    check("AMQP_URL", amqps(broker.port()), "broker", Some("in the clear")).await;
+    check("DATABASE_URL", postgres(database.port()), "database", Some("does not support TLS")).await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_mail_servers_certificate_is_a_cause_of_its_own_and_its_log_says_what_to_do() {
+    let world = World::new().await;
+    for (shown, expected) in ROWS {
+        let front = TlsFront::start(world.smtp.addr(), shown, Preamble::None).await;
+        let port = front.port().to_string();
+        let secured = [("SMTP_HOST", "localhost"), ("SMTP_PORT", &*port), ("SMTP_TLS", "implicit")];
+        let (reason, log) = says(&world, &secured, "sending", expected.is_none()).await;
+        assert_eq!(reason.ends_with("tls"), expected.is_some(), "{shown:?}: {reason}");
+        assert!(log.contains(expected.unwrap_or_default()), "{shown:?}: {log}");
+    }
+}
