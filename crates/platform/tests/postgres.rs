@@ -62,8 +62,10 @@ async fn the_database_may_come_up_later_and_go_away_for_a_while() {
     server.kill();
     let none = migrator(&[]);
     let (migrated, ()) = tokio::join!(migrate(&pool, &none), async {
-        // Late enough to be missed by the first attempts, whose connections are refused.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        // One attempt at least comes before the server does, and is hung up on.
+        let stand_in = tokio::net::TcpListener::bind(("127.0.0.1", server.port())).await.unwrap();
+        drop(stand_in.accept().await.unwrap());
+        drop(stand_in);
         server.restart().await;
     });
     migrated.expect("the migration waits for the database");
