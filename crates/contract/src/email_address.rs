@@ -313,6 +313,6 @@ mod tests {
     #[test]
     fn an_address_never_shows_in_debug_output() {
         let address: EmailAddress = "ada@example.com".parse().expect("valid");
-        assert!(!format!("{address:?}").contains("ada"));
+        assert_eq!(format!("{address:?}"), "EmailAddress(<redacted>)");
     }
 }

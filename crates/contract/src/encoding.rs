@@ -60,8 +60,8 @@ fn bounded(decoder: impl Read) -> Result<Cow<'static, [u8]>, Malformed> {
 mod tests {
     use std::io::Write as _;
 
-    use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use flate2::{Compression, GzBuilder};
 
     use super::*;
     use crate::WelcomeEmail;
@@ -70,6 +70,14 @@ mod tests {
 
     fn gzip(body: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(body).expect("into memory");
+        encoder.finish().expect("into memory")
+    }
+
+    /// So many bytes, most of them a comment.
+    fn gzip_of_length(length: usize, body: &[u8]) -> Vec<u8> {
+        let comment = vec![b'c'; length - gzip(body).len() - 1];
+        let mut encoder = GzBuilder::new().comment(comment).write(Vec::new(), Compression::best());
         encoder.write_all(body).expect("into memory");
         encoder.finish().expect("into memory")
     }
@@ -103,6 +111,8 @@ mod tests {
             ("gzip by its old name", Some("x-gzip"), gzip(TASK), None),
             ("gzip in two members", Some("gzip"), in_two, None),
             ("gzip of the longest body", Some("gzip"), gzip(&long), None),
+            ("gzip that is itself the longest", Some("gzip"), gzip_of_length(MAX_BODY, TASK), None),
+            ("gzip that is itself longer", Some("gzip"), gzip_of_length(MAX_BODY + 1, TASK), Some("too-large")),
             ("deflate as it should be", Some("deflate"), zlib(TASK), None),
             ("deflate as it is often", Some("deflate"), deflate(TASK), None),
             ("a charset, as Celery writes it", Some("utf-8"), TASK.to_vec(), None),

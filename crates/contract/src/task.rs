@@ -229,12 +229,26 @@ mod tests {
     }
 
     #[test]
+    fn attempts_are_counted_and_stop_at_the_last_number() {
+        for (failures, next) in [(0, 1), (7, 8), (u32::MAX, u32::MAX)] {
+            assert_eq!(u32::from(Attempt::from(failures).next()), next);
+        }
+        assert_eq!(u32::from(Attempt::default()), 0);
+    }
+
+    #[test]
     fn a_task_reads_back_as_it_was_written() {
         for locale in [None, Some("zh-CN".to_owned())] {
             let email = "ada@example.com".parse().expect("valid");
             let task = WelcomeEmail { email, username: "ada <>&\"".to_owned(), locale };
             assert_eq!(WelcomeEmail::decode(Some(TYPE_WELCOME), &task.encode()), Ok(task));
         }
+    }
+
+    #[test]
+    fn a_task_shows_its_language_alone() {
+        let task = decode(r#"{"email":"ada@example.com","username":"ada","locale":"zh"}"#).expect("valid");
+        assert_eq!(format!("{task:?}"), r#"WelcomeEmail { locale: Some("zh"), .. }"#);
     }
 
     #[test]

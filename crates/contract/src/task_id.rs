@@ -90,6 +90,12 @@ mod tests {
     fn an_id_of_ours_tells_when_it_was_made() {
         let made = TaskId::new().created_at().expect("version 7 carries its time");
         assert!((OffsetDateTime::now_utc() - made).abs() < time::Duration::seconds(5), "{made}");
-        assert_eq!(TaskId::from_message_id("42").created_at(), None);
+        for (id, what) in [
+            ("42", "hashed"),
+            ("c232ab00-9414-11ec-b3c8-9f6bdeced846", "version 1, which has a time of its own"),
+            ("0195f0c4-7d4b-7c3a-1a51-3f2b6f1c9e00", "version 7 of another variant"),
+        ] {
+            assert_eq!(TaskId::from_message_id(id).created_at(), None, "{what}");
+        }
     }
 }

@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn every_character_of_another_width_has_the_usual_one() {
-        for c in '\u{ff00}'..='\u{ffef}' {
+        for c in ('\u{ff00}'..='\u{ffef}').chain(['\u{3000}']) {
             let (usual, c) = (usual_width(c).to_string(), c.to_string());
             assert_eq!(usual == c, nfkc(&c) == c, "{c} is {usual}");
             assert_eq!(nfkc(&usual), nfkc(&c), "{c} is {usual}");
