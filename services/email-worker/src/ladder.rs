@@ -49,7 +49,10 @@ mod tests {
     fn a_ladder_is_waits_that_grow() {
         let ladder: Ladder = "5s, 30s,2m".parse().unwrap();
         assert_eq!(ladder.rungs(), [5, 30, 120].map(Duration::from_secs));
-        for text in ["", "5s,5s", "30s,5s", "never", "1ms", "5s,,30s", "2d"] {
+        assert_eq!(ladder.first(), Duration::from_secs(5));
+        let widest: Ladder = "10ms,24h".parse().unwrap();
+        assert_eq!(widest.rungs(), [Duration::from_millis(10), Duration::from_secs(86_400)]);
+        for text in ["", "5s,5s", "30s,5s", "never", "1ms", "9ms", "5s,,30s", "2d", "24h 1s", "5s,24h 1s"] {
             assert_eq!(text.parse::<Ladder>(), Err(InvalidLadder), "{text:?}");
         }
     }

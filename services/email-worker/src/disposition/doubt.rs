@@ -280,6 +280,9 @@ mod tests {
         assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TryAgainIn(TRIAL[0]));
         assert!(doubts.taken_after(LATER, now) && !doubts.taken_after(LATER, now));
         assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TooFast);
+        let later = now + BELIEVED_FOR;
+        doubts.taken(true, later);
+        assert!(doubts.taken_after(LATER, later), "it is news again");
     }
 
     #[test]
@@ -294,7 +297,14 @@ mod tests {
 
     #[test]
     fn when_sending_slower_does_not_help_it_was_not_the_speed() {
-        for (accepted_between, expected) in [(0, Advice::ItsOwn), (1, Advice::ItsOwn), (20, Advice::TooFast)] {
+        for (accepted_between, expected) in [
+            (0, Advice::ItsOwn),
+            (1, Advice::ItsOwn),
+            (2, Advice::ItsOwn),
+            // The refusals are answers, too.
+            (3, Advice::TooFast),
+            (20, Advice::TooFast),
+        ] {
             let (mut doubts, now) = welcomed();
             doubts.taken_after(LATER, now);
             for _ in 1..TOO_MANY {
@@ -317,6 +327,24 @@ mod tests {
         for _ in 0..2 * TOO_MANY {
             assert_eq!(doubts.refused(before, now), Advice::TooFast);
         }
+    }
+
+    #[test]
+    fn all_flights_share_what_was_found() {
+        let (doubts, began) = (Doubts::default(), Instant::now());
+        let minute = |n: u32| began + n * Duration::from_secs(60);
+        doubts.taken("good.example", true, began);
+        assert_eq!(doubts.refused(refusal(LATER, 0, began), began), Advice::TryAgainIn(TRIAL[0]));
+        assert!(doubts.taken_after(LATER, began) && !doubts.taken_after(LATER, began));
+        assert_eq!(doubts.refused(refusal(LATER, 0, began), began), Advice::TooFast);
+
+        (0..100).for_each(|_| doubts.taken("good.example", true, began));
+        let whose = (0..20).map(|_| doubts.whose_limit("slow.example", began)).last();
+        assert_eq!(whose, Some(Whose::Domain));
+
+        assert_eq!([0, 1, 2].map(|n| doubts.hopeless(minute(n))), [false, false, true]);
+        doubts.taken("good.example", true, minute(3));
+        assert!(!doubts.hopeless(minute(6)), "it took one meanwhile");
     }
 
     /// What a server did: so many mails of this answer, and then time passes.

@@ -77,6 +77,7 @@ fn a_refused_login_opens_the_circuit_at_any_stage() {
 #[test]
 fn a_refused_sender_opens_the_circuit_but_for_size_and_smtputf8() {
     let circuit = Verdict::CircuitOpen(Illness::SenderRefused);
+    let login = Verdict::CircuitOpen(Illness::LoginWanted);
     let large = dead(Reason::MailTooLarge);
     let utf8 = dead(Reason::NeedsSmtpUtf8);
     for (reply, expected) in [
@@ -85,6 +86,7 @@ fn a_refused_sender_opens_the_circuit_but_for_size_and_smtputf8() {
         ("501 5.1.7 bad sender", &circuit),
         ("550 5.7.1 not you", &circuit),
         ("554", &circuit),
+        ("550 5.7.57 Client not authenticated to send mail", &login),
         ("552 5.3.4 too big", &large),
         ("552", &large),
         ("554 5.3.4 too big", &large),
@@ -162,6 +164,7 @@ fn a_permanent_refusal_after_mail_is_for_good() {
         (Stage::Rcpt, "553 5.1.3 syntax", Reason::UserUnknown),
         (Stage::Rcpt, "550 5.7.1 no", Reason::PolicyViolation),
         (Stage::Rcpt, "554", Reason::RecipientRefused),
+        (Stage::Rcpt, "550 5.1.8 sender address rejected", Reason::Rejected),
         (Stage::Rcpt, "552 5.2.2 mailbox full", Reason::MailboxFull),
         (Stage::Data, "554 no valid recipients", Reason::ContentRefused),
         (Stage::Data, "550", Reason::ContentRefused),
@@ -213,6 +216,42 @@ fn what_no_server_was_asked_is_dead_at_once() {
         (Unsendable::Template("undefined".to_owned()), DeadReason::Unrenderable),
     ] {
         assert_eq!(judge(&SendError::Unsendable(unsendable)), Verdict::Dead(reason));
+    }
+}
+
+/// They are what people select dead letters by, and count.
+#[test]
+fn each_kind_of_dead_letter_has_a_word_that_stays() {
+    for (reason, word) in [
+        (DeadReason::Malformed(Malformed::NotJson), "not-json"),
+        (DeadReason::TooOld, "too-old-to-deduplicate"),
+        (DeadReason::CrashesWorker, "crashes-worker"),
+        (DeadReason::Refused(Reason::UserUnknown), "user-unknown"),
+        (DeadReason::Unrenderable, "unrenderable"),
+        (DeadReason::OutcomeUnknown, "outcome-unknown"),
+        (DeadReason::GaveUp, "gave-up"),
+    ] {
+        assert_eq!(reason.slug(), word);
+    }
+}
+
+#[test]
+fn what_is_for_now_or_the_addresss_own_tells_nothing_of_the_server() {
+    let unsendable = SendError::Unsendable(Unsendable::NeedsSmtpUtf8);
+    for (error, tells) in [
+        (refused(Stage::Rcpt, "550 5.7.1 no"), true),
+        (refused(Stage::Content, "554 5.7.1 spam"), true),
+        (refused(Stage::Rcpt, "451 4.3.0 trouble"), true),
+        (refused(Stage::Content, "452 4.3.1 no room"), true),
+        (refused(Stage::Rcpt, "450 4.2.0 greylisted"), false),
+        (refused(Stage::Rcpt, "450 4.7.1 later"), false),
+        (refused(Stage::Rcpt, "550 5.1.1 unknown"), false),
+        (refused(Stage::Content, "552 5.2.2 mailbox full"), false),
+        (broken(Stage::Content, Broken::Dropped), true),
+        (SendError::Unanswered { cause: Broken::Dropped }, true),
+        (unsendable, false),
+    ] {
+        assert_eq!(tells_of_the_server(&error), tells, "{error}");
     }
 }
 
