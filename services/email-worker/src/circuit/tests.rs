@@ -19,6 +19,24 @@ fn half_open(cause: Cause) -> (Circuit, Ticket, Instant) {
 }
 
 #[test]
+fn each_cause_has_a_word_that_stays() {
+    assert_eq!(
+        [DOWN, EVERYONE, Cause::LedgerDown].map(Cause::slug),
+        ["unreachable", "everyone-refused", "ledger-down"]
+    );
+}
+
+#[test]
+fn only_an_open_circuit_waits_for_a_probe() {
+    let (mut circuit, start) = circuit();
+    assert!(!circuit.state().is_open());
+    circuit.on_failure(SENDER, start);
+    assert!(circuit.state().is_open());
+    circuit.due(start + 10 * MS);
+    assert!(!circuit.state().is_open(), "half-open, a mail may try");
+}
+
+#[test]
 fn each_cause_has_its_probe() {
     for (cause, expected) in [
         (DOWN, Some(Probe::Greet)),

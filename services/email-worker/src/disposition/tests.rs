@@ -233,6 +233,7 @@ fn each_kind_of_dead_letter_has_a_word_that_stays() {
     ] {
         assert_eq!(reason.slug(), word);
     }
+    assert_eq!(Reason::UserUnknown.to_string(), "user-unknown");
 }
 
 #[test]

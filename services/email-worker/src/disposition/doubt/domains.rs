@@ -161,6 +161,7 @@ mod tests {
             ("the rest are many small ones", (0, 6), singles(30, 2), Whose::Domain),
             ("too few to tell", (0, 4), vec![(100, 0)], Whose::Unknown),
             ("others are few as yet", (5, 5), vec![(8, 0)], Whose::Unknown),
+            ("others are few, and one of their mails was refused", (0, 8), vec![(11, 1)], Whose::Unknown),
             ("the first refusal of all", (0, 1), vec![(1, 0)], Whose::Unknown),
             ("nobody else to compare with", (0, 20), vec![], Whose::Account),
             ("others are refused as well", (10, 20), vec![(100, 50)], Whose::Account),
@@ -190,7 +191,7 @@ mod tests {
         assert_eq!(last, Some(Whose::Domain));
         assert_eq!(domains.refused("slow.example", began + BELIEVED_FOR / 2), Whose::Domain);
         assert_ne!(domains.refused("other.example", began), Whose::Domain);
-        assert_ne!(domains.refused("slow.example", began + 2 * BELIEVED_FOR), Whose::Domain);
+        assert_ne!(domains.refused("slow.example", began + BELIEVED_FOR), Whose::Domain);
     }
 
     #[test]
@@ -214,6 +215,9 @@ mod tests {
         }
         assert_eq!(whose.iter().filter(|whose| **whose == Whose::Unknown).count(), WAITED_FOR);
         assert_eq!(whose.last(), Some(&Whose::Account));
+        let later = now + COMPARED.1;
+        (0..19).for_each(|m| domains.taken(&format!("later-{m}.example"), later));
+        assert_eq!(domains.refused("later.example", later), Whose::Unknown, "those waits are long over");
     }
 
     #[test]
