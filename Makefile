@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint unit deny bench flood profile instructions chaos fuzz schemathesis e2e render
+.PHONY: help setup run test lint unit deny bench flood profile instructions chaos fuzz mutants schemathesis e2e render
 MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -75,6 +75,11 @@ chaos: ## Breaks everything by a seeded schedule under steady load, then looks f
 fuzz: ## Throws mutated bytes at every parser that strangers reach (TIME=60s for each; what fails is kept in target/fuzz)
 	@scripts/setup servers
 	@FUZZ_TIME="$(or $(TIME),60s)" FUZZ_SEED="$(SEED)" cargo test --locked $(FUZZED) fuzz -- --nocapture --test-threads=2
+
+# Hours for all of it: ONLY=file or glob chooses some of it, SHARD=0/8 an eighth. docs/mutants.md has what is left, and why.
+mutants: ## Changes contract and the worker's decisions in one place after the other: does a test fail? (ONLY=file SHARD=k/n)
+	@scripts/setup mutants
+	@ONLY="$(ONLY)" SHARD="$(SHARD)" exec scripts/mutants
 
 # SEED=n repeats a run, EXAMPLES=n makes a longer one.
 schemathesis: ## Holds user-api to its OpenAPI document: every check of schemathesis
