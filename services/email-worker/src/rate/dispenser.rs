@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
 use rand::RngExt as _;
+use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -77,6 +78,7 @@ pub(super) struct Dispenser<S> {
     // None while it is in use.
     store: Option<S>,
     terms: Terms,
+    chance: StdRng,
     not_before: Instant,
     // When the row is looked at for no other reason.
     look_at: Instant,
@@ -94,7 +96,13 @@ pub(super) struct Dispenser<S> {
 }
 
 impl<S: Store> Dispenser<S> {
-    pub(super) fn new(inbox: mpsc::Receiver<Message>, store: S, terms: Terms, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        inbox: mpsc::Receiver<Message>,
+        store: S,
+        terms: Terms,
+        chance: StdRng,
+        shared: Arc<Shared>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             inbox,
@@ -103,6 +111,7 @@ impl<S: Store> Dispenser<S> {
             clock: Clock::new(now),
             store: Some(store),
             terms,
+            chance,
             not_before: now,
             look_at: now,
             free_for: FREE_FOR.0,
@@ -305,7 +314,7 @@ impl<S: Store> Dispenser<S> {
                 self.close();
                 if then > now {
                     self.supply.others_were_faster();
-                    let then = self.clock.moment(then).unwrap_or(answered) + rand::rng().random_range(JITTER);
+                    let then = self.clock.moment(then).unwrap_or(answered) + self.chance.random_range(JITTER);
                     let limit = if row.learnt.pauses() { LOOKED_AT.0 } else { LOOKED_AT.1.max(self.spacing() / 20) };
                     self.not_before = then.clamp(answered, answered + limit);
                 }

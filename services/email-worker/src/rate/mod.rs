@@ -26,6 +26,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use opentelemetry::global;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -121,13 +123,19 @@ impl FleetRate {
         token: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let terms = Terms { ceiling: ceiling.rate(), adapts };
-        Self::over(Database::new(pool), terms, token)
+        Self::over(Database::new(pool), terms, StdRng::from_rng(&mut rand::rng()), token)
     }
 
-    fn over<S: Store>(store: S, terms: Terms, token: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
+    /// `chance` spreads workers that wait for the same moment.
+    fn over<S: Store>(
+        store: S,
+        terms: Terms,
+        chance: StdRng,
+        token: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, inbox) = mpsc::channel(INBOX);
         let shared = Shared::new(&sender, terms);
-        let dispenser = Dispenser::new(inbox, store, terms, Arc::clone(&shared));
+        let dispenser = Dispenser::new(inbox, store, terms, chance, Arc::clone(&shared));
         (Self { limited: Some(Limited { inbox: sender, shared }) }, dispenser.run(token))
     }
 

@@ -33,6 +33,11 @@ impl Memory {
         Self { row: Arc::default(), origin, chance }
     }
 
+    /// A worker's own, by the same seed.
+    fn chance(&self) -> StdRng {
+        StdRng::seed_from_u64(self.chance.lock().unwrap().random())
+    }
+
     fn travel(&self) -> Duration {
         let mut chance = self.chance.lock().unwrap();
         let most = if chance.random_ratio(1, 50) { 30_000 } else { 2_000 };
@@ -196,7 +201,7 @@ impl World {
     fn start_worker(&mut self) {
         let token = CancellationToken::new();
         let terms = Terms { ceiling: self.fleet.ceiling.rate(), adapts: self.fleet.adapts };
-        let (rate, actor) = FleetRate::over(self.memory.clone(), terms, token.clone());
+        let (rate, actor) = FleetRate::over(self.memory.clone(), terms, self.memory.chance(), token.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(actor);
         // The mails of one worker wait for its connections. It begins with one, and opens another after each mail that was
@@ -464,7 +469,7 @@ async fn what_one_domain_taught_the_fleet_goes_when_its_limit_is_found_to_be_its
     let mut actors = JoinSet::new();
     let mut worker = || {
         let terms = Terms { ceiling: None, adapts: true };
-        let (rate, actor) = FleetRate::over(memory.clone(), terms, token.clone());
+        let (rate, actor) = FleetRate::over(memory.clone(), terms, memory.chance(), token.clone());
         actors.spawn(actor);
         rate
     };
@@ -509,7 +514,7 @@ async fn the_lowest_ceiling_holds_for_as_long_as_a_worker_that_has_it_is_alive()
     let worker = |per_second: u32| {
         let token = CancellationToken::new();
         let terms = Terms { ceiling: Some(Rate::per_second(f64::from(per_second))), adapts: true };
-        let (rate, actor) = FleetRate::over(memory.clone(), terms, token.clone());
+        let (rate, actor) = FleetRate::over(memory.clone(), terms, memory.chance(), token.clone());
         tokio::spawn(actor);
         (rate, token)
     };
@@ -536,4 +541,16 @@ async fn the_lowest_ceiling_holds_for_as_long_as_a_worker_that_has_it_is_alive()
     sends_for(&fast, 35).await;
     let again = sends_for(&fast, 10).await;
     assert!((475..=510).contains(&again), "{again} in 10 s of 50 a second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_repeated_by_its_seed() {
+    let run = async || {
+        let world = World::new(throttled_fleets().nth(3).unwrap(), Limit::Sliding(14));
+        world.runs_for(Duration::from_secs(30)).await;
+        let server = world.server.lock().unwrap();
+        server.accepted.iter().map(|at| at.duration_since(world.origin)).collect::<Vec<_>>()
+    };
+    let first = run().await;
+    assert_eq!(first, run().await);
 }
