@@ -19,7 +19,7 @@ run: ## Shows one registration becoming one mail, with real parts; Ctrl-C ends i
 	@exec "$(TARGET)/debug/demo"
 
 test: ## Runs every check: format, lints, all tests, licences and advisories of dependencies
-	@scripts/setup servers clients lint charts deny
+	@scripts/setup servers clients browser lint charts deny
 	$(MAKE) lint
 	$(MAKE) unit
 	$(MAKE) deny
@@ -94,4 +94,4 @@ instructions: ## Counts the instructions of a mail and of a registration, by cal
 	@exec "$(TARGET)/debug/with-servers" "$(TARGET)/debug/costs" instructions --services "$(TARGET)/release"
 
 setup: ## Installs what the commands above need and this machine lacks
-	@scripts/setup servers clients inbox lint charts deny schemathesis
+	@scripts/setup servers clients browser inbox lint charts deny schemathesis

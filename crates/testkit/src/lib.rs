@@ -5,6 +5,7 @@
 //! - [`PgBouncer`] is a pooler before a database.
 //! - [`SmtpServer`] is a mail server with moods: any answer at any stage, drops, hangs, delays, greylisting, TLS, login.
 //! - [`OtlpReceiver`] reads traces, metrics and logs; [`TcpProxy`] cuts and slows networks; [`Service`] runs our own services as processes.
+//! - [`page_in_chromium`] shows a page as people see it.
 //! - [`fuzz`] throws a corpus and its mutations at a parser.
 //! - [`eventually`] waits for an outcome instead of sleeping.
 //!
@@ -18,6 +19,7 @@
 )]
 
 mod background;
+mod browser;
 mod dir;
 mod eventually;
 pub mod fuzz;
@@ -41,6 +43,7 @@ pub use lapin;
 /// only as long as tests ask for no features of their own.
 pub use zxcvbn;
 
+pub use browser::page_in_chromium;
 pub use eventually::eventually;
 pub use otlp::{Attributes, Instrument, Kind, Link, LogRecord, Metric, OtlpReceiver, Point, Span};
 pub use pgbouncer::{PgBouncer, Pooling};

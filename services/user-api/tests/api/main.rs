@@ -7,6 +7,7 @@ mod bad_input;
 mod check;
 mod connections;
 mod cors;
+mod cors_in_chromium;
 mod database;
 mod docs;
 mod drain;
