@@ -17,6 +17,8 @@ use crate::process::Process;
 
 /// How long a service may take to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// For the lines that it wrote before its end.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// A service in a process of its own, with ports that it keeps over restarts. When a test fails, its last log lines are printed.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub struct Service {
 struct Lines {
     all: Mutex<Vec<String>>,
     count: watch::Sender<usize>,
+    /// Pipes that are still read.
+    open: watch::Sender<usize>,
 }
 
 impl Service {
@@ -135,13 +139,17 @@ impl Service {
         self.exited(PATIENCE).await
     }
 
-    /// Waits for it to end by itself.
+    /// Waits for it to end by itself; all that it wrote is in [`log_lines`](Self::log_lines) then.
     ///
     /// # Panics
     /// When it does not in time.
     pub async fn exited(&self, within: Duration) -> ExitStatus {
         let status = self.process().ended(within).await;
-        status.unwrap_or_else(|| panic!("{} (pid {}) still runs after {within:?}", self.name, self.pid()))
+        let status = status.unwrap_or_else(|| panic!("{} (pid {}) still runs after {within:?}", self.name, self.pid()));
+        // What it wrote last may still be in its pipes; a child of its own may hold them open.
+        let mut open = self.lines.open.subscribe();
+        let _ = tokio::time::timeout(LAST_LINES, open.wait_for(|open| *open == 0)).await;
+        status
     }
 
     /// Waits for it to end by itself; its exit code, and the line that says why.
@@ -251,13 +259,14 @@ fn launch(binary: &PathBuf, arguments: &[String], environment: &[(String, String
 
 /// Collects lines until the pipe closes, which it does with the process; reads on its own thread, so the process never waits for us.
 fn capture(pipe: impl Read + Send + 'static, lines: Arc<Lines>) {
+    lines.open.send_modify(|open| *open += 1);
     let reading = move || {
-        for line in BufReader::new(pipe).split(b'\n') {
-            let Ok(line) = line else { return };
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
             let mut all = lines.all.lock().unwrap();
             all.push(String::from_utf8_lossy(&line).into_owned());
             lines.count.send_replace(all.len());
         }
+        lines.open.send_modify(|open| *open -= 1);
     };
     std::thread::Builder::new().name("service-log".to_owned()).spawn(reading).expect("starting a thread");
 }

@@ -22,3 +22,12 @@ async fn variables_and_arguments_reach_it_and_signals_too() {
     assert!(service.memory() > 0);
     assert_eq!(service.terminate().await.code(), Some(143), "the command's end by SIGTERM is passed on");
 }
+
+#[tokio::test]
+async fn all_that_a_service_wrote_is_there_once_it_has_ended() {
+    for _ in 0..20 {
+        let program = Service::spawn_program("/usr/bin/seq".into(), &["20000"], &[]);
+        program.exited(Duration::from_secs(30)).await;
+        assert_eq!(program.log_lines().last().map(String::as_str), Some("20000"));
+    }
+}
