@@ -89,7 +89,7 @@ impl ConfirmChannel {
         }));
         let sent = tokio::time::timeout_at(deadline, sending).await.map_err(|_| late())?;
 
-        let mut answers = Answers::default();
+        let mut answers = Answers::to(batch.len());
         let mut unanswered = Vec::new();
         let mut failure = None;
         let mut sent = sent.into_iter();

@@ -10,45 +10,50 @@ use super::Outcome;
 use crate::Outgoing;
 
 /// Answers, by the places of their messages in the batch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Answers {
-    of: HashMap<usize, Outcome>,
+    of: Vec<Option<Outcome>>,
     /// The broker's words, by message id.
     returned: HashMap<String, String>,
 }
 
 impl Answers {
+    /// To so many messages, none of which is answered yet.
+    pub(super) fn to(messages: usize) -> Self {
+        Self { of: vec![None; messages], returned: HashMap::new() }
+    }
+
     /// Nothing was answered.
     pub(super) fn is_empty(&self) -> bool {
-        self.of.values().all(|outcome| *outcome == Outcome::TooLarge)
+        self.of.iter().flatten().all(|outcome| *outcome == Outcome::TooLarge)
     }
 
     /// The message was not published.
     pub(super) fn too_large(&mut self, n: usize) {
-        self.of.insert(n, Outcome::TooLarge);
+        self.of[n] = Some(Outcome::TooLarge);
     }
 
     /// The broker's answer to a message, and the return that came with it: the id of its message, and the broker's
     /// words.
     pub(super) fn take(&mut self, n: usize, outcome: Outcome, returned: Option<(String, String)>) {
-        self.of.insert(n, outcome);
+        self.of[n] = Some(outcome);
         self.returned.extend(returned);
     }
 
     /// What became of each message of the batch; `why` there is no answer to some.
-    pub(super) fn outcomes(mut self, batch: &[Outgoing], why: &str) -> Vec<Outcome> {
+    pub(super) fn outcomes(self, batch: &[Outgoing], why: &str) -> Vec<Outcome> {
         let unanswered = || Outcome::Unanswered(why.to_owned());
-        let may_hide_a_return = self.of.len() < batch.len() && !self.returned.is_empty();
-        let outcome = |(n, message): (usize, &Outgoing)| {
+        let may_hide_a_return = self.of.contains(&None) && !self.returned.is_empty();
+        let outcome = |(message, answer): (&Outgoing, Option<Outcome>)| {
             let id = message.properties.message_id.as_deref().unwrap_or_default();
-            match (self.returned.get(id), self.of.remove(&n)) {
+            match (self.returned.get(id), answer) {
                 (Some(reason), _) => Outcome::Returned(reason.clone()),
                 (None, None) => unanswered(),
                 (None, Some(Outcome::Confirmed)) if may_hide_a_return => unanswered(),
                 (None, Some(outcome)) => outcome,
             }
         };
-        batch.iter().enumerate().map(outcome).collect()
+        batch.iter().zip(self.of).map(outcome).collect()
     }
 }
 
@@ -69,7 +74,7 @@ mod tests {
             Outgoing { queue: "q".to_owned(), body: Vec::new(), properties }
         };
         let batch: Vec<_> = (0..answers.len()).map(message).collect();
-        let mut known = Answers::default();
+        let mut known = Answers::to(answers.len());
         for (n, answer) in answers.into_iter().enumerate() {
             if let Some((outcome, returned)) = answer {
                 known.take(n, outcome, returned.map(|id| (id.to_owned(), "NO_ROUTE".to_owned())));

@@ -141,6 +141,7 @@ mod tests {
         assert!(took >= PATIENCE && took <= PATIENCE + RETRY.1, "{took:?}");
         assert!(error.contains("of dead for main (Nacked)") && error.contains("run this again"), "{error}");
     }
+
     #[tokio::test(start_paused = true)]
     async fn what_trying_again_would_not_change_is_said_at_once() {
         for why in [Outcome::TooLarge, Outcome::Returned("NO_ROUTE".to_owned())] {
