@@ -53,5 +53,5 @@ pub use proxy::TcpProxy;
 pub use rabbit::{Client, Management, QueueInfo, Rabbit, RawPublisher, Taken, Vhost, vhost};
 pub use service::Service;
 pub use smtp::{Arrival, Command, Counts, Mail, Mood, SmtpOptions, SmtpServer, Stage, Tls, self_signed};
-pub use tls_front::{Preamble, Shown, TlsFront, Trust};
+pub use tls_front::{Preamble, Shown, TlsFront, Trust, address_of};
 pub use watchdog::{mark, stop_everything};

@@ -33,6 +33,27 @@ pub enum Shown {
     Authority,
 }
 
+impl Shown {
+    /// Each, and words that are to be said of it; `None`: it is taken.
+    pub const ALL: [(Self, Option<&'static str>); 6] = [
+        (Self::Good, None),
+        (Self::SelfSigned, None),
+        (Self::Expired, Some("expired")),
+        (Self::OtherName, Some("elsewhere.example")),
+        (Self::Stranger, Some("has signed it")),
+        (Self::Authority, Some("basicConstraints=critical,CA:FALSE")),
+    ];
+}
+
+/// Where a URL leads that has an address and a port in it, with a login or without.
+///
+/// # Panics
+/// When it has none.
+pub fn address_of(url: &str) -> SocketAddr {
+    let authority = url.split('/').nth(2).and_then(|authority| authority.rsplit('@').next());
+    authority.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no address in {url}"))
+}
+
 /// What is said before TLS begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preamble {

@@ -1,27 +1,9 @@
 //! The way to the broker, the database or the mail server is to be secured, and is not.
 
-use std::net::SocketAddr;
-
 use serde_json::Value;
-use testkit::{Preamble, Shown, TlsFront, Trust, eventually};
+use testkit::{Preamble, Shown, TlsFront, Trust, address_of, eventually};
 
 use crate::helpers::{PATIENCE, World, get};
-
-/// What a server shows, and what is to be said of it; `None`: it is up.
-const ROWS: [(Shown, Option<&str>); 6] = [
-    (Shown::Good, None),
-    (Shown::SelfSigned, None),
-    (Shown::Expired, Some("expired")),
-    (Shown::OtherName, Some("elsewhere.example")),
-    (Shown::Stranger, Some("has signed it")),
-    (Shown::Authority, Some("basicConstraints=critical,CA:FALSE")),
-];
-
-/// Where a URL with an address in it leads.
-fn address(url: &str) -> SocketAddr {
-    let authority = url.split('/').nth(2).expect("an authority");
-    authority.rsplit('@').next().and_then(|address| address.parse().ok()).expect("an address")
-}
 
 /// Waits for what a worker with these variables says of a component; gives the reason, and its log.
 async fn says(world: &World, changes: &[(&'static str, &str)], component: &str, is_up: bool) -> (String, String) {
@@ -30,7 +12,7 @@ async fn says(world: &World, changes: &[(&'static str, &str)], component: &str, 
     let mut variables = changes.to_vec();
     variables.push(("SSL_CERT_FILE", &path));
     let worker = world.process(&variables);
-    let admin = address(&worker.admin_url().replace("http://", "http://@"));
+    let admin = address_of(&worker.admin_url());
     let mut last = Value::Null;
     let what = format!("{component} with {changes:?}");
     let found = eventually(&what, PATIENCE, async || {
@@ -45,7 +27,7 @@ async fn says(world: &World, changes: &[(&'static str, &str)], component: &str, 
 #[tokio::test]
 async fn what_is_wrong_with_a_certificate_or_a_port_is_said_of_the_broker_and_of_the_database() {
     let world = World::new().await;
-    let (broker, database) = (address(world.vhost.amqp_url()), address(world.database.url()));
+    let (broker, database) = (address_of(world.vhost.amqp_url()), address_of(world.database.url()));
     let name = world.database.url().rsplit_once('/').unwrap().1;
     let amqps = |port: u16| format!("amqps://guest:guest@localhost:{port}/{}", world.vhost.name());
     let postgres = |port: u16| format!("postgres://sluice@localhost:{port}/{name}?sslmode=verify-full");
@@ -54,7 +36,7 @@ async fn what_is_wrong_with_a_certificate_or_a_port_is_said_of_the_broker_and_of
         assert_eq!(reason.contains("no secure connection (tls)"), expected.is_some(), "{url}, {expected:?}: {reason}");
         assert!(reason.contains(expected.unwrap_or_default()), "{url}, {expected:?}: {reason}");
     };
-    for (shown, expected) in ROWS {
+    for (shown, expected) in Shown::ALL {
         let front = TlsFront::start(broker, shown, Preamble::None).await;
         check("AMQP_URL", amqps(front.port()), "broker", expected).await;
         let front = TlsFront::start(database, shown, Preamble::Postgres).await;
@@ -67,7 +49,7 @@ async fn what_is_wrong_with_a_certificate_or_a_port_is_said_of_the_broker_and_of
 #[tokio::test]
 async fn what_is_wrong_with_the_mail_servers_certificate_is_a_cause_of_its_own_and_its_log_says_what_to_do() {
     let world = World::new().await;
-    for (shown, expected) in ROWS {
+    for (shown, expected) in Shown::ALL {
         let front = TlsFront::start(world.smtp.addr(), shown, Preamble::None).await;
         let port = front.port().to_string();
         let secured = [("SMTP_HOST", "localhost"), ("SMTP_PORT", &*port), ("SMTP_TLS", "implicit")];

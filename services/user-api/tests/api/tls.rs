@@ -1,23 +1,12 @@
 //! The way to the broker and to the database is to be secured, and is not.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
-use testkit::{Preamble, Service, Shown, TlsFront, Trust, eventually};
+use testkit::{Preamble, Service, Shown, TlsFront, Trust, address_of, eventually};
 use user_api::db::MIGRATOR;
 
 const SOON: Duration = Duration::from_secs(30);
-
-/// What a server shows, and what is to be said of it; `None`: it is up.
-const ROWS: [(Shown, Option<&str>); 6] = [
-    (Shown::Good, None),
-    (Shown::SelfSigned, None),
-    (Shown::Expired, Some("expired")),
-    (Shown::OtherName, Some("elsewhere.example")),
-    (Shown::Stranger, Some("has signed it")),
-    (Shown::Authority, Some("basicConstraints=critical,CA:FALSE")),
-];
 
 /// Waits for what `/readyz` says of a component.
 async fn says(database: &str, broker: &str, component: &str, expected: Option<&str>) {
@@ -46,15 +35,11 @@ async fn says(database: &str, broker: &str, component: &str, expected: Option<&s
 async fn what_is_wrong_with_a_certificate_or_a_port_is_said_of_the_broker_and_of_the_database() {
     let (vhost, database) = (testkit::vhost().await, testkit::database().await);
     platform::postgres::migrate(database.pool(), &MIGRATOR).await.unwrap();
-    let address = |url: &str| -> SocketAddr {
-        let authority = url.split('/').nth(2).unwrap();
-        authority.rsplit('@').next().unwrap().parse().unwrap()
-    };
-    let (broker_at, database_at) = (address(vhost.amqp_url()), address(database.url()));
+    let (broker_at, database_at) = (address_of(vhost.amqp_url()), address_of(database.url()));
     let name = database.url().rsplit_once('/').unwrap().1;
     let amqps = |port: u16| format!("amqps://guest:guest@localhost:{port}/{}", vhost.name());
     let postgres = |port: u16| format!("postgres://sluice@localhost:{port}/{name}?sslmode=verify-full");
-    for (shown, expected) in ROWS {
+    for (shown, expected) in Shown::ALL {
         let front = TlsFront::start(broker_at, shown, Preamble::None).await;
         says(database.url(), &amqps(front.port()), "broker", expected).await;
         let front = TlsFront::start(database_at, shown, Preamble::Postgres).await;
