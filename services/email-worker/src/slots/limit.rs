@@ -46,6 +46,8 @@ pub(super) struct Limit {
 #[derive(Debug, Clone, Copy)]
 struct Suspicion {
     stood: usize,
+    // A mail was refused, over a connection that the server had opened: that it opens another one shows nothing.
+    of_a_mail: bool,
 }
 
 /// A change to tell.
@@ -171,7 +173,7 @@ impl Limit {
     pub(super) fn opened(&mut self, wanted: bool, now: Instant) {
         self.opening -= 1;
         self.standing += 1;
-        self.suspected = None;
+        self.suspected.take_if(|suspected| !suspected.of_a_mail);
         // Those that were under way while others were refused; one that is tried is not counted yet.
         let proven = self.standing - usize::from(self.learnt.is_some_and(|learnt| learnt.trying));
         self.allowed = self.allowed.max(proven.min(self.ceiling));
@@ -190,21 +192,21 @@ impl Limit {
     /// It was refused. `explicit`: the server spoke of too many; otherwise those that stand will show what it meant.
     pub(super) fn refused(&mut self, place: &mut Place, explicit: bool, now: Instant) -> Refusal {
         self.opening -= 1;
-        self.one_less(place, explicit, now)
+        self.one_less(place, explicit, false, now)
     }
 
     /// A connection that stood was refused a mail for their number; it is closed now. `explicit` as in
     /// [`refused`](Self::refused).
     pub(super) fn turned_away(&mut self, place: &mut Place, explicit: bool, now: Instant) -> Refusal {
         self.standing -= 1;
-        self.one_less(place, explicit, now)
+        self.one_less(place, explicit, true, now)
     }
 
-    fn one_less(&mut self, place: &mut Place, explicit: bool, now: Instant) -> Refusal {
+    fn one_less(&mut self, place: &mut Place, explicit: bool, of_a_mail: bool, now: Instant) -> Refusal {
         let others = self.standing + self.opening > 0;
         match (explicit, others) {
             (true, _) => self.lower(Some(place), self.standing, now),
-            (false, true) => self.suspect(place, now),
+            (false, true) => self.suspect(place, of_a_mail, now),
             (false, false) => {
                 // An outage: begin as after a start.
                 self.suspected = None;
@@ -220,7 +222,7 @@ impl Limit {
             self.tried(now);
         }
         if place.round == self.round
-            && let Some(Suspicion { stood }) = self.suspected.take()
+            && let Some(Suspicion { stood, .. }) = self.suspected.take()
         {
             self.lower(None, stood, now);
         }
@@ -276,9 +278,11 @@ impl Limit {
     }
 
     /// Nobody knows yet what it was for: as many as stand until that is clear. A try has failed in any case.
-    fn suspect(&mut self, place: &mut Place, now: Instant) {
-        self.round += 1;
-        self.suspected = Some(Suspicion { stood: self.standing.clamp(1, self.ceiling) });
+    fn suspect(&mut self, place: &mut Place, of_a_mail: bool, now: Instant) {
+        // A mail that began after the first of several refusals shows what they were for: they need not end before it does.
+        self.round += u64::from(self.suspected.is_none());
+        let of_a_mail = of_a_mail || self.suspected.is_some_and(|suspected| suspected.of_a_mail);
+        self.suspected = Some(Suspicion { stood: self.standing.clamp(1, self.ceiling), of_a_mail });
         if std::mem::take(&mut place.trial)
             && let Some(learnt) = &mut self.learnt
         {

@@ -269,6 +269,81 @@ fn a_server_that_was_briefly_away_has_taught_nothing() {
     assert_eq!(world.limit.news(world.now + 2 * SETTLED_AFTER), None);
 }
 
+/// A connection of a server that refuses mails over one too many without a word about their number, and when it goes on.
+struct Unworded {
+    place: Option<Place>,
+    next: Duration,
+    // Opened; its mail was refused or accepted at `next`.
+    open: bool,
+}
+
+/// Mails and connections that take any time whatever; gives how many were sent and how many were refused.
+fn send_to_a_server_that_does_not_say_why(takes: usize, mails: usize, chance: &mut StdRng) -> (usize, usize) {
+    let (mut limit, start) = (Limit::new(SLOTS), Instant::now());
+    let (mut under_way, mut idle, mut sent, mut refused): (Vec<Unworded>, usize, usize, usize) = (Vec::new(), 0, 0, 0);
+    let mut time = Duration::ZERO;
+    while sent < mails && time < Duration::from_secs(60) {
+        let now = start + time;
+        loop {
+            let busy = Duration::from_millis(chance.random_range(1..100));
+            if idle > 0 {
+                idle -= 1;
+                under_way.push(Unworded { place: Some(limit.take_idle()), next: time + busy, open: true });
+            } else if let Some(place) = limit.take(now) {
+                if limit.open(&place) {
+                    under_way.push(Unworded { place: Some(place), next: time + busy, open: false });
+                } else {
+                    limit.give_back(place, false, true, now);
+                    break;
+                }
+            } else {
+                break;
+            }
+        }
+        let Some(first) = (0..under_way.len()).min_by_key(|&at| under_way[at].next) else {
+            time += Duration::from_millis(100);
+            continue;
+        };
+        time = under_way[first].next;
+        let now = start + time;
+        if !under_way[first].open {
+            limit.opened(true, now);
+            under_way[first].open = true;
+            under_way[first].next = time + Duration::from_millis(chance.random_range(1..100));
+            // A server that counts refuses those that came last.
+            let this = under_way.remove(first);
+            under_way.push(this);
+            continue;
+        }
+        let older = idle + under_way[..first].iter().filter(|other| other.open).count();
+        let mut place = under_way.remove(first).place.expect("held");
+        if older >= takes {
+            refused += 1;
+            assert_eq!(limit.turned_away(&mut place, false, now), Refusal::OthersStand);
+            limit.give_back(place, false, true, now);
+        } else {
+            sent += 1;
+            limit.accepted(&mut place, true, now);
+            if limit.give_back(place, true, true, now) {
+                limit.idle_closed(1);
+            } else {
+                idle += 1;
+            }
+        }
+    }
+    (sent, refused)
+}
+
+#[test]
+fn what_a_server_that_does_not_say_why_refuses_costs_one_try_for_each_connection_too_many() {
+    for seed in 0..300 {
+        let mut chance = StdRng::seed_from_u64(seed);
+        let (sent, refused) = send_to_a_server_that_does_not_say_why(4, 160, &mut chance);
+        assert_eq!(sent, 160, "seed {seed}");
+        assert!(refused <= SLOTS, "seed {seed}: {refused} refused");
+    }
+}
+
 #[test]
 fn what_was_learnt_is_told_once_however_many_were_refused() {
     let mut world = World::new(SLOTS);
