@@ -95,7 +95,9 @@ impl Rabbit {
     /// When RabbitMQ is not installed or does not start; the message holds the end of its log.
     pub async fn start() -> Self {
         let names = Arc::new(Names::start(&Install::find()));
-        Self::start_with(names, uuid::Uuid::now_v7().simple().to_string()).await
+        let node = Self::start_with(names, uuid::Uuid::now_v7().simple().to_string()).await;
+        node.makes_quorum_queues().await;
+        node
     }
 
     /// Starts another node, in a cluster with this one: a quorum queue that is declared from now on has a member on each.
@@ -126,6 +128,14 @@ impl Rabbit {
         node.configure();
         node.launch().await;
         node
+    }
+
+    /// Waits until it has made one: a node that has just begun answers before it can ("cluster_not_formed").
+    async fn makes_quorum_queues(&self) {
+        const FIRST: &str = "the-first-quorum-queue";
+        let made = poll(Duration::from_secs(120), async || self.root.try_quorum_queue(FIRST).await).await;
+        assert!(made.is_some(), "RabbitMQ makes no quorum queue\n{}", self.log());
+        self.root.delete_queue(FIRST).await;
     }
 
     /// What other nodes call it.

@@ -124,6 +124,12 @@ impl Management {
         self.expect(Method::PUT, &format!("/api/policies/{vhost}/{queue}"), Some(policy)).await;
     }
 
+    pub(crate) async fn try_quorum_queue(&self, vhost: &str, queue: &str) -> Option<()> {
+        let arguments = json!({"durable": true, "arguments": {"x-queue-type": "quorum"}});
+        let answer = self.request(Method::PUT, &format!("/api/queues/{vhost}/{queue}"), Some(arguments)).await;
+        answer.is_ok_and(|(status, _)| status.is_success()).then_some(())
+    }
+
     pub(crate) async fn delete_queue(&self, vhost: &str, queue: &str) {
         self.expect(Method::DELETE, &format!("/api/queues/{vhost}/{queue}"), None).await;
     }

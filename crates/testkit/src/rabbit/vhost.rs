@@ -70,6 +70,10 @@ impl Vhost {
         self.management.set_policy(&self.name, queue, definition).await;
     }
 
+    pub(crate) async fn try_quorum_queue(&self, queue: &str) -> Option<()> {
+        self.management.try_quorum_queue(&self.name, queue).await
+    }
+
     /// Deletes a queue and what is in it. Its declaration has to have been answered: on RabbitMQ 3.10, a queue that is deleted while it is
     /// being declared cannot be declared any more (`cluster_not_formed`).
     pub async fn delete_queue(&self, queue: &str) {

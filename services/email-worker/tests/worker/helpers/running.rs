@@ -58,11 +58,13 @@ impl Running {
 
     /// Waits until the circuit is open for this reason, and the worker says that it is ready all the same.
     pub(crate) async fn circuit_opens(&self, cause: &str) {
-        self.says(&format!("the circuit is open: {cause}"), |status, body| {
-            status == 200
-                && body["components"]["sending"]["reason"].as_str().is_some_and(|reason| reason.ends_with(cause))
-        })
-        .await;
+        self.says(&format!("the circuit is open: {cause}"), |status, body| status == 200 && is_held_by(body, cause))
+            .await;
+    }
+
+    /// Whether the circuit is open for this reason.
+    pub(crate) async fn is_held_by(&self, cause: &str) -> bool {
+        self.readyz().await.is_some_and(|(_, body)| is_held_by(&body, cause))
     }
 
     /// Waits until mails are sent again.
@@ -97,6 +99,10 @@ impl Drop for Running {
             run.abort();
         }
     }
+}
+
+fn is_held_by(body: &Value, cause: &str) -> bool {
+    body["components"]["sending"]["reason"].as_str().is_some_and(|reason| reason.ends_with(cause))
 }
 
 /// Status and body.
