@@ -101,12 +101,6 @@ pub trait Prepare: Send {
 /// A handle to the fleet's rate. Clones share the actor.
 #[derive(Debug, Clone)]
 pub struct FleetRate {
-    // None: there is no limit, and none is learnt.
-    limited: Option<Limited>,
-}
-
-#[derive(Debug, Clone)]
-struct Limited {
     inbox: mpsc::Sender<Message>,
     shared: Arc<Shared>,
 }
@@ -136,12 +130,7 @@ impl FleetRate {
         let (sender, inbox) = mpsc::channel(INBOX);
         let shared = Shared::new(&sender, terms);
         let dispenser = Dispenser::new(inbox, store, terms, chance, Arc::clone(&shared));
-        (Self { limited: Some(Limited { inbox: sender, shared }) }, dispenser.run(token))
-    }
-
-    /// No limit, and none is learnt: every slot is there at once.
-    pub fn unlimited() -> Self {
-        Self { limited: None }
+        (Self { inbox: sender, shared }, dispenser.run(token))
     }
 
     /// Waits for leave to send one mail, and returns at its moment.
@@ -168,7 +157,7 @@ impl FleetRate {
     /// # Errors
     /// [`LedgerDown`] when the database, which alone can give slots, does not answer, or when the worker is stopping.
     pub async fn slot(&self, first: bool) -> Result<Slot, LedgerDown> {
-        let Some(Limited { inbox, shared }) = &self.limited else { return Ok(Slot::unlimited()) };
+        let Self { inbox, shared } = self;
         let asked = Instant::now();
         if shared.is_free(asked) {
             if shared.look_again(asked) {
@@ -187,54 +176,44 @@ impl FleetRate {
 
     /// Does the fleet learn what the mail server takes?
     pub fn adapts(&self) -> bool {
-        self.limited.as_ref().is_some_and(|limited| limited.shared.adapts())
+        self.shared.adapts()
     }
 
     /// Is the fleet held to less than the ceiling by what it learnt, as far as this worker knows?
     pub fn is_held_back(&self) -> bool {
-        self.limited.as_ref().is_some_and(|limited| limited.shared.is_held_back())
+        self.shared.is_held_back()
     }
 
     /// Does the fleet send nothing but a probe, as far as this worker knows?
     pub fn pauses(&self) -> bool {
-        self.limited.as_ref().is_some_and(|limited| limited.shared.pauses())
+        self.shared.pauses()
     }
 
     /// Mails go too fast, as was found out after the fact.
     pub fn slow_down(&self, reason: &str) {
-        if let Some(Limited { shared, .. }) = &self.limited {
-            shared.refused(shared.episode(), reason, None);
-        }
+        self.shared.refused(self.shared.episode(), reason, None);
     }
 
     /// The limit that mails to this domain met is its own: what the fleet learnt from it, if anything, is to go.
     pub fn unlearn(&self, domain: &str) {
-        if let Some(Limited { shared, .. }) = &self.limited {
-            // Lost, the domain's next refusal says the same.
-            let _ = shared.tell(Message::Unlearn(Domain::of(domain)));
-        }
+        // Lost, the domain's next refusal says the same.
+        let _ = self.shared.tell(Message::Unlearn(Domain::of(domain)));
     }
 
     /// The rate in force, as far as this worker knows: the ceiling, or less. None: no limit.
     pub fn in_force(&self) -> watch::Receiver<Option<Rate>> {
-        match &self.limited {
-            Some(Limited { shared, .. }) => shared.in_force(),
-            None => watch::Sender::new(None).subscribe(),
-        }
+        self.shared.in_force()
     }
 
     /// What holds the fleet back at the moment by what it learnt, as far as this worker knows.
     pub fn throttled(&self) -> watch::Receiver<Option<Throttled>> {
-        match &self.limited {
-            Some(Limited { shared, .. }) => shared.throttled(),
-            None => watch::Sender::new(None).subscribe(),
-        }
+        self.shared.throttled()
     }
 
     /// Shows the rate in force, and the ceiling, as metrics.
     pub fn observe(&self, ceiling: Ceiling) {
         // Not the handle itself, or the actor would never see the last one go.
-        let shared = self.limited.as_ref().map(|limited| Arc::clone(&limited.shared));
+        let shared = Arc::clone(&self.shared);
         let in_force = self.in_force();
         let meter = global::meter("email-worker");
         meter
@@ -245,8 +224,7 @@ impl FleetRate {
             )
             .with_callback(move |observer| {
                 if let Some(in_force) = *in_force.borrow() {
-                    let pauses = shared.as_ref().is_some_and(|shared| shared.pauses());
-                    observer.observe(if pauses { 0.0 } else { in_force.mails_per_second() }, &[]);
+                    observer.observe(if shared.pauses() { 0.0 } else { in_force.mails_per_second() }, &[]);
                 }
             })
             .build();
@@ -261,8 +239,8 @@ impl FleetRate {
             .build();
     }
 
-    /// What was leased and handed out so far; zeros without a limit.
+    /// What was leased and handed out so far.
     pub fn counts(&self) -> RateCounts {
-        self.limited.as_ref().map(|limited| limited.shared.counters.read()).unwrap_or_default()
+        self.shared.counters.read()
     }
 }

@@ -17,18 +17,13 @@ pub struct Slot {
     moment: Option<Moment>,
     episode: i64,
     used: bool,
-    // None: there is no rate at all.
-    shared: Option<Arc<Shared>>,
+    shared: Arc<Shared>,
 }
 
 impl Slot {
     pub(super) fn new(moment: Option<Moment>, shared: Arc<Shared>) -> Self {
         let episode = moment.map_or_else(|| shared.episode(), |moment| moment.episode);
-        Self { moment, episode, used: false, shared: Some(shared) }
-    }
-
-    pub(super) fn unlimited() -> Self {
-        Self { moment: None, episode: 0, used: false, shared: None }
+        Self { moment, episode, used: false, shared }
     }
 
     /// Waits for its moment. False: the moment is past, and forfeited; wait for another one.
@@ -39,42 +34,38 @@ impl Slot {
         }
         self.used = true;
         let fresh = Instant::now() <= moment.at + moment.tolerance();
-        if !fresh && let Some(shared) = &self.shared {
-            shared.counters.forfeit(1);
+        if !fresh {
+            self.shared.counters.forfeit(1);
         }
         fresh
     }
 
     /// The server took the mail.
     pub fn accepted(self) {
-        if let Some(shared) = &self.shared {
-            shared.took(Instant::now());
-        }
+        self.shared.took(Instant::now());
         self.answered();
     }
 
     /// The server answered without a word about speed.
     pub fn answered(self) {
-        if let (Some(shared), Some(Moment { probe: true, episode, .. })) = (&self.shared, self.moment) {
+        if let Some(Moment { probe: true, episode, .. }) = self.moment {
             // Lost, another probe follows.
-            let _ = shared.tell(Message::Answered(episode));
+            let _ = self.shared.tell(Message::Answered(episode));
         }
     }
 
     /// The server said no to the speed, in these words. `perhaps`: whose own limit it may be, as far as anybody knows; none:
     /// it is everyone's.
     pub fn too_fast(self, reason: &str, perhaps: Option<&str>) {
-        if let Some(shared) = &self.shared {
-            shared.refused(self.episode, reason, perhaps);
-        }
+        self.shared.refused(self.episode, reason, perhaps);
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let (Some(moment), Some(shared), false) = (self.moment, &self.shared, self.used) else { return };
-        if shared.tell(Message::Back(moment)).is_err() {
-            shared.counters.forfeit(1);
+        let (Some(moment), false) = (self.moment, self.used) else { return };
+        if self.shared.tell(Message::Back(moment)).is_err() {
+            self.shared.counters.forfeit(1);
         }
     }
 }

@@ -193,10 +193,14 @@ async fn an_idle_fleet_gives_the_first_slot_at_once_and_saves_none_up() {
 
 #[tokio::test]
 async fn without_a_limit_there_is_always_a_slot() {
-    let unlimited = FleetRate::unlimited();
+    let pool = Home::shared().await;
+    let (unlimited, actor) = FleetRate::start(pool.clone(), Ceiling::Unlimited, false, CancellationToken::new());
+    let actor = tokio::spawn(actor);
     for _ in 0..10_000 {
         assert!(leave(&unlimited).await.is_some());
     }
+    drop(unlimited);
+    actor.await.unwrap();
 }
 
 #[tokio::test]
