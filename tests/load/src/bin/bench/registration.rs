@@ -20,6 +20,7 @@ const EVERY: Duration = Duration::from_millis(50);
 pub(crate) async fn run(report: &mut Report) {
     let servers = Servers::start().await;
     saturation(report, &servers).await;
+    beside_the_hash(report, &servers).await;
     round_trips(report, &servers).await;
     slow_mail_server(report, &servers).await;
 }
@@ -63,6 +64,22 @@ async fn saturation(report: &mut Report, servers: &Servers) {
     for (name, ratios, goal) in figures {
         report.add(name, median(ratios), "ratio", goal);
     }
+}
+
+/// What user-api does for a registration beside its hash, up to the broker's confirm: with hashes that cost next to nothing.
+async fn beside_the_hash(report: &mut Report, servers: &Servers) {
+    report.measuring("registrations with a hash that costs nothing");
+    const COUNT: usize = 1_000;
+    let api = servers.api(&[("HASH_COST", "cheap")]).await;
+    let client = Registrations::at(&api.base_url());
+    client.accept_all("cheaply-warm", COUNT, 8).await;
+    let mut each = Vec::new();
+    for round in 0..ROUNDS {
+        let before = process::cpu(api.pid());
+        client.accept_all(&format!("cheaply-{round}"), COUNT, 8).await;
+        each.push((process::cpu(api.pid()) - before).as_secs_f64() / COUNT as f64 * 1e6);
+    }
+    report.add("CPU of user-api a 201, beside the hash", median(each).round(), "µs", Goal::None);
 }
 
 /// Transactions a registration, each of which is one statement and one round trip. The broker can't be reached, so the relay
