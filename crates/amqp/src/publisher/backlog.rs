@@ -223,13 +223,15 @@ mod tests {
     fn a_queue_is_asked_more_and_more_rarely_and_said_to_take_nothing_since_the_first_time() {
         let first = Instant::now();
         let (mut backlog, _confirms) = backlog(&["full/1"]);
-        let mut now = first;
-        for _ in 0..20 {
+        let (mut now, mut tries) = (first, 0);
+        while now - first <= LONG {
             let taken = take(&mut backlog, now);
             refuse(&mut backlog, taken, "full", now);
             now = backlog.next(now).expect("once more");
+            tries += 1;
         }
-        assert!(now - first > LONG, "20 tries within {:?}", now - first);
+        // By chance; 17 more often than not.
+        assert!(tries < 60, "{tries} tries within {LONG:?}");
         assert_eq!(backlog.refused_for(LONG, now), Some("it is full"));
         assert_eq!(backlog.refused_for(now - first + LONG, now), None);
     }
