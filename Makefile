@@ -25,7 +25,7 @@ test: ## Runs every check: format, lints, all tests, licences and advisories of 
 	$(MAKE) deny
 	@echo "make test: everything passed"
 
-lint: ## Checks format, clippy without warnings, scripts, charts, what they render, the Dockerfile, workflows, alerts
+lint: ## Checks format, clippy without warnings, scripts, charts, what they render, the Dockerfile, workflows, alerts, pages
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@for check in scripts/lint-*; do "$$check"; done
