@@ -6,7 +6,8 @@
 use std::fs;
 
 use contract::{TaskId, WelcomeEmail};
-use email_worker::email::{MailOptions, Renderer, SmtpOptions, Tls, Transport};
+use email_worker::mail::{MailOptions, Renderer};
+use email_worker::smtp::{SmtpOptions, Tls, Transport};
 use lettre::address::Envelope;
 use lettre::message::{Mailbox, Message, MultiPart};
 use lettre::transport::smtp::client::AsyncSmtpConnection;

@@ -14,22 +14,23 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::circuit;
+use crate::circuit_breaker;
+use crate::circuit_breaker::probe;
 use crate::clock::DatabaseClock;
 use crate::config::Config;
-use crate::delivery_limit;
-use crate::disposition::Doubts;
-use crate::email::{Renderer, Transport};
-use crate::flight::{Flights, Registry, Runway};
-use crate::hold;
-use crate::intake::Intake;
+use crate::consumer::Intake;
+use crate::consumer::delivery_limit;
+use crate::delivery::hold;
+use crate::delivery::{Flights, Registry, Runway};
+use crate::ledger::retention::{self, RetentionOptions};
 use crate::ledger::{self, Ledger, LedgerOptions};
+use crate::mail::Renderer;
 use crate::metrics::Metrics;
-use crate::prober;
 use crate::rate::FleetRate;
-use crate::refusers::Refusers;
-use crate::retention::{self, RetentionOptions};
-use crate::slots::Slots;
+use crate::send::classify::Doubts;
+use crate::send::refusers::Refusers;
+use crate::smtp::Transport;
+use crate::smtp::pool::Slots;
 
 /// Waits between two probes of an open circuit.
 const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
@@ -145,7 +146,7 @@ impl Sender {
         let (stop, background) = (ends.stop.clone(), ends.background.clone());
         let mail = Mail { transport, renderer, clock: clock.clone() };
         let flights = Arc::new(assemble(&config, &pool, mail, parts.moving, &ends, tasks));
-        tasks.spawn("prober", prober::run(Arc::clone(&flights), parts.sending, parts.database, background.clone()));
+        tasks.spawn("prober", probe::run(Arc::clone(&flights), parts.sending, parts.database, background.clone()));
         tasks.spawn("database-clock", ledger::keep_time(pool.clone(), clock, background.clone()));
         let (asked, raised) = (broker(&config, "email-worker check"), config.flow.delivery_limit_raised);
         let check = delivery_limit::check(asked, raised, health.clone(), background.clone());
@@ -237,7 +238,7 @@ fn assemble(
         rate,
         doubts: Doubts::default(),
         refusers: Refusers::default(),
-        circuit: circuit::Gate::unproven(PROBE.0, PROBE.1),
+        circuit: circuit_breaker::Gate::unproven(PROBE.0, PROBE.1),
         slots,
         renderer,
         clock,

@@ -10,9 +10,9 @@ use platform::exit::{self, Exit};
 use platform::{postgres, shutdown, telemetry};
 
 use crate::app::App;
+use crate::config::MailConfigError;
 use crate::config::{Cli, Config};
-use crate::email::MailConfigError;
-use crate::intake::IntakeError;
+use crate::consumer::IntakeError;
 use crate::ledger::MIGRATOR;
 use crate::queue_migration::{Consumed, Lost};
 use crate::reading::Interrupted;

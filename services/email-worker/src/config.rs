@@ -1,6 +1,7 @@
 //! The worker's configuration: environment variables alone. This file is their manual; `--help` prints it.
 
 mod contradictions;
+mod mail;
 
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use amqp::topology::{self, QueueSpec};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 
-use crate::dead::Filter;
-use crate::email::MailArgs;
-use crate::ladder::Ladder;
+use crate::dead_letters::Filter;
 use crate::rate::Ceiling;
+use crate::send::retry_schedule::Ladder;
+pub use mail::{MailArgs, MailConfigError, TransportKind};
 
 /// Takes mail tasks off the queue and sends each mail once, at the rate the mail server bears.
 #[derive(Debug, Parser)]

@@ -1,32 +1,23 @@
 //! Takes mail tasks off the queue and sends each mail once, at the rate the mail server bears.
 //!
-//! A task travels through these modules in this order: [`intake`] takes it off the queue, [`task`] reads it, [`flight`]
-//! claims it in the [`ledger`], waits for the [`circuit`], a slot of [`slots`] and the fleet's [`rate`], has [`email`]
-//! render and send it, and, when that fails, does what [`disposition`] decides by publishing one of the [`moves`].
+//! A task travels through these modules in this order: the [`consumer`] takes it off the queue, [`delivery`] reads it and
+//! claims it in the [`ledger`], waits for the [`circuit_breaker`], a connection of [`smtp`] and the fleet's [`rate`], has
+//! [`mail`] render it and [`smtp`] send it, and, when that fails, publishes it again as [`send`] decides.
 
 pub mod app;
-pub mod circuit;
+pub mod circuit_breaker;
 pub mod cli;
 mod clock;
 pub mod config;
-pub mod dead;
-mod delivery_limit;
-pub mod disposition;
-pub mod email;
-pub mod flight;
-mod hold;
-pub mod intake;
-pub mod ladder;
+pub mod consumer;
+pub mod dead_letters;
+pub mod delivery;
 pub mod ledger;
+pub mod mail;
 pub mod metrics;
-pub mod moves;
-pub mod prefetch;
-mod prober;
 pub mod queue_migration;
 pub mod rate;
 pub mod reading;
-mod refusers;
-pub mod retention;
-pub mod slots;
+pub mod send;
+pub mod smtp;
 pub mod spans;
-pub mod task;

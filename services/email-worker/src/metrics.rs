@@ -5,8 +5,8 @@ use std::time::Duration;
 use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
-use crate::disposition::Reason;
-use crate::email::Stage;
+use crate::send::classify::Reason;
+use crate::smtp::Stage;
 
 /// How a delivery ended, as metrics and spans name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use amqp::{Broker, Connection};
 use anyhow::{Context as _, bail};
 use tokio_util::sync::CancellationToken;
 
-use crate::moves;
+use crate::delivery::republish;
+use crate::delivery::task::Message;
 use crate::reading::{BATCH, Turn};
-use crate::task::Message;
 
 /// Something may come into the queue between its last message and its end; more often than this somebody must be stopped.
 const ATTEMPTS: u32 = 20;
@@ -120,7 +120,7 @@ impl Migration<'_> {
                 let mut batch = Vec::with_capacity(BATCH);
                 while let Some(delivery) = reading.next().await? {
                     let message = Message { body: delivery.body, properties: delivery.properties };
-                    batch.push((moves::to_queue(message, to.to_owned()), delivery.receipt));
+                    batch.push((republish::to_queue(message, to.to_owned()), delivery.receipt));
                     reading.matched(moved + batch.len());
                     if batch.len() == BATCH {
                         moved += reading.move_on(std::mem::take(&mut batch)).await?;

@@ -8,7 +8,7 @@ use opentelemetry::trace::TraceContextExt;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::email::{Accepted, SendError};
+use crate::smtp::{Accepted, SendError};
 
 /// The CONSUMER span of a delivery: child of the span that published it, and linked to it.
 pub fn process(delivery: &Delivery) -> Span {

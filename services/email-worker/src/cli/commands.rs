@@ -6,9 +6,9 @@ use amqp::Broker;
 use platform::shutdown;
 
 use crate::config::{DeadArgs, DeadCommand, DiscardArgs, ListArgs, QueueArgs, QueueCommand, RedriveArgs};
-use crate::dead::discard::Discard;
-use crate::dead::list::{self, Shown};
-use crate::dead::redrive as redriving;
+use crate::dead_letters::discard::Discard;
+use crate::dead_letters::list::{self, Shown};
+use crate::dead_letters::redrive as redriving;
 use crate::queue_migration;
 use crate::reading::Interrupted;
 

@@ -8,12 +8,12 @@ use opentelemetry::metrics::{Counter, Histogram};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::dispenser::Message;
 use super::learnt::{Domain, Refusal, Taken};
+use super::lease::Moment;
+use super::limiter::Message;
 use super::meter::Meter;
+use super::permit::Slot;
 use super::row::{Row, Terms};
-use super::slot::Slot;
-use super::supply::Moment;
 use super::{Rate, RateCounts, Throttled};
 
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use platform::backoff::Backoff;
 use tokio::time::Instant;
 
-use crate::moves;
+use crate::delivery::republish;
 
 /// How long the broker may take to confirm a batch.
 const CONFIRM: Duration = Duration::from_secs(30);
@@ -62,8 +62,8 @@ impl Road {
         for ((message, receipt), outcome) in messages.into_iter().zip(receipts).zip(outcomes) {
             match outcome {
                 Outcome::Confirmed => moved.receipts.push(receipt),
-                Outcome::TooLarge if moves::without_strangers(message.clone()) != message => {
-                    moved.left.push((moves::without_strangers(message), receipt));
+                Outcome::TooLarge if republish::without_strangers(message.clone()) != message => {
+                    moved.left.push((republish::without_strangers(message), receipt));
                 }
                 refusal => {
                     moved.refusal.get_or_insert(refusal);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contract::TaskId;
-use email_worker::retention::{self, RetentionOptions};
+use email_worker::ledger::retention::{self, RetentionOptions};
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use email_worker::email::Transport;
+use email_worker::smtp::Transport;
 
 use crate::{mail, short};
 

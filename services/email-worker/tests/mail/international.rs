@@ -1,7 +1,7 @@
 //! Addresses beyond ASCII.
 
 use contract::EmailAddress;
-use email_worker::email::{SendError, Unsendable};
+use email_worker::smtp::{SendError, Unsendable};
 use testkit::{SmtpOptions as ServerOptions, SmtpServer};
 
 use crate::{open, render, short};

@@ -13,7 +13,8 @@ mod tls;
 use std::time::Duration;
 
 use contract::{TaskId, WelcomeEmail};
-use email_worker::email::{MailOptions, Rendered, Renderer, SendError, Session, SmtpOptions, Tls, Transport};
+use email_worker::mail::{MailOptions, Rendered, Renderer};
+use email_worker::smtp::{SendError, Session, SmtpOptions, Tls, Transport};
 use testkit::SmtpServer;
 use time::OffsetDateTime;
 
@@ -70,7 +71,7 @@ async fn open(server: &SmtpServer) -> Session {
 
 /// The stage and what happened there, in short: `rcpt 550 5.1.1`, `data dropped`, with `stale` behind an old session.
 fn short(error: &SendError) -> String {
-    use email_worker::email::Broken;
+    use email_worker::smtp::Broken;
     let what = match error {
         SendError::Refused { stage, reply, .. } => {
             let enhanced = reply.enhanced.map(|(a, b, c)| format!(" {a}.{b}.{c}")).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use email_worker::email::{SmtpOptions, Transport};
+use email_worker::smtp::{SmtpOptions, Transport};
 use testkit::{Mood, SmtpOptions as ServerOptions, SmtpServer, Stage, eventually};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;

@@ -3,7 +3,7 @@
 use testkit::{Mood, SmtpOptions as ServerOptions, SmtpServer, Stage};
 
 use crate::{impatient, impatient_to_open, mail, open, options, patient, short};
-use email_worker::email::Transport;
+use email_worker::smtp::Transport;
 
 #[tokio::test]
 async fn an_accepted_mail_arrives_as_it_was_rendered() {
@@ -110,7 +110,7 @@ async fn whatever_fails_before_the_first_mail_fails_at_connect() {
     server.stop_listening().await;
     let error = patient(&server).open().await.unwrap_err();
     assert_eq!(short(&error), "connect unreachable");
-    let nowhere = email_worker::email::SmtpOptions { host: "nowhere.invalid".to_owned(), ..options(&server) };
+    let nowhere = email_worker::smtp::SmtpOptions { host: "nowhere.invalid".to_owned(), ..options(&server) };
     let error = Transport::smtp(nowhere).unwrap().open().await.unwrap_err();
     assert_eq!(short(&error), "connect unreachable");
 }
@@ -157,10 +157,10 @@ async fn scripted(answers: &'static [&'static [u8]]) -> (u16, tokio::task::JoinH
 
 async fn send_scripted(answers: &'static [&'static [u8]]) -> (String, bool, String) {
     let (port, server) = scripted(answers).await;
-    let options = email_worker::email::SmtpOptions {
+    let options = email_worker::smtp::SmtpOptions {
         host: "127.0.0.1".to_owned(),
         port,
-        tls: email_worker::email::Tls::None,
+        tls: email_worker::smtp::Tls::None,
         login: None,
         helo: "localhost".to_owned(),
         connect_timeout: std::time::Duration::from_secs(5),

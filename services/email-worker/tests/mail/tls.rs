@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use email_worker::email::{Login, SmtpOptions, Tls, Transport};
+use email_worker::smtp::{Login, SmtpOptions, Tls, Transport};
 use testkit::{Mood, SmtpOptions as ServerOptions, SmtpServer, Stage, Tls as ServerTls};
 
 use crate::{LIMIT, mail, options, short};

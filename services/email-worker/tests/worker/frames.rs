@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use amqp::Broker;
 use contract::{header, queue};
-use email_worker::dead::Filter;
-use email_worker::dead::list::{Shown, list};
-use email_worker::dead::redrive::redrive;
+use email_worker::dead_letters::Filter;
+use email_worker::dead_letters::list::{Shown, list};
+use email_worker::dead_letters::redrive::redrive;
 use serde_json::{Value, json};
 use testkit::fuzz::Target;
 use testkit::{Mood, RawPublisher, Stage, Taken, eventually};

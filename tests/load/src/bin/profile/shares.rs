@@ -79,10 +79,13 @@ const PARTS: [(&str, &[&str]); 14] = [
     ),
     (
         "writing the mail",
-        &["minijinja", "email_worker::email::render", "email_worker::email::encoding", "email_worker::email::message"],
+        &["minijinja", "email_worker::mail::render", "email_worker::mail::encoding", "email_worker::mail::message"],
     ),
-    ("SMTP", &["email_worker::email::transport", "lettre::"]),
-    ("reading requests and tasks", &["serde", "contract::", "email_worker::task", "user_api::domain", "zxcvbn"]),
+    ("SMTP", &["email_worker::smtp", "lettre::"]),
+    (
+        "reading requests and tasks",
+        &["serde", "contract::", "email_worker::delivery::task", "user_api::domain", "zxcvbn"],
+    ),
     ("the service itself", &["user_api::", "email_worker::"]),
     ("the runtime", &["tokio", "mio::", "futures", "std::sys", "parking_lot"]),
 ];

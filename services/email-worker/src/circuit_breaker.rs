@@ -1,0 +1,290 @@
+//! When to stop sending altogether, and how to find out that it may go on.
+//!
+//! [`Circuit`] is the decision alone: events and moments go in, nothing is waited for. [`Gate`] is what the sending slots
+//! share. The reasons come from [`disposition`](crate::send::classify).
+
+mod handle;
+pub mod probe;
+
+use std::time::{Duration, Instant};
+
+use platform::backoff::Backoff;
+
+pub use handle::{Gate, Pass};
+
+use crate::send::classify::Illness;
+
+/// Why nothing is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// The mail server, or what it thinks of us.
+    MailServer(Illness),
+    /// The database that remembers what was sent.
+    LedgerDown,
+    /// The worker has just started: the mail server has not greeted yet.
+    NotProven,
+}
+
+impl Cause {
+    /// A stable word for metrics and health.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::MailServer(illness) => illness.slug(),
+            Self::LedgerDown => "ledger-down",
+            Self::NotProven => "not-proven",
+        }
+    }
+
+    fn probe(self) -> Option<Probe> {
+        match self {
+            Self::NotProven
+            | Self::MailServer(
+                Illness::Unreachable
+                | Illness::Tls
+                | Illness::NotGreeted
+                | Illness::TooManyConnections
+                | Illness::LoginRefused,
+            ) => Some(Probe::Greet),
+            // Only a mail can show that mails are taken again.
+            Self::MailServer(
+                Illness::LoginWanted
+                | Illness::SenderRefused
+                | Illness::ServerError
+                | Illness::Throttled
+                | Illness::QuotaUsedUp
+                | Illness::EveryoneRefused
+                | Illness::NoAnswerAfterData,
+            ) => None,
+            Self::LedgerDown => Some(Probe::Ledger),
+        }
+    }
+}
+
+/// Between two looks at a quota that is used up: it comes back by the hour or the day, and providers count each try.
+const QUOTA: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(900));
+
+/// At most this long between two looks for a connection: whoever has one of ours leaves it free no longer.
+const CONNECTION: Duration = Duration::from_secs(4);
+
+/// At most this long between two looks for a server that is away, by a worker that has not begun: it comes up as soon
+/// as the server does.
+const BEGINNING: Duration = Duration::from_secs(4);
+
+const NO_ANSWER: Cause = Cause::MailServer(Illness::NoAnswerAfterData);
+
+/// How to find out whether it may go on without risking a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// Open a session with the mail server and close it.
+    Greet,
+    /// Ask the ledger.
+    Ledger,
+}
+
+/// Mails that try a server which refuses everyone, one after the other, before it is left alone again. One would be by
+/// chance for a domain that refuses anyway.
+const TRIES: u8 = 5;
+
+/// Whether mails are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// They are.
+    Closed,
+    /// They are not.
+    Open {
+        /// Why.
+        cause: Cause,
+        /// Since when, half-open times included.
+        since: Instant,
+        /// When to look again.
+        next_probe: Instant,
+    },
+    /// One mail is, and decides.
+    HalfOpen {
+        /// Why none were.
+        cause: Cause,
+        /// Since when none are.
+        since: Instant,
+        /// Since when one may be; `None` while it is under way.
+        free: Option<Instant>,
+        /// Mails that were tried and refused, this time.
+        refused: u8,
+    },
+}
+
+impl State {
+    /// Whether nothing is to be tried, whatever the cause: a probe is waited for.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+}
+
+/// How it went with an admitted mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The server took it.
+    Accepted,
+    /// It failed, and the fault is its own: it says nothing of others.
+    ItsOwnFault,
+    /// It was refused, and others may be for the same reason.
+    Refused,
+    /// The server took its last byte, and did not answer.
+    Unanswered,
+    /// The server, or the ledger, is ill.
+    Ill(Cause),
+    /// It was not sent after all.
+    NotSent,
+}
+
+/// One mail may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    round: u64,
+    probing: Option<Cause>,
+}
+
+impl Ticket {
+    /// The cause that this one mail is to disprove, if the circuit is half-open.
+    pub fn probing(self) -> Option<Cause> {
+        self.probing
+    }
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Circuit {
+    state: State,
+    /// Counts the times it was closed or half-opened: what was admitted before says nothing about now.
+    round: u64,
+    backoff: Backoff,
+    /// The server has greeted, or taken a mail.
+    proven: bool,
+}
+
+impl Circuit {
+    /// Closed. Between two probes pass `min` to `max`, more from time to time, until a mail has been accepted.
+    pub fn new(min: Duration, max: Duration) -> Self {
+        Self { state: State::Closed, round: 0, backoff: Backoff::new(min, max), proven: true }
+    }
+
+    /// Open, until the mail server has greeted once: it is to be probed at `now`.
+    pub fn unproven(min: Duration, max: Duration, now: Instant) -> Self {
+        let state = State::Open { cause: Cause::NotProven, since: now, next_probe: now };
+        Self { state, proven: false, ..Self::new(min, max) }
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Asks to send one mail; [`settle`](Self::settle) must follow.
+    pub fn admit(&mut self) -> Option<Ticket> {
+        match &mut self.state {
+            State::Closed => Some(Ticket { round: self.round, probing: None }),
+            State::Open { .. } | State::HalfOpen { free: None, .. } => None,
+            State::HalfOpen { cause, free, .. } => {
+                *free = None;
+                Some(Ticket { round: self.round, probing: Some(*cause) })
+            }
+        }
+    }
+
+    /// Takes note of how it went with an admitted mail. One that was admitted before the circuit last moved changes
+    /// nothing: that a server hung a minute ago is no news.
+    pub fn settle(&mut self, ticket: Ticket, settled: Settled, now: Instant) {
+        if ticket.round != self.round {
+            return;
+        }
+        match (self.state, settled) {
+            (State::Closed, Settled::Accepted) => self.backoff.reset(),
+            (State::HalfOpen { .. }, Settled::Accepted) => {
+                self.backoff.reset();
+                self.close();
+            }
+            // Where no mail is answered for, one more shows nothing, and one that was refused may not have come so far.
+            (State::HalfOpen { cause: NO_ANSWER, .. }, Settled::Unanswered) => self.open(NO_ANSWER, now),
+            (State::HalfOpen { cause: NO_ANSWER, since, refused, .. }, Settled::ItsOwnFault | Settled::Refused) => {
+                self.state = State::HalfOpen { cause: NO_ANSWER, since, free: Some(now), refused };
+            }
+            // Where everyone is refused, a refusal leaves it open; elsewhere the mail came further than those before.
+            (
+                State::HalfOpen { cause: cause @ Cause::MailServer(Illness::EveryoneRefused), since, refused, .. },
+                Settled::ItsOwnFault | Settled::Refused | Settled::Unanswered,
+            ) => {
+                let refused = refused + u8::from(settled == Settled::Refused);
+                if refused < TRIES {
+                    self.state = State::HalfOpen { cause, since, free: Some(now), refused };
+                } else {
+                    self.open(cause, now);
+                }
+            }
+            (State::HalfOpen { .. }, Settled::ItsOwnFault | Settled::Refused | Settled::Unanswered) => self.close(),
+            (State::HalfOpen { cause, since, refused, .. }, Settled::NotSent) => {
+                self.state = State::HalfOpen { cause, since, free: Some(now), refused };
+            }
+            (State::Closed | State::HalfOpen { .. }, Settled::Ill(cause)) => self.open(cause, now),
+            (State::Closed, Settled::ItsOwnFault | Settled::Refused | Settled::Unanswered | Settled::NotSent)
+            | (State::Open { .. }, _) => {}
+        }
+    }
+
+    /// Something is ill, found without a mail. Known illnesses are no news.
+    pub fn on_failure(&mut self, cause: Cause, now: Instant) {
+        if !matches!(self.state, State::Open { .. }) {
+            self.open(cause, now);
+        }
+    }
+
+    /// What to do at `now`: a probe, to be followed by [`on_probe_ok`](Self::on_probe_ok) or
+    /// [`on_probe_err`](Self::on_probe_err); or nothing. Goes half-open by itself where only a mail can tell.
+    pub fn due(&mut self, now: Instant) -> Option<Probe> {
+        let State::Open { cause, since, next_probe } = self.state else { return None };
+        if now < next_probe {
+            return None;
+        }
+        let probe = cause.probe();
+        if probe.is_none() {
+            self.round += 1;
+            self.state = State::HalfOpen { cause, since, free: Some(now), refused: 0 };
+        }
+        probe
+    }
+
+    /// The probe went well: mails are sent again.
+    pub fn on_probe_ok(&mut self) {
+        if matches!(self.state, State::Open { .. }) {
+            self.close();
+        }
+    }
+
+    /// The probe showed `cause`, perhaps another than before.
+    pub fn on_probe_err(&mut self, cause: Cause, now: Instant) {
+        if matches!(self.state, State::Open { .. }) {
+            self.open(cause, now);
+        }
+    }
+
+    fn open(&mut self, cause: Cause, now: Instant) {
+        let since = match self.state {
+            State::Closed => now,
+            State::Open { since, .. } | State::HalfOpen { since, .. } => since,
+        };
+        let wait = match cause {
+            Cause::MailServer(Illness::QuotaUsedUp) => Backoff::new(QUOTA.0, QUOTA.1).next_delay(),
+            Cause::MailServer(Illness::TooManyConnections) => self.backoff.next_delay().min(CONNECTION),
+            Cause::MailServer(Illness::Unreachable) if !self.proven => self.backoff.next_delay().min(BEGINNING),
+            _ => self.backoff.next_delay(),
+        };
+        self.state = State::Open { cause, since, next_probe: now + wait };
+    }
+
+    fn close(&mut self) {
+        self.round += 1;
+        self.proven = true;
+        self.state = State::Closed;
+    }
+}
+
+#[cfg(test)]
+mod tests;

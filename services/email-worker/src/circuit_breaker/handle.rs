@@ -1,0 +1,410 @@
+//! The circuit as the sending slots share it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use contract::TaskId;
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+
+use super::{Cause, Circuit, Probe, Settled, State, Ticket};
+use crate::send::classify::{self, Everyone, Illness, TooMany, Unanswered};
+use crate::smtp::SendError;
+
+/// How long the right to try a server that refuses everyone is kept for mails that show more.
+const PREFERENCE: Duration = Duration::from_millis(100);
+
+/// Lets mails through while the circuit is closed, one while it is half-open, none while it is open. Cheap to clone.
+///
+/// It also judges whether the server refuses everyone, and which mail would show that it does no more.
+#[derive(Clone)]
+pub struct Gate(Arc<Shared>);
+
+struct Shared {
+    inner: Mutex<Inner>,
+    state: watch::Sender<State>,
+}
+
+struct Inner {
+    circuit: Circuit,
+    everyone: Everyone,
+    unanswered: Unanswered,
+}
+
+impl Gate {
+    /// Closed circuit; `min` to `max` between two probes.
+    pub fn new(min: Duration, max: Duration) -> Self {
+        Self::with(Circuit::new(min, max))
+    }
+
+    /// Open until the mail server has greeted once; `min` to `max` between two probes.
+    pub fn unproven(min: Duration, max: Duration) -> Self {
+        Self::with(Circuit::unproven(min, max, now()))
+    }
+
+    fn with(circuit: Circuit) -> Self {
+        let state = watch::Sender::new(circuit.state());
+        let inner = Inner { circuit, everyone: Everyone::default(), unanswered: Unanswered::default() };
+        Self(Arc::new(Shared { inner: Mutex::new(inner), state }))
+    }
+
+    /// Where the circuit stands.
+    pub fn state(&self) -> State {
+        *self.0.state.borrow()
+    }
+
+    /// Tells of every change.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.0.state.subscribe()
+    }
+
+    /// Waits until one mail for this domain may be sent. Dropping the future costs nothing.
+    pub async fn pass(&self, domain: &str) -> Pass {
+        let mut changes = self.watch();
+        loop {
+            changes.mark_unchanged();
+            let wake = match self.admit(domain) {
+                Ok(pass) => return pass,
+                Err(wake) => wake,
+            };
+            tokio::select! {
+                () = until(wake) => {}
+                // The sender lives as long as this gate.
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    /// A pass, if one mail for this domain may be sent now.
+    pub fn try_pass(&self, domain: &str) -> Option<Pass> {
+        self.admit(domain).ok()
+    }
+
+    /// A pass, or when to ask again if nothing changes until then.
+    fn admit(&self, domain: &str) -> Result<Pass, Option<Instant>> {
+        let ticket = self.change(|inner| match inner.its_turn(domain) {
+            Some(turn) if turn > now() => Err(Some(turn)),
+            _ => inner.circuit.admit().ok_or(None),
+        })?;
+        Ok(Pass { gate: self.clone(), ticket, domain: domain.to_owned(), settled: false })
+    }
+
+    /// Something is ill, found without a mail: the ledger that did not answer, a session that did not open.
+    pub fn fail(&self, cause: Cause) {
+        self.change(|inner| inner.circuit.on_failure(cause, now()));
+    }
+
+    /// Waits until the circuit is open and a probe is due; tell with [`probed`](Self::probed) how it went. One task a
+    /// gate calls this in a loop. Circuits that only a mail can close are half-opened on the way.
+    pub async fn next_probe(&self) -> Probe {
+        let mut changes = self.watch();
+        loop {
+            changes.mark_unchanged();
+            if let Some(probe) = self.change(|inner| inner.circuit.due(now())) {
+                return probe;
+            }
+            let wake = match self.state() {
+                State::Open { next_probe, .. } => Some(next_probe),
+                State::Closed | State::HalfOpen { .. } => None,
+            };
+            tokio::select! {
+                () = until(wake) => {}
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    /// What the probe showed.
+    pub fn probed(&self, outcome: Result<(), Cause>) {
+        self.change(|inner| match outcome {
+            Ok(()) => inner.circuit.on_probe_ok(),
+            Err(cause) => inner.circuit.on_probe_err(cause, now()),
+        });
+    }
+
+    fn settle(&self, ticket: Ticket, settled: Settled) {
+        self.change(|inner| inner.circuit.settle(ticket, settled, now()));
+    }
+
+    fn accepted(&self, ticket: Ticket, domain: &str) {
+        self.change(|inner| {
+            inner.everyone.accepted(domain);
+            inner.unanswered.answered();
+            inner.circuit.settle(ticket, Settled::Accepted, now());
+        });
+    }
+
+    fn refused(&self, ticket: Ticket, domain: &str, mail: TaskId, error: &SendError) {
+        let everyone = self.change(|inner| {
+            let everyone = inner.everyone.refused(mail, domain).err();
+            let ill = Settled::Ill(Cause::MailServer(Illness::EveryoneRefused));
+            let was_closed = inner.circuit.state() == State::Closed;
+            inner.circuit.settle(ticket, if everyone.is_some() { ill } else { Settled::Refused }, now());
+            everyone.filter(|_| was_closed)
+        });
+        if let Some(TooMany { mails, domains }) = everyone {
+            tracing::warn!(
+                cause = Illness::EveryoneRefused.slug(),
+                mails,
+                domains = domains.join(" "),
+                %error,
+                "the mail server refuses one mail after the other, for several domains: the circuit opens"
+            );
+        }
+    }
+
+    /// Whether the circuit has opened with this.
+    fn unanswered(&self, ticket: Ticket, mail: TaskId) -> bool {
+        self.change(|inner| {
+            let was_closed = inner.circuit.state() == State::Closed;
+            let too_many = inner.unanswered.unanswered(mail);
+            let ill = Settled::Ill(Cause::MailServer(Illness::NoAnswerAfterData));
+            inner.circuit.settle(ticket, if too_many { ill } else { Settled::Unanswered }, now());
+            was_closed && inner.circuit.state() != State::Closed
+        })
+    }
+
+    fn change<T>(&self, event: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner: MutexGuard<'_, Inner> = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = event(&mut inner);
+        let after = inner.circuit.state();
+        // Published under the lock, so that changes are seen in the order in which they happened.
+        self.0.state.send_if_modified(|published| {
+            let moved = *published != after;
+            *published = after;
+            moved
+        });
+        answer
+    }
+}
+
+impl Inner {
+    /// From when on a mail for this domain may try a server that refuses everyone; `None`: there is no such order.
+    fn its_turn(&self, domain: &str) -> Option<Instant> {
+        match self.circuit.state() {
+            State::HalfOpen { cause: Cause::MailServer(Illness::EveryoneRefused), free: Some(free), .. } => {
+                Some(free + PREFERENCE * self.everyone.rank(domain))
+            }
+            _ => None,
+        }
+    }
+}
+
+async fn until(wake: Option<Instant>) {
+    match wake {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gate").field(&self.state()).finish()
+    }
+}
+
+/// The right to send one mail. Say how it went; a pass that is dropped counts as not used.
+#[derive(Debug)]
+#[must_use = "a pass that is dropped counts as not used"]
+pub struct Pass {
+    gate: Gate,
+    ticket: Ticket,
+    domain: String,
+    settled: bool,
+}
+
+impl Pass {
+    /// The cause that this one mail is to disprove, if the circuit is half-open.
+    pub fn probing(&self) -> Option<Cause> {
+        self.ticket.probing()
+    }
+
+    /// The server took the mail.
+    pub fn accepted(mut self) {
+        self.settled = true;
+        self.gate.accepted(self.ticket, &self.domain);
+    }
+
+    /// The mail failed, by a refusal for now or for good, or since the conversation broke off and the server greeted again.
+    pub fn refused(mut self, mail: TaskId, error: &SendError) {
+        if classify::tells_of_the_server(error) {
+            self.settled = true;
+            self.gate.refused(self.ticket, &self.domain, mail, error);
+        } else {
+            self.settle(Settled::ItsOwnFault);
+        }
+    }
+
+    /// The server is well, and wants the mail later: it says nothing about the mail.
+    pub fn put_off(self) {
+        self.settle(Settled::ItsOwnFault);
+    }
+
+    /// The server took the mail's last byte and did not answer; it greeted again. True if that opened the circuit.
+    pub fn unanswered(mut self, mail: TaskId) -> bool {
+        self.settled = true;
+        self.gate.unanswered(self.ticket, mail)
+    }
+
+    /// The server, or the ledger, is ill.
+    pub fn ill(self, cause: Cause) {
+        self.settle(Settled::Ill(cause));
+    }
+
+    fn settle(mut self, settled: Settled) {
+        self.settled = true;
+        self.gate.settle(self.ticket, settled);
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.gate.settle(self.ticket, Settled::NotSent);
+        }
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use super::*;
+    use crate::smtp::{Reply, Stage};
+
+    const MS: Duration = Duration::from_millis(1);
+    const SENDER: Cause = Cause::MailServer(Illness::SenderRefused);
+    const DOWN: Cause = Cause::MailServer(Illness::Unreachable);
+
+    fn gate() -> Gate {
+        Gate::new(MS, 2 * MS)
+    }
+
+    async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(5), wait).await.unwrap_or_else(|_| panic!("not within 5 s: {what}"))
+    }
+
+    #[tokio::test]
+    async fn waiting_slots_go_on_when_the_probe_goes_well() {
+        let gate = gate();
+        gate.fail(DOWN);
+        assert!(gate.try_pass("example.com").is_none());
+        let slots: Vec<_> = (0..16)
+            .map(|_| {
+                tokio::spawn({
+                    let gate = gate.clone();
+                    async move { gate.pass("example.com").await.accepted() }
+                })
+            })
+            .collect();
+        assert_eq!(soon("a probe", gate.next_probe()).await, Probe::Greet);
+        gate.probed(Err(DOWN));
+        assert_eq!(soon("a second probe", gate.next_probe()).await, Probe::Greet);
+        gate.probed(Ok(()));
+        for slot in slots {
+            soon("each slot", slot).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_half_open_gate_lets_one_mail_through_and_passes_an_unused_right_on() {
+        let gate = gate();
+        gate.try_pass("example.com").unwrap().ill(SENDER);
+        let prober = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.next_probe().await }
+        });
+        let first = soon("half-open", gate.pass("example.com")).await;
+        assert_eq!(first.probing(), Some(SENDER));
+        assert!(gate.try_pass("example.com").is_none(), "a second mail was let through");
+        drop(first);
+        let second = soon("the right that was not used", gate.pass("example.com")).await;
+        second.accepted();
+        assert_eq!(gate.state(), State::Closed);
+        prober.abort();
+    }
+
+    fn refusal(reply: &str) -> SendError {
+        let (code, text) = reply.split_once(' ').unwrap();
+        SendError::Refused { stage: Stage::Rcpt, reply: Reply::new(code.parse().unwrap(), text, &[]), fresh: true }
+    }
+
+    /// Refuses so many mails, each for a domain of its own; where the gate stands after.
+    fn refuse(gate: &Gate, mails: usize, reply: &str) -> State {
+        for n in 0..mails {
+            let pass = gate.try_pass(&format!("d{n}.example")).unwrap_or_else(|| panic!("{reply}: open after {n}"));
+            pass.refused(TaskId::new(), &refusal(reply));
+        }
+        gate.state()
+    }
+
+    #[tokio::test]
+    async fn twenty_refusals_at_several_domains_open_the_gate() {
+        let gate = gate();
+        assert_eq!(refuse(&gate, 19, "550 5.7.1 not from you"), State::Closed);
+        let State::Open { cause, .. } = refuse(&gate, 1, "550 5.7.1 not from you") else {
+            panic!("{:?}", gate.state())
+        };
+        assert_eq!(cause, Cause::MailServer(Illness::EveryoneRefused));
+    }
+
+    #[tokio::test]
+    async fn what_is_for_now_or_the_addresss_own_never_opens_it() {
+        for reply in [
+            "450 4.2.0 later",
+            "450 4.7.1 Greylisted",
+            "451 4.7.1 try again later",
+            "450 4.2.1 The user you are trying to contact is receiving mail too quickly",
+            "452 4.2.2 full",
+            "554 5.1.2 no such domain",
+            "550 5.1.1 no such user",
+            "552 5.2.2 full",
+            "556 5.1.10 null MX",
+        ] {
+            assert_eq!(refuse(&gate(), 500, reply), State::Closed, "{reply}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_refuses_everyone_is_tried_for_a_domain_that_took_mail_before() {
+        let gate = gate();
+        gate.try_pass("good.example").unwrap().accepted();
+        refuse(&gate, 40, "550 5.7.1 not from you");
+        let prober = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.next_probe().await }
+        });
+        let waiting = |domain: &'static str| {
+            let gate = gate.clone();
+            async move { gate.pass(domain).await }
+        };
+        // The one that came last.
+        let (refused, unknown) = (tokio::spawn(waiting("d3.example")), tokio::spawn(waiting("new.example")));
+        let first = soon("half-open", gate.pass("good.example")).await;
+        assert!(!refused.is_finished() && !unknown.is_finished());
+        first.accepted();
+        assert_eq!(gate.state(), State::Closed);
+        for other in [refused, unknown] {
+            soon("closed again", other).await.unwrap().accepted();
+        }
+        prober.abort();
+    }
+
+    #[tokio::test]
+    async fn where_nothing_better_waits_any_mail_tries_it() {
+        let gate = gate();
+        refuse(&gate, 20, "550 5.7.1 not from you");
+        let prober = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.next_probe().await }
+        });
+        soon("the only one", gate.pass("d0.example")).await.accepted();
+        assert_eq!(gate.state(), State::Closed);
+        prober.abort();
+    }
+}

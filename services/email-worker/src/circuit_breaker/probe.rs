@@ -1,0 +1,97 @@
+//! The prober: while the circuit is open, finds out when it may close again.
+
+use std::sync::Arc;
+
+use opentelemetry::{KeyValue, global};
+use platform::health::Component;
+use tokio_util::sync::CancellationToken;
+
+use crate::circuit_breaker::{Cause, Probe, State};
+use crate::delivery::Flights;
+use crate::rate::Throttled;
+use crate::send::classify;
+
+/// Probes whatever opened the circuit, when its backoff says so, and reports the circuit's state, until the token is
+/// cancelled.
+pub(crate) async fn run(flights: Arc<Flights>, health: Component, database: Component, stop: CancellationToken) {
+    observe(&flights);
+    let probing = async {
+        loop {
+            let probe = flights.circuit.next_probe().await;
+            flights.circuit.probed(ask(&flights, probe, &database).await);
+        }
+    };
+    let reporting = async {
+        let (mut state, mut throttled) = (flights.circuit.watch(), flights.rate.throttled());
+        let mut was_closed = *state.borrow() == State::Closed;
+        loop {
+            let now = *state.borrow_and_update();
+            report(&health, now, throttled.borrow_and_update().as_ref());
+            let is_closed = now == State::Closed;
+            if is_closed && !was_closed {
+                tracing::info!("the circuit is closed: mails are sent");
+            }
+            was_closed = is_closed;
+            if !matches!(now, State::Open { cause: Cause::LedgerDown, .. }) {
+                database.up();
+            }
+            let goes_on = tokio::select! {
+                changed = state.changed() => changed.is_ok(),
+                changed = throttled.changed() => changed.is_ok(),
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = probing => {}
+        () = reporting => {}
+    }
+}
+
+async fn ask(flights: &Flights, probe: Probe, database: &Component) -> Result<(), Cause> {
+    match probe {
+        Probe::Greet => flights.slots.greet().await.map_err(|error| {
+            match flights.circuit.state() {
+                State::Open { cause: Cause::NotProven, .. } => {
+                    tracing::warn!(%error, "no task is taken, and it is not ready, before the mail server has greeted");
+                }
+                _ => tracing::info!(%error, "the mail server is still ill"),
+            }
+            Cause::MailServer(classify::judge(&error).illness())
+        }),
+        Probe::Ledger => flights.ledger.probe().await.map_err(|error| {
+            tracing::info!(%error, "the ledger is still down");
+            database.down(error.to_string());
+            Cause::LedgerDown
+        }),
+    }
+}
+
+fn report(health: &Component, state: State, throttled: Option<&Throttled>) {
+    match (state, throttled) {
+        (State::Closed, None) => health.up(),
+        (State::Closed, Some(throttled)) => health.limited(throttled.to_string()),
+        // It is being asked for the first time.
+        (State::Open { cause: Cause::NotProven, .. }, _) => {}
+        (State::Open { cause, .. }, _) => health.down(format!("the circuit is open: {}", cause.slug())),
+        (State::HalfOpen { cause, .. }, _) => health.down(format!("the circuit is half-open after: {}", cause.slug())),
+    }
+}
+
+/// `sluice.circuit.open`: 1 with the cause while nothing is sent, else 0.
+fn observe(flights: &Arc<Flights>) {
+    let circuit = flights.circuit.clone();
+    global::meter("email-worker")
+        .u64_observable_gauge("sluice.circuit.open")
+        .with_description("1 while the circuit is not closed, with the cause; else 0.")
+        .with_callback(move |gauge| match circuit.state() {
+            State::Closed | State::Open { cause: Cause::NotProven, .. } => gauge.observe(0, &[]),
+            State::Open { cause, .. } | State::HalfOpen { cause, .. } => {
+                gauge.observe(1, &[KeyValue::new("sluice.cause", cause.slug())]);
+            }
+        })
+        .build();
+}

@@ -1,0 +1,261 @@
+//! The intake: takes tasks off the queue for as long as the circuit lets it, over connections that come and go.
+//! What a lost connection means for flights is checked in `tests/models/src/delivery.rs`.
+
+pub mod delivery_limit;
+pub mod prefetch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use amqp::topology::{self, QueueSpec, TopologyError};
+use amqp::{AmqpError, Broker, Connection, Subscription};
+use contract::queue;
+use platform::backoff::Backoff;
+use platform::health::Component;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::circuit_breaker::State;
+use crate::delivery::Flights;
+use crate::rate::Rate;
+
+/// How often the prefetch is looked at again.
+const REVIEW: Duration = Duration::from_millis(250);
+/// Waits between attempts to reach the broker.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+/// A connection that lasted so long was a good one: the waits start over. One that is lost at once, again and again, is not.
+const GOOD: Duration = Duration::from_secs(10);
+
+/// What ends the worker, because trying again would not help.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// A queue exists with other arguments, or a right is missing.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// A flight panicked. The worker dies, as it would of any crash, and the task becomes a suspect in time.
+    #[error("a delivery crashed: its task will be delivered again and, if it goes on like this, run alone")]
+    Crashed(#[from] JoinError),
+}
+
+/// Takes deliveries and owns their flights.
+#[derive(Debug)]
+pub struct Intake {
+    broker: Broker,
+    queues: Vec<QueueSpec>,
+    flights: Arc<Flights>,
+    /// Flights outlive connections, so they live here.
+    airborne: JoinSet<()>,
+    health: Component,
+    pace: Pace,
+}
+
+/// A connection with the one subscription on it.
+struct Line {
+    connection: Connection,
+    subscription: Subscription,
+}
+
+/// Why consuming ended.
+enum Ended {
+    /// The worker drains.
+    Stopped,
+    /// The broker ended it: look at the queues again, over a new connection.
+    Lost(String),
+}
+
+impl Intake {
+    /// An intake over `broker`, for a worker with `slots` sending slots.
+    pub fn new(
+        broker: Broker,
+        queues: Vec<QueueSpec>,
+        flights: Arc<Flights>,
+        health: Component,
+        slots: u16,
+        prefetch_max: u16,
+    ) -> Self {
+        let pace = Pace::new(slots, prefetch_max, *flights.rate.in_force().borrow());
+        Self { broker, queues, flights, airborne: JoinSet::new(), health, pace }
+    }
+
+    /// Takes deliveries until the token is cancelled, then drains: mails past `MAIL` are finished and acknowledged, the
+    /// rest is published again for other workers. The caller bounds the time.
+    ///
+    /// # Errors
+    /// [`IntakeError`]: the worker can't go on.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), IntakeError> {
+        let mut backoff = Backoff::new(RECONNECT.0, RECONNECT.1);
+        let mut line = None;
+        while let Some(connected) = stop.run_until_cancelled(self.connect()).await {
+            let reason = match connected {
+                Ok(connected) => {
+                    let line = line.insert(connected);
+                    self.health.up();
+                    let began = Instant::now();
+                    let ended = self.consume(line, &stop).await?;
+                    if began.elapsed() >= GOOD {
+                        backoff.reset();
+                    }
+                    match ended {
+                        Ended::Stopped => break,
+                        Ended::Lost(reason) => reason,
+                    }
+                }
+                Err(Unreachable::Misfit(error)) => return Err(error.into()),
+                Err(Unreachable::Away(reason)) => reason,
+            };
+            line = None;
+            tracing::warn!(reason, "tasks can't be taken from the broker: connecting again");
+            self.health.down(reason);
+            let _ = stop.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
+        }
+        self.drain(line).await
+    }
+
+    async fn connect(&self) -> Result<Line, Unreachable> {
+        let connection = self.broker.connect().await?;
+        topology::ensure(&connection, &self.queues).await?;
+        let subscription = Subscription::open(&connection, queue::EMAIL, "email-worker").await?;
+        Ok(Line { connection, subscription })
+    }
+
+    /// Consumes over one connection until it is lost or the worker stops.
+    async fn consume(&mut self, line: &mut Line, stop: &CancellationToken) -> Result<Ended, IntakeError> {
+        let mut circuit = self.flights.circuit.watch();
+        let rate = self.flights.rate.in_force();
+        let mut review = tokio::time::interval(REVIEW);
+        review.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut current = None;
+        loop {
+            let wanted = self.wanted_prefetch(*circuit.borrow_and_update());
+            if wanted != current {
+                if let Err(error) = line.subscription.set_prefetch(wanted).await {
+                    return not_consuming(&error);
+                }
+                current = wanted;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(Ended::Stopped),
+                changed = circuit.changed() => if changed.is_err() { return Ok(Ended::Stopped) },
+                Some(landed) = self.airborne.join_next() => { landed?; self.pace.count(); }
+                delivery = line.subscription.next() => match delivery {
+                    Some(Ok(delivery)) => { self.airborne.spawn(Arc::clone(&self.flights).fly(delivery)); }
+                    Some(Err(error)) => return Ok(Ended::Lost(error.to_string())),
+                    None => return Ok(Ended::Lost("the broker cancelled the consumer".to_owned())),
+                },
+                _ = review.tick() => {
+                    if !line.connection.is_open() {
+                        return Ok(Ended::Lost("the connection was lost".to_owned()));
+                    }
+                    self.pace.review(*rate.borrow());
+                    if let Err(error) = line.subscription.tend().await {
+                        return Ok(Ended::Lost(error.to_string()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many tasks to have in hand: none while the circuit is open (what was delivered is held), one to try it with
+    /// where nothing is held.
+    fn wanted_prefetch(&self, circuit: State) -> Option<u16> {
+        match circuit {
+            State::Closed => Some(self.pace.prefetch),
+            State::HalfOpen { .. } if self.flights.registry.is_empty() => Some(1),
+            State::HalfOpen { .. } | State::Open { .. } => None,
+        }
+    }
+
+    /// Stops the deliveries and waits for the flights: what is not done is handed on.
+    async fn drain(mut self, line: Option<Line>) -> Result<(), IntakeError> {
+        let Some(Line { connection, mut subscription }) = line else {
+            self.flights.undelivered.cancel();
+            return self.all_landed().await;
+        };
+        if let Err(error) = subscription.stop().await {
+            tracing::debug!(%error, "the consumers were not cancelled: the connection is gone");
+        }
+        self.flights.undelivered.cancel();
+        while let Some(delivery) = subscription.delivered() {
+            self.airborne.spawn(Arc::clone(&self.flights).fly(delivery));
+        }
+        self.all_landed().await?;
+        // What could not be handed on. Mostly nothing.
+        let end = async {
+            subscription.requeue_unsettled().await?;
+            subscription.settled().await
+        };
+        if let Err(error) = end.await {
+            tracing::debug!(%error, "nothing was given back: the connection is gone, the broker takes back all of it");
+        }
+        connection.close().await;
+        Ok(())
+    }
+
+    async fn all_landed(&mut self) -> Result<(), IntakeError> {
+        while let Some(landed) = self.airborne.join_next().await {
+            landed?;
+        }
+        Ok(())
+    }
+}
+
+/// A right that is missing does not come by trying again.
+fn not_consuming(error: &AmqpError) -> Result<Ended, IntakeError> {
+    match error.access_refused() {
+        Some(detail) => Err(TopologyError::Unreadable { queue: queue::EMAIL.to_owned(), detail }.into()),
+        None => Ok(Ended::Lost(error.to_string())),
+    }
+}
+
+/// Why there is no line to the broker.
+enum Unreachable {
+    /// A queue is not what it must be. Trying again would not change it.
+    Misfit(TopologyError),
+    /// It may be back soon.
+    Away(String),
+}
+
+impl From<AmqpError> for Unreachable {
+    fn from(error: AmqpError) -> Self {
+        Self::Away(error.to_string())
+    }
+}
+
+impl From<TopologyError> for Unreachable {
+    fn from(error: TopologyError) -> Self {
+        match error {
+            TopologyError::Amqp(error) => error.into(),
+            misfit => Self::Misfit(misfit),
+        }
+    }
+}
+
+/// Measures the speed and sets the prefetch by it.
+#[derive(Debug)]
+struct Pace {
+    slots: u16,
+    max: u16,
+    prefetch: u16,
+    finished: u64,
+    since: Instant,
+}
+
+impl Pace {
+    fn new(slots: u16, max: u16, rate: Option<Rate>) -> Self {
+        Self { slots, max, prefetch: prefetch::target(slots, 0, REVIEW, max, rate), finished: 0, since: Instant::now() }
+    }
+
+    fn count(&mut self) {
+        self.finished += 1;
+    }
+
+    fn review(&mut self, rate: Option<Rate>) {
+        let target = prefetch::target(self.slots, self.finished, self.since.elapsed(), self.max, rate);
+        if prefetch::worth_changing(self.prefetch, target) {
+            self.prefetch = target;
+        }
+        self.finished = 0;
+        self.since = Instant::now();
+    }
+}

@@ -1,0 +1,422 @@
+//! A flight: one task from its delivery to its settlement.
+//!
+//! The order is the guarantee. A task is claimed before it is sent, marked before it is acknowledged, and published
+//! elsewhere with a confirm before its delivery is acknowledged. A flight that is cut short at any point leaves the
+//! delivery unacknowledged: the broker gives it to somebody else, and the ledger tells what was done. Every order of steps is
+//! checked in `tests/models/src/delivery.rs`.
+
+mod answer;
+mod attempt;
+mod exclusive;
+pub mod hold;
+mod in_flight;
+pub mod republish;
+mod speed;
+pub mod task;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use amqp::{Delivery, Outgoing, PublishError, Publisher, Receipt};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+pub use exclusive::Runway;
+pub use in_flight::Registry;
+
+use self::republish::DeadLetter;
+use self::task::{Identity, Message, Rejected, Task};
+use crate::circuit_breaker;
+use crate::clock::DatabaseClock;
+use crate::ledger::{Cancelled, Claim, Ledger, LedgerDown, Marking};
+use crate::mail::Renderer;
+use crate::metrics::{Disposition, Metrics};
+use crate::rate::FleetRate;
+use crate::send::classify::{DeadReason, Doubts};
+use crate::send::refusers::Refusers;
+use crate::send::retry_schedule::Ladder;
+use crate::smtp::pool::Slots;
+use crate::spans;
+use in_flight::{Boarding, Seat};
+
+/// A mail is made ready at most so long before its moment, the tolerance of a moment included.
+const LEAD: Duration = Duration::from_secs(1);
+
+/// How long a worker that drains tries to publish a task for another one.
+const HAND_ON: Duration = Duration::from_secs(5);
+
+/// How long a mark may take, where the hold is over when the mail is accepted.
+const MARK: Duration = Duration::from_secs(30);
+
+/// Crashes of a task that was running alone before it is put aside.
+const LONE_RUNS: u16 = 3;
+
+/// Everything a flight needs; shared by all of them.
+#[derive(Debug)]
+pub struct Flights {
+    /// What was sent, and who is sending what.
+    pub ledger: Ledger,
+    /// The fleet's rate.
+    pub rate: FleetRate,
+    /// What refusals without a reason were found to mean.
+    pub doubts: Doubts,
+    /// Who refuses most of our mails, for the log.
+    pub(crate) refusers: Refusers,
+    /// Whether sending makes sense at all.
+    pub circuit: circuit_breaker::Gate,
+    /// The sending slots and their connections.
+    pub slots: Slots,
+    /// Writes the mails.
+    pub renderer: Renderer,
+    /// What time it is.
+    pub clock: DatabaseClock,
+    /// Publishes the moves.
+    pub publisher: Publisher,
+    /// What is in flight here.
+    pub registry: Registry,
+    /// Lets a suspect run alone.
+    pub runway: Runway,
+    /// Where failed attempts wait.
+    pub ladder: Ladder,
+    /// How long after its first failure a mail is given up.
+    pub give_up_after: Duration,
+    /// How long the ledger remembers.
+    pub retention: Duration,
+    /// How long a delivery may wait here for everything that it needs before `MAIL`.
+    pub hold_limit: Duration,
+    /// One conversation about a mail, up to its last byte; a claim must last longer.
+    pub send_timeout: Duration,
+    /// How often a claim is renewed while the answer is waited for; it must last for some times that.
+    pub renew_every: Duration,
+    /// How often a mail is repeated whose outcome nobody can know.
+    pub unknown_repeats: u32,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Cancelled when the worker drains: whatever has not reached `MAIL` is handed back.
+    pub drain: CancellationToken,
+    /// Cancelled when the broker delivers nothing more to this worker. What is handed on before that might come back here, and
+    /// be returned.
+    pub undelivered: CancellationToken,
+    /// Cancelled when the drain's time is nearly up: no answer is waited for any longer.
+    pub cut_off: CancellationToken,
+}
+
+/// How a flight ends, and what is still to be done for it.
+#[derive(Debug)]
+enum Ending {
+    /// Accepted by the mail server: wait for the mark, then ack.
+    Sent(Marking),
+    /// Sent before: ack.
+    Duplicate,
+    /// Held by somebody else: to the first rung.
+    Wait,
+    /// To be run alone from now on.
+    Suspect,
+    /// This attempt failed: to a rung.
+    Failed {
+        /// Which.
+        rung: Duration,
+        /// When the first attempt failed.
+        first_failed: SystemTime,
+    },
+    /// Handed over, and not answered: to a rung, and counted.
+    Unknown {
+        /// Which.
+        rung: Duration,
+        /// When the first attempt failed.
+        first_failed: SystemTime,
+    },
+    /// For good.
+    Dead(DeadLetter),
+    /// It waited here for as long as it may: to the first rung, from where a worker may take it whose circuit is closed.
+    HeldTooLong,
+    /// The worker drains: the claim is released, and another one may have the task.
+    HandBack,
+}
+
+/// What the ledger has of a flight, to be given back unless it ends with a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// Nothing, as far as is known.
+    Nothing,
+    /// A claim, or the claim of a statement that was not answered.
+    Claim,
+    /// A claim, and a lone run that was counted.
+    LoneRun,
+}
+
+impl Ending {
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Sent(_) => Disposition::Sent,
+            Self::Duplicate => Disposition::Duplicate,
+            Self::Wait => Disposition::Waiting,
+            Self::Suspect => Disposition::Suspected,
+            Self::Failed { .. } | Self::Unknown { .. } => Disposition::Retried,
+            Self::Dead(_) => Disposition::Dead,
+            Self::HeldTooLong | Self::HandBack => Disposition::HandedBack,
+        }
+    }
+
+    /// Does the mail's own line tell where the task goes?
+    fn is_told(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Unknown { .. } | Self::Dead(_))
+    }
+
+    /// Where the task goes, for that line.
+    fn next(&self) -> Option<String> {
+        match self {
+            Self::Failed { rung, .. } | Self::Unknown { rung, .. } => {
+                Some(format!("again in {}", humantime::format_duration(*rung)))
+            }
+            Self::Dead(letter) => Some(format!("dead letter: {}", letter.reason.slug())),
+            _ => None,
+        }
+    }
+}
+
+impl Flights {
+    /// Takes one delivery all the way.
+    pub async fn fly(self: Arc<Self>, delivery: Delivery) {
+        let began = Instant::now();
+        let span = spans::process(&delivery);
+        let hold_until = began + self.hold_limit;
+        let (receipt, task) = Task::read(delivery, self.clock.now(), self.retention, hold_until);
+        let disposition = match task {
+            Ok(task) => self.fly_task(task, receipt).instrument(span.clone()).await,
+            Err(rejected) => Some(self.bury(rejected, receipt).instrument(span.clone()).await),
+        };
+        if let Some(disposition) = disposition {
+            span.record("sluice.disposition", disposition.as_str());
+            self.metrics.finished(disposition, began.elapsed());
+        }
+    }
+
+    /// Nothing is claimed for a message that cannot be read: it is put aside as it is.
+    async fn bury(&self, rejected: Rejected, receipt: Receipt) -> Disposition {
+        let Rejected { message, letter } = rejected;
+        let outgoing = republish::to_dead(message, &letter, self.clock.now());
+        tracing::warn!(
+            task = republish::id(&outgoing).map(tracing::field::display),
+            reason = letter.reason.slug(),
+            detail = letter.detail,
+            "a message is put aside: it can't become a mail"
+        );
+        self.publish_then_ack(outgoing, [receipt], Disposition::Dead).await
+    }
+
+    async fn fly_task(&self, task: Task, receipt: Receipt) -> Option<Disposition> {
+        match self.registry.board(&task, receipt) {
+            Boarding::Boarded(seat) => {
+                let mut held = Held::Nothing;
+                let ending = self.ending(&task, &mut held).await;
+                Some(self.conclude(task, ending, held, seat).await)
+            }
+            Boarding::Worn { receipt, deliveries } => {
+                let outgoing = republish::to_wait(task.message, self.ladder.first(), deliveries);
+                Some(self.publish_then_ack(outgoing, [receipt], Disposition::Waiting).await)
+            }
+            Boarding::Attached => None,
+        }
+    }
+
+    /// Claims the task and sends its mail, as far as that goes.
+    async fn ending(&self, task: &Task, held: &mut Held) -> Ending {
+        if task.is_newly_suspect() {
+            return Ending::Suspect;
+        }
+        let _passage = match self.patiently(task, self.runway.enter(task.suspect)).await {
+            Ok(passage) => passage,
+            Err(ending) => return ending,
+        };
+        // Not cut short by a drain: a claim that is under way would be granted after it was released.
+        match self.cleared(task, held).await {
+            Err(ending) => ending,
+            Ok(until) => self.send(task, until).await,
+        }
+    }
+
+    /// Claims the task, and counts the run if it is to run alone. Returns how long the claim holds.
+    async fn cleared(&self, task: &Task, held: &mut Held) -> Result<Instant, Ending> {
+        let id = task.identity.id();
+        *held = Held::Claim;
+        let claim = loop {
+            match self.ledger.claim(id).await {
+                Ok(claim) => break claim,
+                Err(down) => self.hold_for_the_ledger(task, &down).await?,
+            }
+        };
+        let until = match claim {
+            Claim::Ours { until } => until,
+            Claim::Sent | Claim::Elsewhere => {
+                *held = Held::Nothing;
+                return Err(if claim == Claim::Sent { Ending::Duplicate } else { Ending::Wait });
+            }
+        };
+        if task.suspect {
+            *held = Held::LoneRun;
+            let run = loop {
+                match self.ledger.begin_lone_run(id).await {
+                    Ok(run) => break run,
+                    Err(down) => self.hold_for_the_ledger(task, &down).await?,
+                }
+            };
+            tracing::warn!(task = %id, run, "a suspect runs alone");
+            if run > LONE_RUNS {
+                let (reason, detail) = (
+                    DeadReason::CrashesWorker,
+                    format!("the worker died {LONE_RUNS} times with only this task in flight"),
+                );
+                tracing::warn!(task = %id, reason = reason.slug(), detail, "a task is put aside");
+                return Err(Ending::Dead(DeadLetter::new(reason, detail)));
+            }
+        }
+        Ok(until)
+    }
+
+    /// The ledger did not answer: the circuit opens, and the task is held until it closes. It may be open for another cause
+    /// already: then that is what is probed, and what this task waits for.
+    async fn hold_for_the_ledger(&self, task: &Task, down: &LedgerDown) -> Result<(), Ending> {
+        self.ledger_is_down(down);
+        let mut circuit = self.circuit.watch();
+        let closed = circuit.wait_for(|state| !state.is_open());
+        self.patiently(task, closed).await.map(drop)
+    }
+
+    /// Waits for something that a mail needs before `MAIL`, until the worker drains or the task has waited for as long as
+    /// it may, whatever it waited for before.
+    async fn patiently<T>(&self, task: &Task, wait: impl Future<Output = T>) -> Result<T, Ending> {
+        match self.drain.run_until_cancelled(tokio::time::timeout_at(task.hold_until, wait)).await {
+            None => Err(Ending::HandBack),
+            Some(Err(_)) => Err(Ending::HeldTooLong),
+            Some(Ok(ready)) => Ok(ready),
+        }
+    }
+
+    /// Does what the ending asks for. The delivery is acknowledged last.
+    async fn conclude(&self, task: Task, ending: Ending, held: Held, seat: Seat) -> Disposition {
+        let disposition = ending.disposition();
+        let id = task.identity.id();
+        let is_bare = matches!(task.identity, Identity::Bare { .. });
+        let now = self.clock.now();
+        let is_told = ending.is_told();
+        let Task { message, attempt, deliveries, hold_until, .. } = task;
+        let outgoing = match ending {
+            Ending::Sent(marking) => {
+                self.settle_once_marked(message, deliveries, hold_until, marking, seat).await;
+                return disposition;
+            }
+            Ending::Duplicate => {
+                acknowledge(seat.leave()).await;
+                return disposition;
+            }
+            Ending::HandBack => {
+                self.give_back(id, held).await;
+                self.hand_on(message, deliveries, seat).await;
+                return disposition;
+            }
+            Ending::HeldTooLong | Ending::Wait => republish::to_wait(message, self.ladder.first(), deliveries),
+            Ending::Suspect => republish::to_suspect(message),
+            Ending::Failed { rung, first_failed } => republish::to_rung(message, rung, attempt.next(), first_failed),
+            Ending::Unknown { rung, first_failed } => republish::to_repeat(message, rung, attempt.next(), first_failed),
+            Ending::Dead(letter) => republish::to_dead(message, &letter, now),
+        };
+        self.give_back(id, held).await;
+        if !is_told {
+            let attempts = u32::from(attempt);
+            tracing::info!(task = %id, queue = %outgoing.queue, attempts, "a task moves on");
+        }
+        // From here on a delivery of this task may be the copy that is about to be published: it is a flight of its own.
+        let receipts = seat.leave();
+        if is_bare && !receipts.iter().any(Receipt::is_live) {
+            // The broker delivers it again, as a task that nothing connects with this one: a copy would be a second mail.
+            return Disposition::HandedBack;
+        }
+        self.publish_then_ack(outgoing, receipts, disposition).await
+    }
+
+    /// The mail server has the mail, and the mark is under way: only when it is durable the delivery may go. While the
+    /// ledger's database is away that may take longer than a delivery may be held. Then a copy waits on the first rung
+    /// instead, and joins this flight again when it comes back before the mark.
+    async fn settle_once_marked(
+        &self,
+        message: Message,
+        deliveries: u64,
+        mut hold_until: Instant,
+        marking: Marking,
+        seat: Seat,
+    ) {
+        let mut marked = pin!(marking.done());
+        hold_until = hold_until.max(Instant::now() + MARK.min(self.hold_limit));
+        loop {
+            match tokio::time::timeout_at(hold_until, &mut marked).await {
+                Ok(Ok(())) => return acknowledge(seat.leave()).await,
+                // Stopped before the mark: unacknowledged, it is repeated elsewhere.
+                Ok(Err(Cancelled)) => return,
+                Err(_) => {}
+            }
+            hold_until = Instant::now() + self.hold_limit;
+            let receipts = seat.take_live();
+            if !receipts.is_empty() {
+                let outgoing = republish::to_wait(message.clone(), self.ladder.first(), deliveries);
+                self.publish_then_ack(outgoing, receipts, Disposition::Waiting).await;
+            }
+        }
+    }
+
+    /// Published anew rather than given back: what is given back counts as delivered once more, and a bare task is
+    /// known by its id from here on. Where the broker does not take it in time, it stays unacknowledged: the broker has it
+    /// back when the connection ends, as it has what this worker lost with an earlier one.
+    async fn hand_on(&self, message: Message, deliveries: u64, seat: Seat) {
+        self.undelivered.cancelled().await;
+        let receipts = seat.leave();
+        if receipts.iter().any(Receipt::is_live) {
+            let handed_on = self.publisher.publish(republish::to_hand_on(message, deliveries));
+            if let Ok(Ok(())) = tokio::time::timeout(HAND_ON, handed_on).await {
+                acknowledge(receipts).await;
+            }
+        }
+    }
+
+    /// A claim that is not given back only runs out later: the task waits for it on a rung.
+    async fn give_back(&self, id: contract::TaskId, held: Held) {
+        let given_back = match held {
+            Held::Nothing => return,
+            Held::Claim => self.ledger.release(&[id]).await,
+            Held::LoneRun => self.ledger.end_lone_run(id).await,
+        };
+        if let Err(down) = given_back {
+            tracing::warn!(error = %down, task = %id, "a claim was not released: it runs out by itself");
+        }
+    }
+
+    async fn publish_then_ack(
+        &self,
+        outgoing: Outgoing,
+        receipts: impl IntoIterator<Item = Receipt>,
+        disposition: Disposition,
+    ) -> Disposition {
+        let published = match self.publisher.publish(outgoing).await {
+            Err(PublishError::TooLarge(outgoing)) => {
+                tracing::warn!(queue = %outgoing.queue, "a message moves on without the headers of strangers: they fit into no frame");
+                self.publisher.publish(republish::without_strangers(*outgoing)).await
+            }
+            published => published,
+        };
+        if let Err(error) = published {
+            tracing::warn!(%error, "a task does not move on: the broker delivers it again");
+            return Disposition::HandedBack;
+        }
+        acknowledge(receipts).await;
+        disposition
+    }
+}
+
+/// A receipt of a connection that is gone is stale: the broker delivers that task again, and the ledger knows it.
+async fn acknowledge(receipts: impl IntoIterator<Item = Receipt>) {
+    for receipt in receipts {
+        receipt.ack().await;
+    }
+}

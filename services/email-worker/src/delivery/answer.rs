@@ -1,0 +1,77 @@
+//! The wait for the mail server's answer, which may take minutes, and what it means that none comes.
+
+use std::pin::pin;
+
+use contract::TaskId;
+
+use super::{Ending, Flights};
+use crate::circuit_breaker::Pass;
+use crate::delivery::republish::DeadLetter;
+use crate::delivery::task::Task;
+use crate::ledger::Claim;
+use crate::mail::Rendered;
+use crate::send::classify::{DeadReason, Illness};
+use crate::smtp::pool::{NoSession, Slot};
+use crate::smtp::{Accepted, SendError};
+
+impl Flights {
+    /// One conversation, on the slot's connection; the claim is kept for as long as it lasts.
+    pub(super) async fn talk(&self, task: &Task, slot: &mut Slot, mail: &Rendered) -> Result<Accepted, SendError> {
+        self.keeping_the_claim(task.identity.id(), slot.send(mail, &self.cut_off)).await
+    }
+
+    /// A lease is short, so that the tasks of a worker that died are soon free; an answer may take longer.
+    async fn keeping_the_claim<T>(&self, id: TaskId, talk: impl Future<Output = T>) -> T {
+        let mut talk = pin!(talk);
+        loop {
+            if let Ok(answer) = tokio::time::timeout(self.renew_every, &mut talk).await {
+                return answer;
+            }
+            let mut renewal = pin!(self.ledger.renew(id));
+            let renewed = tokio::select! {
+                biased;
+                answer = &mut talk => {
+                    // Not cut short: it would be granted after the claim was given back.
+                    let _ = renewal.await;
+                    return answer;
+                }
+                renewed = &mut renewal => renewed,
+            };
+            match renewed {
+                Ok(Claim::Ours { .. }) => {}
+                // The ledger was away for a lease, and somebody else has the task. The mail server has the mail, or will:
+                // there is nothing to take back.
+                Ok(Claim::Sent | Claim::Elsewhere) => tracing::warn!(task = %id, "the claim was lost during the send"),
+                Err(down) => tracing::debug!(task = %id, error = %down, "the claim was not renewed: once more"),
+            }
+        }
+    }
+
+    /// The mail was handed over to its last byte, and nobody can know what became of it. It is sent again, a bounded number
+    /// of times in all its life.
+    pub(super) async fn unanswered(&self, task: &Task, error: &SendError, mut slot: Slot, pass: Pass) -> Ending {
+        let id = task.identity.id();
+        let times = task.unknown_outcomes.saturating_add(1);
+        self.metrics.unknown_outcome();
+        // While the worker has to end, this says nothing of the server, and there is no time for another session.
+        match self.cut_off.run_until_cancelled(slot.reopen()).await {
+            None | Some(Err(NoSession::OthersStand)) => drop(pass),
+            Some(Ok(())) => {
+                if pass.unanswered(id) {
+                    tracing::warn!(
+                        cause = Illness::NoAnswerAfterData.slug(),
+                        "the mail server takes mails and does not say what becomes of them: the circuit opens"
+                    );
+                }
+            }
+            Some(Err(NoSession::Ill(ill))) => self.server_is_ill(&ill, pass),
+        }
+        let rung = if times > self.unknown_repeats { None } else { self.next_rung(task) };
+        let ending = match rung {
+            Some((rung, first_failed)) => Ending::Unknown { rung, first_failed },
+            None => Ending::Dead(DeadLetter::new(DeadReason::OutcomeUnknown, error)),
+        };
+        tracing::warn!(task = %id, times, %error, next = ending.next(), "nobody can know whether a mail was sent");
+        ending
+    }
+}

@@ -1,0 +1,369 @@
+//! The part of a flight that talks to the mail server.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use super::speed::{Sent, Trials, Weighed};
+use super::{Ending, Flights};
+use crate::circuit_breaker::{Cause, Pass, State};
+use crate::delivery::republish::DeadLetter;
+use crate::delivery::task::Task;
+use crate::ledger::{Claim, LedgerDown};
+use crate::mail::Rendered;
+use crate::rate::{NoLeave, Prepare, Slot as Leave};
+use crate::send::classify::{self, DeadReason, Illness, Step, Verdict};
+use crate::smtp::pool::{NoSession, Slot};
+use crate::smtp::{Accepted, Broken, SendError, Stage};
+use crate::spans;
+
+/// What one try came to.
+enum Try {
+    /// The flight is over.
+    Over(Ending),
+    /// Nothing was spent: once more, when the circuit lets it.
+    Again,
+    /// Nothing was spent: once more, after this time.
+    AgainIn(Duration),
+}
+
+/// A turn at the mail server: everything that is needed to say `MAIL`.
+struct Turn {
+    slot: Slot,
+    pass: Pass,
+    leave: Leave,
+    claimed_until: Instant,
+}
+
+/// Why a mail can't go now.
+enum Unready {
+    /// The flight is over.
+    Over(Ending),
+    /// It is of no use.
+    CircuitOpen,
+    /// No session: the server is ill.
+    ServerIll(SendError),
+    /// No session: those that stand are taken, and the server takes no more.
+    NoConnection,
+    /// No claim.
+    LedgerDown(LedgerDown),
+}
+
+impl From<NoSession> for Unready {
+    fn from(none: NoSession) -> Self {
+        match none {
+            NoSession::OthersStand => Self::NoConnection,
+            NoSession::Ill(error) => Self::ServerIll(error),
+        }
+    }
+}
+
+/// From one mail to the next, where there is time to open a connection in between.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// A mail that waits for its moment.
+struct Start<'a> {
+    flights: &'a Flights,
+    task: &'a Task,
+    pass: Pass,
+    slot: Slot,
+    claimed_until: &'a mut Instant,
+}
+
+impl Start<'_> {
+    /// Is there a point in waiting, and a connection to wait with? A slow fleet opens it when its moment comes: servers do not
+    /// like connections that stand idle.
+    async fn begin(&mut self) -> Result<(), Unready> {
+        self.look_at_the_circuit()?;
+        let rate = *self.flights.rate.in_force().borrow();
+        if rate.is_some_and(|rate| rate.spacing() >= SLOW) {
+            return Ok(());
+        }
+        self.slot.session().await?;
+        Ok(())
+    }
+
+    /// It may have opened while this mail waited.
+    fn look_at_the_circuit(&self) -> Result<(), Unready> {
+        let open = self.pass.probing().is_none() && self.flights.circuit.state() != State::Closed;
+        if open { Err(Unready::CircuitOpen) } else { Ok(()) }
+    }
+
+    /// Makes the claim last as long as a send may take.
+    async fn renew(&mut self) -> Result<(), Unready> {
+        if *self.claimed_until >= Instant::now() + self.flights.send_timeout + super::LEAD {
+            return Ok(());
+        }
+        match self.flights.ledger.renew(self.task.identity.id()).await {
+            Ok(Claim::Ours { until }) => {
+                *self.claimed_until = until;
+                Ok(())
+            }
+            Ok(Claim::Sent) => Err(Unready::Over(Ending::Duplicate)),
+            Ok(Claim::Elsewhere) => Err(Unready::Over(Ending::Wait)),
+            Err(down) => Err(Unready::LedgerDown(down)),
+        }
+    }
+}
+
+impl Prepare for Start<'_> {
+    type Unready = Unready;
+
+    /// However long it waited: the circuit, the connection and the claim are looked at now, and not before, so that no wait
+    /// wears them out.
+    async fn prepare(&mut self) -> Result<(), Unready> {
+        self.look_at_the_circuit()?;
+        self.slot.live_session().await?;
+        self.renew().await
+    }
+}
+
+impl Flights {
+    /// Sends a claimed task's mail. Tries again for as long as the failure is not the mail's own; gives up its turn when
+    /// the worker drains before `MAIL`, or when the task has waited for as long as it may.
+    pub(super) async fn send(&self, task: &Task, mut claimed_until: Instant) -> Ending {
+        let rendered = match self.renderer.render(&task.mail, task.identity.id(), self.clock.now().into()) {
+            Ok(rendered) => rendered,
+            Err(unsendable) => {
+                let error = SendError::from(unsendable);
+                let (id, reason) = (task.identity.id(), DeadReason::Unrenderable);
+                tracing::warn!(task = %id, reason = reason.slug(), %error, "a mail can't be written: it is put aside");
+                return dead(&error, reason);
+            }
+        };
+        let mut trials = Trials::default();
+        loop {
+            let turn = match self.patiently(task, self.turn(task, &mut claimed_until)).await {
+                Err(ending) | Ok(Err(ending)) => return ending,
+                Ok(Ok(None)) => continue,
+                Ok(Ok(Some(turn))) => turn,
+            };
+            // From here on nothing is cancelled: the mail server may have the mail.
+            match self.converse(task, &rendered, turn, &mut trials).await {
+                Try::Over(ending) => return ending,
+                Try::Again => {}
+                Try::AgainIn(wait) => {
+                    if let Err(ending) = self.patiently(task, tokio::time::sleep(wait)).await {
+                        return ending;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for everything that a mail needs before `MAIL`: the circuit, a slot with a connection, and the fleet's rate, in
+    /// this order, since a moment of the rate does not keep. `None`: start over.
+    async fn turn(&self, task: &Task, claimed_until: &mut Instant) -> Result<Option<Turn>, Ending> {
+        let pass = self.circuit.pass(task.mail.email.ascii_domain()).await;
+        let slot = self.slots.acquire().await;
+        let mut start = Start { flights: self, task, pass, slot, claimed_until };
+        let leave = match start.begin().await {
+            Ok(()) => self.rate.leave(&mut start).await,
+            Err(unready) => Err(NoLeave::NotReady(unready)),
+        };
+        let Start { pass, slot, claimed_until, .. } = start;
+        match leave {
+            Ok(leave) => Ok(Some(Turn { slot, pass, leave, claimed_until: *claimed_until })),
+            Err(NoLeave::NotReady(Unready::Over(ending))) => Err(ending),
+            Err(NoLeave::NotReady(Unready::CircuitOpen | Unready::NoConnection)) => Ok(None),
+            Err(NoLeave::NotReady(Unready::ServerIll(error))) => {
+                self.server_is_ill(&error, pass);
+                Ok(None)
+            }
+            Err(NoLeave::Down(down) | NoLeave::NotReady(Unready::LedgerDown(down))) => {
+                self.ledger_is_down(&down);
+                pass.ill(Cause::LedgerDown);
+                Ok(None)
+            }
+        }
+    }
+
+    /// One conversation about one mail, and what it means.
+    async fn converse(&self, task: &Task, rendered: &Rendered, turn: Turn, trials: &mut Trials) -> Try {
+        let Turn { mut slot, pass, leave, claimed_until } = turn;
+        let (host, port) = self.slots.server().unwrap_or(("file", 0));
+        let span = spans::smtp(host, port);
+        let began = Instant::now();
+        let mut result = self.talk(task, &mut slot, rendered).instrument(span.clone()).await;
+        if matches!(&result, Err(error) if hung_up_on_us(error)) {
+            // The mail was not spoken of: another connection, for the same moment.
+            match slot.reopen().await {
+                // A slow greeting wore the claim out.
+                Ok(()) if claimed_until < Instant::now() + self.send_timeout => return Try::Again,
+                Ok(()) => result = self.talk(task, &mut slot, rendered).instrument(span.clone()).await,
+                Err(NoSession::OthersStand) => return Try::Again,
+                Err(NoSession::Ill(error)) => result = Err(error),
+            }
+        }
+        if matches!(&result, Err(SendError::Broken { cause: Broken::CutOff, .. })) {
+            // Before the dot: the server has no mail.
+            return Try::Over(Ending::HandBack);
+        }
+        self.metrics.sent(result.is_ok(), began.elapsed());
+        spans::record_reply(&span, &result);
+        drop(span);
+        match result {
+            Ok(accepted) => {
+                leave.accepted();
+                self.taken(task, trials);
+                self.accepted(task, &accepted, slot, pass).await
+            }
+            Err(error) => self.refused(task, &error, began, Turn { slot, pass, leave, claimed_until }, trials).await,
+        }
+    }
+
+    /// The mail is the server's now. The slot is kept until the mark has its place: this bounds what a crash repeats.
+    async fn accepted(&self, task: &Task, accepted: &Accepted, mut slot: Slot, pass: Pass) -> Try {
+        slot.accepted();
+        self.refusers.taken(task.mail.email.ascii_domain());
+        let marking = self.ledger.begin_mark(task.identity.id()).await;
+        drop(slot);
+        pass.accepted();
+        let delay = task.created.and_then(|created| self.clock.now().duration_since(created).ok());
+        if let Some(delay) = delay {
+            self.metrics.accepted_after(delay);
+        }
+        // The rule, not the news: at thousands a second a line each would cost as much as the mail. Metrics and traces tell.
+        let attempts = u32::from(task.attempt.next());
+        tracing::debug!(task = %task.identity.id(), attempts, reply = accepted.reply, "mail sent");
+        Try::Over(match marking {
+            Ok(marking) => Ending::Sent(marking),
+            // The ledger stopped with the worker: unmarked, unacknowledged, repeated elsewhere.
+            Err(_) => Ending::HandBack,
+        })
+    }
+
+    async fn refused(&self, task: &Task, error: &SendError, began: Instant, turn: Turn, trials: &mut Trials) -> Try {
+        let Turn { mut slot, pass, leave, .. } = turn;
+        let id = task.identity.id();
+        let verdict = match pass.probing() {
+            Some(Cause::MailServer(Illness::EveryoneRefused)) => classify::judge(error).while_everyone_is_refused(),
+            _ => classify::judge(error),
+        };
+        let verdict = if slot.may_be_one_too_many() { verdict.where_one_may_be_too_many(error) } else { verdict };
+        self.metrics.refused(classify::reason(error), error.stage());
+        let sent = Sent { domain: task.mail.email.ascii_domain(), began };
+        let (verdict, perhaps) = match self.weigh(verdict, error, sent, trials) {
+            Weighed::Verdict(verdict) => (verdict, None),
+            Weighed::Perhaps(verdict, domain) => (verdict, Some(domain)),
+            Weighed::AgainIn(wait) => {
+                leave.answered();
+                pass.put_off();
+                return Try::AgainIn(wait);
+            }
+        };
+        match (&verdict, error) {
+            (Verdict::TooFast | Verdict::CircuitOpen(Illness::Throttled), _) => {
+                leave.too_fast(&error.to_string(), perhaps);
+            }
+            (_, SendError::Refused { .. }) => leave.answered(),
+            // It did not answer: whether it would take mails again is not known.
+            _ => drop(leave),
+        }
+        let ending = match verdict {
+            Verdict::CircuitOpen(illness) => {
+                self.ill(pass, illness, error);
+                return Try::Again;
+            }
+            Verdict::TooFast => {
+                pass.put_off();
+                return Try::Again;
+            }
+            // No session at all, or one too many.
+            Verdict::TooManyConnections => {
+                let explicit = classify::judge(error) == Verdict::TooManyConnections;
+                if error.stage() != Some(Stage::Connect) && slot.turned_away(explicit).await {
+                    pass.put_off();
+                } else {
+                    self.ill(pass, Illness::TooManyConnections, error);
+                }
+                return Try::Again;
+            }
+            Verdict::OutcomeUnknown => self.unanswered(task, error, slot, pass).await,
+            Verdict::Reconnect => match slot.reopen().await {
+                Err(NoSession::OthersStand) if trials.once_more() => return Try::Again,
+                Ok(()) | Err(NoSession::OthersStand) => {
+                    pass.refused(id, error);
+                    self.next_step(task, error)
+                }
+                Err(NoSession::Ill(ill)) => {
+                    self.server_is_ill(&ill, pass);
+                    return Try::Again;
+                }
+            },
+            Verdict::Retry(_) => {
+                pass.refused(id, error);
+                self.next_step(task, error)
+            }
+            Verdict::Dead(reason) => {
+                // A mail that no server was asked about says nothing about this one.
+                if !matches!(error, SendError::Unsendable(_)) {
+                    pass.refused(id, error);
+                }
+                dead(error, reason)
+            }
+        };
+        // One whose outcome nobody can know has a line of its own.
+        if !matches!(error, SendError::Unanswered { .. }) {
+            self.tell(task, error, &ending);
+        }
+        Try::Over(ending)
+    }
+
+    /// A line for the mail, unless its domain refuses most of ours or too many others have one.
+    fn tell(&self, task: &Task, error: &SendError, ending: &Ending) {
+        let (id, attempts, next) = (task.identity.id(), u32::from(task.attempt.next()), ending.next());
+        let for_good = matches!(ending, Ending::Dead(_)) && matches!(error, SendError::Refused { .. });
+        if self.refusers.refused(id, task.mail.email.ascii_domain(), error, for_good) {
+            tracing::info!(task = %id, attempts, %error, next, "mail not accepted");
+        } else {
+            tracing::debug!(task = %id, attempts, %error, next, "mail not accepted");
+        }
+    }
+
+    fn next_step(&self, task: &Task, error: &SendError) -> Ending {
+        match self.next_rung(task) {
+            Some((rung, first_failed)) => Ending::Failed { rung, first_failed },
+            None => dead(error, DeadReason::GaveUp),
+        }
+    }
+
+    /// Where a mail that failed for now waits, and when it failed first; `None`: its time is up.
+    pub(super) fn next_rung(&self, task: &Task) -> Option<(Duration, SystemTime)> {
+        let now = self.clock.now();
+        let ladder = self.ladder.rungs();
+        match classify::next_step(task.attempt, task.first_failed, now, ladder, self.give_up_after) {
+            Step::Rung(rung) => Some((rung, task.first_failed.unwrap_or(now))),
+            Step::GiveUp => None,
+        }
+    }
+
+    /// A session could not be opened.
+    pub(super) fn server_is_ill(&self, error: &SendError, pass: Pass) {
+        self.ill(pass, classify::judge(error).illness(), error);
+    }
+
+    fn ill(&self, pass: Pass, illness: Illness, error: &SendError) {
+        if self.circuit.state() == State::Closed {
+            tracing::warn!(cause = illness.slug(), %error, "the mail server is ill: the circuit opens");
+        }
+        pass.ill(Cause::MailServer(illness));
+    }
+
+    pub(super) fn ledger_is_down(&self, down: &LedgerDown) {
+        if self.circuit.state() == State::Closed {
+            tracing::warn!(error = %down, "the ledger is down: the circuit opens");
+        }
+        self.circuit.fail(Cause::LedgerDown);
+    }
+}
+
+/// It closed an idle connection; not for the number of them, which is to be learnt.
+fn hung_up_on_us(error: &SendError) -> bool {
+    error.session_was_stale() && classify::judge(error) != Verdict::TooManyConnections
+}
+
+fn dead(error: &SendError, reason: DeadReason) -> Ending {
+    Ending::Dead(DeadLetter::new(reason, error))
+}

@@ -1,0 +1,183 @@
+//! Refusals that are about how fast we send: they cost the mail nothing, and slow the fleet down.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Flights;
+use crate::delivery::task::Task;
+use crate::send::classify::{Advice, Illness, Kind, Reason, Unclear, Verdict, Whose};
+use crate::smtp::{Reply, SendError, Stage};
+
+/// A mail that was refused for the speed so often, while so many others were taken, is refused for itself, whatever is said.
+const STUBBORN: (u32, u64) = (5, 50);
+
+/// Before a mail goes again of which nobody knows yet whose limit it met.
+const WAIT_AND_SEE: Duration = Duration::from_millis(500);
+
+/// What one mail has been through in this flight.
+#[derive(Debug, Default)]
+pub(super) struct Trials {
+    /// Refused without a reason, the last time, while mails went as usual: if it is taken next, the reason was the speed.
+    unclear: Option<Unclear>,
+    /// Refused without a reason at some time.
+    was_unclear: bool,
+    /// Refused for the speed so often, since so many others had been taken.
+    too_fast: (u32, u64),
+    /// It broke off, and whose fault it was could not be learnt.
+    unsettled: bool,
+}
+
+impl Trials {
+    /// It broke off, and no other connection was to be had to see whose fault it was. True: once more, for nothing; but
+    /// only once, or a mail that ends every conversation would never end.
+    pub(super) fn once_more(&mut self) -> bool {
+        !std::mem::replace(&mut self.unsettled, true)
+    }
+
+    /// It was refused without a reason. `None` while the fleet pauses: the fleet has slowed down already, and the mail asks
+    /// whether that is over. That it is taken later is no news then.
+    fn refused_without_a_reason(&mut self, kind: Kind, began: Instant, fleet_pauses: bool) -> Option<Unclear> {
+        self.was_unclear = true;
+        let before = self.unclear.take().filter(|before| before.kind == kind);
+        let tries = before.map_or(0, |before| before.tries + 1);
+        self.unclear = (!fleet_pauses).then_some(Unclear { kind, tries, began });
+        self.unclear
+    }
+}
+
+/// The mail that was refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent<'a> {
+    /// The recipient's.
+    pub(super) domain: &'a str,
+    /// When the conversation did.
+    pub(super) began: Instant,
+}
+
+/// What a refusal means once it is known whether it was for the speed.
+pub(super) enum Weighed<'a> {
+    /// This.
+    Verdict(Verdict),
+    /// This, and as far as anybody knows it may be the own limit of this domain.
+    Perhaps(Verdict, &'a str),
+    /// Nobody knows yet: the same mail again, after this time.
+    AgainIn(Duration),
+}
+
+impl Flights {
+    /// Looks at a verdict in the light of what else is known.
+    pub(super) fn weigh<'a>(
+        &self,
+        verdict: Verdict,
+        error: &SendError,
+        sent: Sent<'a>,
+        trials: &mut Trials,
+    ) -> Weighed<'a> {
+        let SendError::Refused { stage, reply, .. } = error else { return Weighed::Verdict(verdict) };
+        match verdict {
+            Verdict::TooFast => self.too_fast(*stage, sent.domain, trials),
+            Verdict::Retry(Reason::Unclear) if self.rate.adapts() => {
+                match self.is_it_the_speed(kind(*stage, reply), sent.began, trials) {
+                    Advice::TooFast => self.too_fast(*stage, sent.domain, trials),
+                    Advice::ItsOwn => Weighed::Verdict(verdict),
+                    Advice::TryAgainIn(wait) => Weighed::AgainIn(wait),
+                }
+            }
+            other => Weighed::Verdict(other),
+        }
+    }
+
+    fn too_fast<'a>(&self, stage: Stage, domain: &'a str, trials: &mut Trials) -> Weighed<'a> {
+        if !self.rate.adapts() {
+            return Weighed::Verdict(its_own(stage));
+        }
+        // At MAIL no recipient was spoken of yet.
+        let whose = if stage > Stage::Mail { self.doubts.whose_limit(domain, Instant::now()) } else { Whose::Account };
+        match whose {
+            Whose::Domain => {
+                self.rate.unlearn(domain);
+                return Weighed::Verdict(its_own(stage));
+            }
+            // What one domain teaches would hold for all. A fleet that is held back already loses little by it, until it is
+            // known.
+            Whose::Unknown if !self.rate.is_held_back() => return Weighed::AgainIn(WAIT_AND_SEE),
+            Whose::Unknown | Whose::Account => {}
+        }
+        let verdict = self.slower_or(its_own(stage), trials);
+        if whose == Whose::Unknown { Weighed::Perhaps(verdict, domain) } else { Weighed::Verdict(verdict) }
+    }
+
+    /// The fleet slows down, unless that is of no use: for this mail, or for any.
+    fn slower_or(&self, its_own: Verdict, trials: &mut Trials) -> Verdict {
+        if self.doubts.hopeless(Instant::now()) {
+            return Verdict::CircuitOpen(Illness::Throttled);
+        }
+        let taken = self.rate.counts().accepted;
+        let (times, before) = &mut trials.too_fast;
+        if *times == 0 {
+            *before = taken;
+        }
+        *times += 1;
+        let stubborn = *times >= STUBBORN.0 && taken >= *before + STUBBORN.1;
+        if stubborn { its_own } else { Verdict::TooFast }
+    }
+
+    fn is_it_the_speed(&self, kind: Kind, began: Instant, trials: &mut Trials) -> Advice {
+        match trials.refused_without_a_reason(kind, began, self.rate.pauses()) {
+            Some(unclear) => self.doubts.refused(unclear, Instant::now()),
+            None => Advice::TooFast,
+        }
+    }
+
+    /// A mail was taken. If it had been refused without a reason a moment ago, the reason was the speed.
+    pub(super) fn taken(&self, task: &Task, trials: &Trials) {
+        let now = Instant::now();
+        let at_once = !trials.was_unclear && u32::from(task.attempt) == 0;
+        self.doubts.taken(task.mail.email.ascii_domain(), at_once, now);
+        if let Some(Unclear { kind, .. }) = trials.unclear
+            && self.doubts.taken_after(kind, now)
+        {
+            let Kind { stage, code, .. } = kind;
+            tracing::info!(stage = stage.slug(), code, "refused and taken a moment later: it was the speed");
+            self.rate.slow_down(&format!("{code} without a reason, and taken a moment later"));
+        }
+    }
+}
+
+/// A refusal for the speed where nothing is learnt of it.
+fn its_own(stage: Stage) -> Verdict {
+    if stage <= Stage::Mail { Verdict::CircuitOpen(Illness::ServerError) } else { Verdict::Retry(Reason::Speeding) }
+}
+
+fn kind(stage: Stage, reply: &Reply) -> Kind {
+    Kind { stage, code: reply.code, enhanced: reply.enhanced }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATER: Kind = Kind { stage: Stage::Rcpt, code: 450, enhanced: Some((4, 7, 1)) };
+    const OTHER: Kind = Kind { stage: Stage::Content, code: 451, enhanced: None };
+
+    #[test]
+    fn what_is_refused_while_the_fleet_pauses_is_no_trial_and_still_not_taken_at_once() {
+        for (refusals, tries) in [
+            (&[][..], None),
+            (&[(LATER, false)], Some(0)),
+            (&[(LATER, false), (LATER, false)], Some(1)),
+            (&[(LATER, false), (OTHER, false)], Some(0)),
+            (&[(LATER, true)], None),
+            (&[(LATER, false), (LATER, true)], None),
+            (&[(LATER, true), (LATER, false)], Some(0)),
+        ] {
+            let mut trials = Trials::default();
+            for (kind, pauses) in refusals {
+                trials.refused_without_a_reason(*kind, Instant::now(), *pauses);
+            }
+            assert_eq!(trials.unclear.map(|unclear| unclear.tries), tries, "{refusals:?}");
+            assert_eq!(trials.was_unclear, !refusals.is_empty(), "{refusals:?}");
+        }
+    }
+}

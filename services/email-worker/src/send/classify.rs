@@ -1,0 +1,290 @@
+//! What a failure means for the mail and for the server: decided here and nowhere else, without I/O.
+//!
+//! The table is "What a mail server's answer means" in `docs/architecture.md`; the tests below have a row for each of its
+//! cells.
+
+mod doubt;
+mod everyone;
+mod phrases;
+mod reading;
+mod reason;
+mod unanswered;
+
+use std::time::{Duration, SystemTime};
+
+use contract::{Attempt, Malformed};
+
+pub use doubt::{Advice, Doubts, Kind, Unclear, Whose};
+pub use everyone::{Everyone, TooMany};
+pub use reading::{Concerns, Judgement, Lasting, read};
+pub use reason::Reason;
+pub use unanswered::Unanswered;
+
+use crate::smtp::{Broken, Reply, SendError, Stage, Unsendable};
+
+/// What to do after a mail was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The server, or our login or sender there, is ill: open the circuit. The mail has spent nothing.
+    CircuitOpen(Illness),
+    /// More mails a second than the server takes of us. The mail has spent nothing.
+    TooFast,
+    /// More connections than the server takes of us. The mail has spent nothing.
+    TooManyConnections,
+    /// This mail, for now: up the ladder.
+    Retry(Reason),
+    /// This mail, for good: to the dead letters.
+    Dead(DeadReason),
+    /// It was handed over whole, and no answer came: the mail may have been sent.
+    OutcomeUnknown,
+    /// The conversation broke off after `MAIL`: open another session to learn whose fault it was, and ask
+    /// [`after_reconnect`].
+    Reconnect,
+}
+
+/// What is wrong with the server, or with us in its eyes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Illness {
+    /// It cannot be reached, or does not greet.
+    Unreachable,
+    /// No secure connection comes about: its certificate, or how the connection is to be secured.
+    Tls,
+    /// It does not let us in, or says that it is closing.
+    NotGreeted,
+    /// It takes no more connections, and none of ours stands.
+    TooManyConnections,
+    /// It does not take our login, or offers none that we know.
+    LoginRefused,
+    /// It lets us in, and then wants a login, another one, or TLS (530, 534, 535, 538, 454 at `MAIL` or later).
+    LoginWanted,
+    /// It takes no mail from our sender.
+    SenderRefused,
+    /// It lets us in, and has trouble of its own at `MAIL`.
+    ServerError,
+    /// It says of every mail that it comes too fast, however slowly they come.
+    Throttled,
+    /// What our account may send in a day has been sent.
+    QuotaUsedUp,
+    /// It refuses one mail after the other, at several domains.
+    EveryoneRefused,
+    /// It takes the content of one mail after the other, and does not say what becomes of them.
+    NoAnswerAfterData,
+}
+
+impl Illness {
+    /// A stable word for metrics and health.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::NotGreeted => "not-greeted",
+            Self::TooManyConnections => "too-many-connections",
+            Self::LoginRefused => "login-refused",
+            Self::LoginWanted => "login-wanted",
+            Self::SenderRefused => "sender-refused",
+            Self::ServerError => "server-error",
+            Self::Throttled => "throttled",
+            Self::QuotaUsedUp => "quota-used-up",
+            Self::EveryoneRefused => "everyone-refused",
+            Self::NoAnswerAfterData => "no-answer-after-data",
+        }
+    }
+}
+
+/// Why a task ends in the dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadReason {
+    /// It is no task.
+    Malformed(Malformed),
+    /// Older than the ledger remembers: it might be a second copy.
+    TooOld,
+    /// It crashed its worker, alone, again and again.
+    CrashesWorker,
+    /// The server refused it for good.
+    Refused(Reason),
+    /// The mail could not be written.
+    Unrenderable,
+    /// Handed over to the mail server as often as may be, and never answered.
+    OutcomeUnknown,
+    /// Failed for now until time was up.
+    GaveUp,
+}
+
+impl DeadReason {
+    /// A stable word for the header, to count and to select by.
+    pub fn slug(self) -> &'static str {
+        match self {
+            Self::Malformed(malformed) => malformed.reason(),
+            Self::TooOld => "too-old-to-deduplicate",
+            Self::CrashesWorker => "crashes-worker",
+            Self::Refused(reason) => reason.slug(),
+            Self::Unrenderable => "unrenderable",
+            Self::OutcomeUnknown => "outcome-unknown",
+            Self::GaveUp => "gave-up",
+        }
+    }
+
+    /// Was the mail tried, and that attempt its last? The others were never tried this time.
+    pub fn ended_an_attempt(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::OutcomeUnknown | Self::GaveUp => true,
+            Self::Malformed(_) | Self::TooOld | Self::CrashesWorker | Self::Unrenderable => false,
+        }
+    }
+}
+
+impl Verdict {
+    /// What it means for the one mail that a half-open circuit admits while everyone is refused: a server that refuses
+    /// everyone has not judged this mail, so that it is not lost to it.
+    #[must_use]
+    pub fn while_everyone_is_refused(self) -> Self {
+        match self {
+            Self::Dead(DeadReason::Refused(reason)) if !reason.is_the_addresss_own() => Self::Retry(reason),
+            other => other,
+        }
+    }
+
+    /// What it means over a connection that may be one too many: a server that says no more there than "not now", before any
+    /// mail was spoken of.
+    #[must_use]
+    pub fn where_one_may_be_too_many(self, error: &SendError) -> Self {
+        match (self, error) {
+            (
+                Self::TooFast | Self::CircuitOpen(Illness::ServerError | Illness::SenderRefused),
+                SendError::Refused { stage: Stage::Mail, reply, .. },
+            ) if (400..500).contains(&reply.code) => Self::TooManyConnections,
+            (verdict, _) => verdict,
+        }
+    }
+
+    /// What is wrong with the server if no session could be opened.
+    pub fn illness(&self) -> Illness {
+        match self {
+            Self::CircuitOpen(illness) => *illness,
+            Self::TooFast => Illness::NotGreeted,
+            Self::TooManyConnections => Illness::TooManyConnections,
+            Self::Retry(_) | Self::Dead(_) | Self::OutcomeUnknown | Self::Reconnect => Illness::Unreachable,
+        }
+    }
+}
+
+/// What `error` means. A stale session ([`SendError::session_was_stale`]) is to be looked for first: there the mail was
+/// not spoken of, and another session is opened at once.
+pub fn judge(error: &SendError) -> Verdict {
+    match error {
+        SendError::Refused { stage, reply, .. } => judge_reply(*stage, reply),
+        SendError::Broken { stage: Stage::Connect, cause, .. } => Verdict::CircuitOpen(match cause {
+            Broken::Lacks(_) => Illness::LoginRefused,
+            Broken::Tls(_) => Illness::Tls,
+            _ => Illness::Unreachable,
+        }),
+        SendError::Broken { .. } => Verdict::Reconnect,
+        SendError::Unanswered { .. } => Verdict::OutcomeUnknown,
+        SendError::Unsendable(Unsendable::NeedsSmtpUtf8) => Verdict::Dead(DeadReason::Refused(Reason::NeedsSmtpUtf8)),
+        SendError::Unsendable(Unsendable::Template(_)) => Verdict::Dead(DeadReason::Unrenderable),
+    }
+}
+
+fn judge_reply(stage: Stage, reply: &Reply) -> Verdict {
+    let Judgement { reason, lasting, concerns } = read(stage, reply);
+    match (stage, reply.code, reason) {
+        // A limit of the account, at whatever stage it is told.
+        (_, _, Reason::QuotaUsedUp) => Verdict::CircuitOpen(Illness::QuotaUsedUp),
+        (_, _, Reason::TooManyConnections) => Verdict::TooManyConnections,
+        (_, _, Reason::Speeding) if concerns == Concerns::Us => Verdict::TooFast,
+
+        (Stage::Connect, 530 | 534 | 535 | 538, _) => Verdict::CircuitOpen(Illness::LoginRefused),
+        (Stage::Connect, ..) => Verdict::CircuitOpen(Illness::NotGreeted),
+        // Whatever was asked: without a login, or without TLS, this server will never take anything.
+        (_, 530 | 534 | 535 | 538, _) => Verdict::CircuitOpen(Illness::LoginWanted),
+        (_, 454, _) if is_about_tls(reply) => Verdict::CircuitOpen(Illness::LoginWanted),
+
+        (Stage::Mail, ..) => judge_at_mail(reply, reason, lasting),
+
+        (_, 421, Reason::SystemError | Reason::Unclear) => Verdict::Reconnect,
+        // Our account was stopped: said of one mail, meant for all.
+        (_, _, Reason::Rejected) if phrases::stop_us(&reply.text) => Verdict::CircuitOpen(Illness::SenderRefused),
+        (..) if lasting == Lasting::Now => Verdict::Retry(reason),
+        (..) => Verdict::Dead(DeadReason::Refused(reason)),
+    }
+}
+
+/// Only size and address are the mail's own here; all else is refused to everyone.
+fn judge_at_mail(reply: &Reply, reason: Reason, lasting: Lasting) -> Verdict {
+    match (reason, lasting) {
+        (Reason::MailTooLarge | Reason::NeedsSmtpUtf8, Lasting::ForGood) => Verdict::Dead(DeadReason::Refused(reason)),
+        (Reason::SecurityError, Lasting::ForGood) => Verdict::CircuitOpen(Illness::LoginWanted),
+        // Closing, on a session just opened: there is no pace at which it would not.
+        (Reason::SystemError | Reason::SystemFull, _) if reply.code == 421 => {
+            Verdict::CircuitOpen(Illness::ServerError)
+        }
+        (Reason::SystemError | Reason::SystemFull, Lasting::Now) => Verdict::TooFast,
+        (Reason::SystemError | Reason::SystemFull, Lasting::ForGood) => Verdict::CircuitOpen(Illness::ServerError),
+        _ => Verdict::CircuitOpen(Illness::SenderRefused),
+    }
+}
+
+fn is_about_tls(reply: &Reply) -> bool {
+    let text = reply.text.to_ascii_uppercase();
+    reply.is_about(7, 5) || text.contains("TLS") || text.contains("SSL")
+}
+
+/// Why a mail was not accepted, for metrics and logs.
+pub fn reason(error: &SendError) -> Reason {
+    match error {
+        SendError::Refused { stage, reply, .. } => read(*stage, reply).reason,
+        SendError::Broken { .. } | SendError::Unanswered { .. } => Reason::BrokenOff,
+        SendError::Unsendable(Unsendable::NeedsSmtpUtf8) => Reason::NeedsSmtpUtf8,
+        SendError::Unsendable(Unsendable::Template(_)) => Reason::ContentError,
+    }
+}
+
+/// Whether a failure tells what the server thinks of others than this recipient. What is for now alone is no judgement, but
+/// for trouble of the server's own; an unknown address, or a dead domain, is nobody else's fault.
+pub fn tells_of_the_server(error: &SendError) -> bool {
+    match error {
+        SendError::Refused { stage, reply, .. } => {
+            let Judgement { reason, lasting, .. } = read(*stage, reply);
+            let own_trouble = matches!(reason, Reason::SystemError | Reason::SystemFull);
+            (lasting == Lasting::ForGood || own_trouble) && !reason.is_the_addresss_own()
+        }
+        SendError::Broken { .. } | SendError::Unanswered { .. } => true,
+        SendError::Unsendable(_) => false,
+    }
+}
+
+/// What a conversation that broke off means, once another session was asked for: a server that greets again is well,
+/// so it was this mail; one that does not is ill, and nobody knows about the mail.
+pub fn after_reconnect(greeted: bool) -> Verdict {
+    if greeted { Verdict::Retry(Reason::BrokenOff) } else { Verdict::CircuitOpen(Illness::Unreachable) }
+}
+
+/// What comes after a failure for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// To the rung with this delay.
+    Rung(Duration),
+    /// To the dead letters ([`DeadReason::GaveUp`]).
+    GiveUp,
+}
+
+/// The next step of a mail that has failed `attempt` times before this failure, the first time at `first_failed` (`None`:
+/// this was the first). The last rung is repeated until `give_up_after` has passed; without any rung it gives up at once.
+pub fn next_step(
+    attempt: Attempt,
+    first_failed: Option<SystemTime>,
+    now: SystemTime,
+    ladder: &[Duration],
+    give_up_after: Duration,
+) -> Step {
+    // Clocks differ between workers: a failure in the future was just now.
+    let failing_for = first_failed.map_or(Duration::ZERO, |first| now.duration_since(first).unwrap_or_default());
+    let rung = usize::try_from(u32::from(attempt)).unwrap_or(usize::MAX).min(ladder.len().saturating_sub(1));
+    match ladder.get(rung) {
+        Some(delay) if failing_for < give_up_after => Step::Rung(*delay),
+        _ => Step::GiveUp,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+//! The way out: a mail server, or a folder on a developer's machine.
+//!
+//! A [`Session`] opened by the [`Transport`] sends one mail after the other and says, when one fails, at which [`Stage`]
+//! and how. What the failure means is decided in [`classify`](crate::send::classify). The [`pool`] holds the connections.
+
+mod connect;
+mod file;
+#[cfg(test)]
+mod fuzz;
+pub mod pool;
+mod reply;
+mod session;
+mod transaction;
+mod transport;
+mod wire;
+
+pub use connect::TlsError;
+pub use reply::{Accepted, Broken, Reply, SendError, Stage, Unsendable};
+pub use session::{Login, SmtpOptions, Tls};
+pub use transport::{Session, Transport};

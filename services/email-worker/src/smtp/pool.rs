@@ -1,0 +1,409 @@
+//! The sending slots: how many mails are sent at once, and the connection that each slot owns.
+
+mod limit;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use opentelemetry::global;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::mail::Rendered;
+use crate::send::classify::{self, Illness, Verdict};
+use crate::smtp::{Accepted, Broken, SendError, Session, Stage, Transport};
+use limit::{Limit, News, Place, Refusal};
+
+/// A connection that was not used for so long is closed: mail servers count them.
+const IDLE_LIMIT: Duration = Duration::from_secs(30);
+
+/// The same where connections are short: another worker may wait for it.
+const IDLE_LIMIT_WHEN_SHORT: Duration = Duration::from_secs(1);
+
+/// How often connections are looked at that nobody uses.
+const TENDED_EVERY: Duration = Duration::from_millis(500);
+
+/// A connection that was not used for so long is asked whether it still stands before a mail is sent over it.
+const ASKED_AFTER: Duration = Duration::from_secs(1);
+
+/// One that was opened so long before its first mail may have been closed for being idle: a moment of the rate is handed out
+/// somewhat before it comes.
+const FRESH_FOR: Duration = Duration::from_millis(100);
+
+/// A mail that was accepted so long ago still tells that mails are accepted.
+const TELLS_FOR: Duration = Duration::from_secs(10);
+
+/// All sending slots of this worker.
+#[derive(Debug, Clone)]
+pub struct Slots(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    transport: Transport,
+    // Whose turn it is to wait for a slot: one after the other, in the order of their coming.
+    turn: Semaphore,
+    // Something changed for the one whose turn it is.
+    changed: Notify,
+    pool: Mutex<Pool>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    limit: Limit,
+    // The session used last is taken first, so that a quiet worker keeps one connection busy and lets the others go.
+    idle: Vec<Session>,
+    // Left to others: to be closed.
+    leaving: Vec<Session>,
+    last_accepted: Option<Instant>,
+}
+
+/// One slot, held by one mail.
+#[derive(Debug)]
+pub struct Slot {
+    shared: Arc<Shared>,
+    session: Option<Session>,
+    // Given back when the slot is dropped.
+    place: Option<Place>,
+}
+
+/// Why a slot has no connection.
+#[derive(Debug)]
+pub enum NoSession {
+    /// The server takes no more of them than stand already: wait for a slot again.
+    OthersStand,
+    /// The server, or what it thinks of us.
+    Ill(SendError),
+}
+
+/// A connection that is being opened; one that is given up half way is not counted.
+struct Opening<'a>(&'a Shared);
+
+impl Slots {
+    /// At most `count` slots over one transport.
+    pub fn new(count: u16, transport: Transport) -> Self {
+        let pool =
+            Pool { limit: Limit::new(usize::from(count)), idle: Vec::new(), leaving: Vec::new(), last_accepted: None };
+        Self(Arc::new(Shared { transport, turn: Semaphore::new(1), changed: Notify::new(), pool: Mutex::new(pool) }))
+    }
+
+    /// Where the mails go, for spans.
+    pub fn server(&self) -> Option<(&str, u16)> {
+        self.0.transport.server()
+    }
+
+    /// Waits for a slot whose connection stands or may be opened. Dropping the future costs nothing but the turn.
+    pub async fn acquire(&self) -> Slot {
+        // Never closed, so there is always a turn.
+        let _turn = self.0.turn.acquire().await;
+        loop {
+            let next_try = {
+                let mut pool = self.0.pool();
+                if let Some((place, session)) = pool.take() {
+                    return Slot { shared: Arc::clone(&self.0), session, place: Some(place) };
+                }
+                pool.limit.next_try()
+            };
+            let later = async {
+                match next_try {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = later => {}
+                // What changed since the look is kept.
+                () = self.0.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Greets the mail server: is it well, and does it accept our login? A connection that nobody uses will do, else one is
+    /// opened and kept.
+    ///
+    /// # Errors
+    /// What it answered, or that it did not.
+    pub async fn greet(&self) -> Result<(), SendError> {
+        let place = self.0.pool().limit.take_to_probe();
+        let mut slot = Slot { shared: Arc::clone(&self.0), session: None, place: Some(place) };
+        slot.session = slot.adopt();
+        while let Some(session) = &mut slot.session {
+            if session.check().await {
+                return Ok(());
+            }
+            slot.forget();
+            slot.session = slot.adopt();
+        }
+        let Some(place) = &mut slot.place else { return Ok(()) };
+        self.0.pool().limit.open(place);
+        slot.session = Some(self.0.open(place).await.map_err(|(_, error)| error)?);
+        Ok(())
+    }
+
+    /// Closes connections that nobody uses until the token is cancelled, then all of them.
+    pub async fn tend(self, token: CancellationToken) {
+        let mut tick = tokio::time::interval(TENDED_EVERY);
+        while token.run_until_cancelled(tick.tick()).await.is_some() {
+            self.0.tell();
+            let limit = match self.0.pool().limit.learnt() {
+                Some(_) => IDLE_LIMIT_WHEN_SHORT,
+                None => IDLE_LIMIT,
+            };
+            self.close(|session| session.idle_for() >= limit).await;
+        }
+        self.close(|_| true).await;
+    }
+
+    /// `sluice.smtp.connections` and `sluice.smtp.connections.limit`.
+    pub fn observe(&self) {
+        let meter = global::meter("email-worker");
+        let (open, limit) = (Arc::clone(&self.0), Arc::clone(&self.0));
+        meter
+            .u64_observable_gauge("sluice.smtp.connections")
+            .with_unit("{connection}")
+            .with_description("Connections to the mail server that stand.")
+            .with_callback(move |gauge| gauge.observe(open.pool().limit.standing() as u64, &[]))
+            .build();
+        meter
+            .u64_observable_gauge("sluice.smtp.connections.limit")
+            .with_unit("{connection}")
+            .with_description("Connections to the mail server that there may be: what it takes, as far as it is known.")
+            .with_callback(move |gauge| gauge.observe(limit.pool().limit.allowed() as u64, &[]))
+            .build();
+    }
+
+    async fn close(&self, which: impl Fn(&Session) -> bool) {
+        let leaving: Vec<Session> = {
+            let mut pool = self.0.pool();
+            let (mut leaving, staying): (Vec<_>, _) = pool.idle.drain(..).partition(|session| which(session));
+            pool.idle = staying;
+            leaving.append(&mut pool.leaving);
+            leaving
+        };
+        if leaving.is_empty() {
+            return;
+        }
+        let count = leaving.len();
+        futures_util::future::join_all(leaving.into_iter().map(Session::quit)).await;
+        // Counted until the server has been told.
+        self.0.change(|pool| pool.limit.idle_closed(count));
+    }
+}
+
+impl Pool {
+    fn take(&mut self) -> Option<(Place, Option<Session>)> {
+        if let Some(session) = self.idle.pop() {
+            return Some((self.limit.take_idle(), Some(session)));
+        }
+        self.limit.take(Instant::now()).map(|place| (place, None))
+    }
+}
+
+impl Shared {
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody waits for a slot.
+    fn wanted(&self) -> bool {
+        self.turn.available_permits() == 0
+    }
+
+    /// Changes what is counted, and tells whoever waits.
+    fn change<T>(&self, event: impl FnOnce(&mut Pool) -> T) -> T {
+        let answer = event(&mut self.pool());
+        self.changed.notify_one();
+        answer
+    }
+
+    /// Tells the log what was learnt of the number of connections, once it has settled.
+    fn tell(&self) {
+        let news = self.pool().limit.news(Instant::now());
+        match news {
+            None => {}
+            Some(News::Takes(limit)) => {
+                tracing::info!(limit, "so many connections does the mail server take of this worker");
+            }
+            Some(News::TakesAll) => {
+                tracing::info!("the mail server takes as many connections of this worker as there are slots");
+            }
+        }
+    }
+
+    /// Opens a connection that the limit allowed.
+    async fn open(&self, place: &mut Place) -> Result<Session, (Refusal, SendError)> {
+        let opening = Opening(self);
+        let opened = self.transport.open().await;
+        std::mem::forget(opening);
+        let (wanted, now) = (self.wanted(), Instant::now());
+        match opened {
+            Ok(session) => {
+                self.change(|pool| pool.limit.opened(wanted, now));
+                Ok(session)
+            }
+            Err(error) => {
+                let verdict = classify::judge(&error);
+                let explicit = verdict == Verdict::TooManyConnections;
+                let refusal = self.change(|pool| {
+                    if explicit || may_be_for_the_number(verdict.illness(), &error) {
+                        pool.limit.refused(place, explicit, now)
+                    } else {
+                        pool.limit.not_opened();
+                        Refusal::Alone
+                    }
+                });
+                Err((refusal, error))
+            }
+        }
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.change(|pool| pool.limit.not_opened());
+    }
+}
+
+/// Servers refuse a connection too many in many ways: by a reply at the greeting, by hanging up, by not taking it. What is
+/// about our login, about encryption, or not answered, is not among them.
+fn may_be_for_the_number(illness: Illness, error: &SendError) -> bool {
+    match error {
+        SendError::Refused { stage: Stage::Connect, .. } => illness == Illness::NotGreeted,
+        SendError::Broken { stage: Stage::Connect, cause, .. } => {
+            matches!(cause, Broken::Unreachable(_) | Broken::Dropped)
+        }
+        _ => false,
+    }
+}
+
+impl Slot {
+    /// The slot's connection; if it has none, one that nobody uses, or a new one.
+    ///
+    /// # Errors
+    /// None could be had.
+    pub async fn session(&mut self) -> Result<&mut Session, NoSession> {
+        self.forget_a_broken_one();
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => match self.adopt() {
+                Some(session) => session,
+                None => self.open().await?,
+            },
+        };
+        Ok(self.session.insert(session))
+    }
+
+    /// The same; a connection that has been idle is asked first whether it still stands.
+    ///
+    /// # Errors
+    /// As [`session`](Self::session).
+    pub async fn live_session(&mut self) -> Result<&mut Session, NoSession> {
+        loop {
+            let session = self.session().await?;
+            if session.idle_for() < ASKED_AFTER || session.check().await {
+                break;
+            }
+        }
+        self.session().await
+    }
+
+    /// Drops the connection and greets the server again.
+    ///
+    /// # Errors
+    /// As [`session`](Self::session).
+    pub async fn reopen(&mut self) -> Result<(), NoSession> {
+        self.forget();
+        self.session = Some(self.open().await?);
+        Ok(())
+    }
+
+    /// Sends one mail over the connection that stands, and no longer than until the token is cancelled.
+    ///
+    /// # Errors
+    /// As [`Session::send_until`]; without a connection as if the server had closed it.
+    pub async fn send(&mut self, mail: &Rendered, cut_off: &CancellationToken) -> Result<Accepted, SendError> {
+        match &mut self.session {
+            Some(session) => {
+                if session.idle_for() >= FRESH_FOR {
+                    session.rested();
+                }
+                session.send_until(mail, cut_off).await
+            }
+            None => Err(SendError::Broken { stage: Stage::Mail, cause: Broken::Dropped, fresh: false }),
+        }
+    }
+
+    /// A mail was accepted over the connection.
+    pub fn accepted(&mut self) {
+        let wanted = self.shared.wanted();
+        let Some(place) = &mut self.place else { return };
+        let now = Instant::now();
+        self.shared.change(|pool| {
+            pool.last_accepted = Some(now);
+            pool.limit.accepted(place, wanted, now);
+        });
+    }
+
+    /// Mails go over others, and none has yet over this connection: what it is refused may be for their number, whatever words
+    /// the server finds.
+    pub fn may_be_one_too_many(&self) -> bool {
+        let unproven = self.session.as_ref().is_some_and(|session| !session.has_sent());
+        let pool = self.shared.pool();
+        let others_send = pool.last_accepted.is_some_and(|last| last.elapsed() < TELLS_FOR);
+        unproven && others_send && pool.limit.standing() > 1
+    }
+
+    /// A mail was refused for the number of connections: closes this one. `explicit`: the server spoke of their number. True:
+    /// others stand, the mail may go over those.
+    pub async fn turned_away(mut self, explicit: bool) -> bool {
+        if let Some(session) = self.session.take() {
+            session.quit().await;
+        }
+        let Some(place) = &mut self.place else { return false };
+        self.shared.change(|pool| pool.limit.turned_away(place, explicit, Instant::now())) == Refusal::OthersStand
+    }
+
+    async fn open(&mut self) -> Result<Session, NoSession> {
+        let Some(place) = &mut self.place else { return Err(NoSession::OthersStand) };
+        if !self.shared.pool().limit.open(place) {
+            return Err(NoSession::OthersStand);
+        }
+        self.shared.open(place).await.map_err(|(refusal, error)| match refusal {
+            Refusal::OthersStand => {
+                tracing::debug!(%error, "a connection was refused while others stand");
+                NoSession::OthersStand
+            }
+            Refusal::Alone => NoSession::Ill(error),
+        })
+    }
+
+    fn adopt(&self) -> Option<Session> {
+        let mut pool = self.shared.pool();
+        pool.idle.pop().inspect(|_| pool.limit.adopt_idle())
+    }
+
+    fn forget_a_broken_one(&mut self) {
+        if self.session.as_ref().is_some_and(|session| !session.is_usable()) {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        if self.session.take().is_some() {
+            self.shared.change(|pool| pool.limit.closed());
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.forget_a_broken_one();
+        let Some(place) = self.place.take() else { return };
+        let (session, wanted) = (self.session.take(), self.shared.wanted());
+        self.shared.change(|pool| {
+            let lend = pool.limit.give_back(place, session.is_some(), wanted, Instant::now());
+            let whereto = if lend { &mut pool.leaving } else { &mut pool.idle };
+            whereto.extend(session);
+        });
+    }
+}

@@ -1,0 +1,262 @@
+//! SMTP, command by command, so that it is known what the server refused.
+//!
+//! The library's own `send` hides the stage and hangs with a server that hangs; its pool takes the answer to one mail for
+//! the answer to the next after a timeout. Here one sending slot owns one connection, and a connection that left any
+//! question unanswered is never used again.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Noop, Quit, Rset};
+use lettre::transport::smtp::extension::ClientId;
+use platform::config::Secret;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::connect::{self, TlsError};
+use super::reply::{Accepted, Broken, SendError, Stage, Unsendable};
+use super::transaction::{Conversation, Failure, Offers};
+use super::wire::Spoken;
+use crate::mail::Rendered;
+
+/// RSET, NOOP: a healthy server answers these at once.
+const SMALL_TALK: Duration = Duration::from_secs(5);
+/// QUIT is a courtesy.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How the connection to the mail server is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Tls {
+    /// Not at all; a login is then sent in the clear.
+    None,
+    /// Begun in the clear, secured before anything else is said; a server that does not offer it is not used.
+    Starttls,
+    /// Secured from the first byte.
+    Implicit,
+}
+
+/// Name and password at the mail server (AUTH PLAIN or LOGIN).
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// Which mail server, and how to talk to it.
+#[derive(Debug, Clone)]
+pub struct SmtpOptions {
+    /// Name or address; certificates must be for it.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// How the connection is secured.
+    pub tls: Tls,
+    /// Whether to log in.
+    pub login: Option<Login>,
+    /// What to call ourselves in EHLO.
+    pub helo: String,
+    /// At most this long for everything before the first mail.
+    pub connect_timeout: Duration,
+    /// At most this long for one mail, up to its last byte.
+    pub send_timeout: Duration,
+    /// At most this long for the answer to that.
+    pub data_timeout: Duration,
+}
+
+/// A mail server.
+pub struct Smtp {
+    pub(super) options: SmtpOptions,
+    pub(super) helo: ClientId,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) tls: Option<connect::TlsClient>,
+}
+
+impl fmt::Debug for Smtp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Smtp").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Smtp {
+    pub(super) fn new(options: SmtpOptions) -> Result<Self, TlsError> {
+        Ok(Self {
+            helo: ClientId::Domain(options.helo.clone()),
+            credentials: options
+                .login
+                .as_ref()
+                .map(|login| Credentials::new(login.username.clone(), login.password.expose().to_owned())),
+            tls: match options.tls {
+                Tls::None => None,
+                Tls::Starttls | Tls::Implicit => Some(connect::TlsClient::new(&options.host)?),
+            },
+            options,
+        })
+    }
+
+    pub(super) fn options(&self) -> &SmtpOptions {
+        &self.options
+    }
+
+    pub(super) async fn open(&self) -> Result<SmtpSession, SendError> {
+        let limit = self.options.connect_timeout;
+        let opened = match timeout(limit, Box::pin(self.greet())).await {
+            Ok(opened) => opened,
+            Err(_) => Err(Failure::Broken(Broken::Timeout(limit))),
+        };
+        match opened {
+            Ok((connection, offers, spoken)) => Ok(self.session(connection, offers, spoken)),
+            Err(failure) => Err(failure.at(Stage::Connect, true)),
+        }
+    }
+
+    pub(super) fn session(&self, connection: AsyncSmtpConnection, offers: Offers, spoken: Spoken) -> SmtpSession {
+        SmtpSession {
+            connection: Some(connection),
+            offers,
+            spoken,
+            fresh: true,
+            has_sent: false,
+            idle_since: Instant::now(),
+            send_timeout: self.options.send_timeout,
+            data_timeout: self.options.data_timeout,
+        }
+    }
+}
+
+/// One connection. It is in here only while nothing is asked of it, so that dropping a future half way drops it too.
+pub(super) struct SmtpSession {
+    connection: Option<AsyncSmtpConnection>,
+    offers: Offers,
+    spoken: Spoken,
+    fresh: bool,
+    has_sent: bool,
+    idle_since: Instant,
+    send_timeout: Duration,
+    data_timeout: Duration,
+}
+
+/// How far a conversation came.
+struct Reached {
+    stage: Stage,
+    /// What the connection will have been given when the dot is among it.
+    dot: Option<u64>,
+}
+
+impl fmt::Debug for SmtpSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SmtpSession").field("usable", &self.is_usable()).finish_non_exhaustive()
+    }
+}
+
+impl SmtpSession {
+    pub(super) fn is_usable(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    pub(super) fn idle_for(&self) -> Duration {
+        self.idle_since.elapsed()
+    }
+
+    /// Sends one mail; `cut_off` ends the wait, and the session.
+    pub(super) async fn send(&mut self, mail: &Rendered, cut_off: &CancellationToken) -> Result<Accepted, SendError> {
+        let fresh = self.fresh;
+        let Some(mut connection) = self.connection.take() else {
+            return Err(Failure::Broken(Broken::Dropped).at(Stage::Mail, fresh));
+        };
+        let Some(conversation) = Conversation::about(mail, connection.server_info()) else {
+            self.connection = Some(connection);
+            return Err(Unsendable::NeedsSmtpUtf8.into());
+        };
+        self.fresh = false;
+        let mut reached = Reached { stage: Stage::Mail, dot: None };
+        let talk = self.talk(&conversation, &mut connection, &mut reached);
+        let outcome = match cut_off.run_until_cancelled(talk).await {
+            Some(outcome) => outcome,
+            None => Err(Failure::Broken(Broken::CutOff)),
+        };
+        let intact = match &outcome {
+            Ok(_) => true,
+            // The server is about to hang up.
+            Err(Failure::Refused(reply)) if reply.code == 421 => false,
+            Err(Failure::Refused(_)) => {
+                let limit = SMALL_TALK.min(self.send_timeout);
+                matches!(timeout(limit, connection.command(Rset)).await, Ok(Ok(_)))
+            }
+            Err(Failure::Broken(_)) => false,
+        };
+        self.has_sent |= outcome.is_ok();
+        if intact {
+            self.connection = Some(connection);
+            self.idle_since = Instant::now();
+        }
+        outcome.map_err(|failure| match failure {
+            Failure::Broken(cause) if reached.dot.is_some_and(|dot| self.spoken.bytes() >= dot) => {
+                SendError::Unanswered { cause }
+            }
+            failure => failure.at(reached.stage, fresh),
+        })
+    }
+
+    /// One limit up to the dot, another for the answer to it: RFC 5321, section 4.5.3.2.
+    async fn talk(
+        &self,
+        conversation: &Conversation<'_>,
+        connection: &mut AsyncSmtpConnection,
+        reached: &mut Reached,
+    ) -> Result<Accepted, Failure> {
+        let (limit, deadline) = (self.send_timeout, Instant::now() + self.send_timeout);
+        within(limit, deadline, conversation.begin(connection, self.offers, &mut reached.stage)).await?;
+        let dot = self.spoken.bytes() + conversation.length();
+        *reached = Reached { stage: Stage::Content, dot: Some(dot) };
+        let mut answer = pin!(conversation.hand_over(connection));
+        let answered_or_said = poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(answer.map(Some)),
+            Poll::Pending if self.spoken.bytes() >= dot => Poll::Ready(Ok(None)),
+            Poll::Pending => Poll::Pending,
+        });
+        match within(limit, deadline, answered_or_said).await? {
+            Some(accepted) => Ok(accepted),
+            None => within(self.data_timeout, Instant::now() + self.data_timeout, answer).await,
+        }
+    }
+
+    pub(super) fn has_sent(&self) -> bool {
+        self.has_sent
+    }
+
+    pub(super) fn rested(&mut self) {
+        self.fresh = false;
+    }
+
+    pub(super) async fn check(&mut self) -> bool {
+        let Some(mut connection) = self.connection.take() else { return false };
+        if matches!(timeout(SMALL_TALK, connection.command(Noop)).await, Ok(Ok(_))) {
+            self.connection = Some(connection);
+            self.idle_since = Instant::now();
+        }
+        self.is_usable()
+    }
+
+    pub(super) async fn quit(mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            // Whatever it answers, it is over.
+            let _ = timeout(GOODBYE, connection.command(Quit)).await;
+        }
+    }
+}
+
+/// What is not done by the deadline is broken off; `limit` is what is said of it.
+async fn within<T>(
+    limit: Duration,
+    deadline: Instant,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    timeout_at(deadline, work).await.unwrap_or(Err(Failure::Broken(Broken::Timeout(limit))))
+}
