@@ -63,7 +63,7 @@ pub fn dead() -> QueueSpec {
 }
 
 /// Where a task waits for `delay` and then goes back to the main queue, at least once.
-pub fn rung(delay: Duration) -> QueueSpec {
+pub fn retry(delay: Duration) -> QueueSpec {
     QueueSpec::quorum(queue::retry(delay))
         .with("x-message-ttl", milliseconds(delay))
         .with("x-dead-letter-exchange", text(""))
@@ -84,7 +84,7 @@ pub fn by_name(name: &str) -> Option<QueueSpec> {
     match name {
         queue::EMAIL => Some(main()),
         queue::DEAD => Some(dead()),
-        _ => queue::retry_delay(name).map(rung),
+        _ => queue::retry_delay(name).map(retry),
     }
 }
 
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn our_queues_are_known_by_name_and_no_others() {
-        for spec in [main(), dead(), rung(Duration::from_secs(120)), rung(Duration::from_millis(200))] {
+        for spec in [main(), dead(), retry(Duration::from_secs(120)), retry(Duration::from_millis(200))] {
             assert_eq!(by_name(spec.name()), Some(spec));
         }
         for name in ["", "orders", "email_queue.retry.", "email_queue.retry.1d", "email_queue.retry.60s"] {

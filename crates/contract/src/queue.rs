@@ -8,7 +8,7 @@ pub const EMAIL: &str = "email_queue";
 /// Where tasks end that cannot be mailed.
 pub const DEAD: &str = "email_queue.dead";
 
-/// The rung of the retry ladder where a task waits for `delay`: `email_queue.retry.5s`, `.2m`, `.1h`, `.200ms`.
+/// The queue where a task waits for `delay`: `email_queue.retry.5s`, `.2m`, `.1h`, `.200ms`.
 pub fn retry(delay: Duration) -> String {
     let (milliseconds, seconds) = (delay.as_millis(), delay.as_secs());
     let wait = match seconds {
@@ -20,7 +20,7 @@ pub fn retry(delay: Duration) -> String {
     format!("{EMAIL}.retry.{wait}")
 }
 
-/// How long a task waits on the rung of this name; `None` if [`retry`] gives no such name.
+/// How long a task waits on the retry queue of this name; `None` if [`retry`] gives no such name.
 pub fn retry_delay(name: &str) -> Option<Duration> {
     let wait = name.strip_prefix(EMAIL)?.strip_prefix(".retry.")?;
     let digits = wait.find(|c: char| !c.is_ascii_digit())?;

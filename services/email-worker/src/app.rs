@@ -14,14 +14,14 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::circuit_breaker;
+use crate::circuit_breaker::CircuitBreaker;
 use crate::circuit_breaker::probe;
 use crate::clock::DatabaseClock;
 use crate::config::Config;
-use crate::consumer::Intake;
+use crate::consumer::Consumer;
 use crate::consumer::delivery_limit;
 use crate::delivery::hold;
-use crate::delivery::{Flights, Registry, Runway};
+use crate::delivery::{ExclusiveGate, InFlight, Processor};
 use crate::ledger::retention::{self, RetentionOptions};
 use crate::ledger::{self, Ledger, LedgerOptions};
 use crate::mail::Renderer;
@@ -145,26 +145,26 @@ impl Sender {
         let Self { config, pool, transport, renderer, health, parts, clock } = self;
         let (stop, background) = (ends.stop.clone(), ends.background.clone());
         let mail = Mail { transport, renderer, clock: clock.clone() };
-        let flights = Arc::new(assemble(&config, &pool, mail, parts.moving, &ends, tasks));
-        tasks.spawn("prober", probe::run(Arc::clone(&flights), parts.sending, parts.database, background.clone()));
+        let processor = Arc::new(assemble(&config, &pool, mail, parts.moving, &ends, tasks));
+        tasks.spawn("prober", probe::run(Arc::clone(&processor), parts.sending, parts.database, background.clone()));
         tasks.spawn("database-clock", ledger::keep_time(pool.clone(), clock, background.clone()));
         let (asked, raised) = (broker(&config, "email-worker check"), config.flow.delivery_limit_raised);
         let check = delivery_limit::check(asked, raised, health.clone(), background.clone());
         tasks.spawn_with_end("delivery-limit", check);
-        tasks.spawn("connections", flights.slots.clone().tend(background.clone()));
-        tasks.spawn("refusers", flights.refusers.clone().run(background.clone()));
+        tasks.spawn("connections", processor.slots.clone().tend(background.clone()));
+        tasks.spawn("refusers", processor.refusers.clone().run(background.clone()));
         let retention = RetentionOptions::new(config.flow.ledger_retention);
         tasks.spawn("retention", retention::run(pool, retention, background));
 
-        let intake = Intake::new(
+        let consumer = Consumer::new(
             broker(&config, "email-worker consumer"),
             queues(&config),
-            flights,
+            processor,
             parts.receiving,
             config.flow.sending_slots,
             config.flow.prefetch_max(),
         );
-        let work = run_bounded(intake, ends, &health, config.shutdown_grace);
+        let work = run_bounded(consumer, ends, &health, config.shutdown_grace);
         tasks.guard(&stop, work).await?
     }
 }
@@ -191,8 +191,8 @@ fn reserve(grace: Duration) -> Duration {
     (grace / 5).min(Duration::from_secs(5))
 }
 
-/// Runs the intake; once stopped it has `grace` to drain.
-async fn run_bounded(intake: Intake, ends: Ends, health: &Health, grace: Duration) -> anyhow::Result<()> {
+/// Runs the consumer; once stopped it has `grace` to drain.
+async fn run_bounded(consumer: Consumer, ends: Ends, health: &Health, grace: Duration) -> anyhow::Result<()> {
     let deadline = async {
         ends.stop.cancelled().await;
         health.start_draining();
@@ -202,7 +202,7 @@ async fn run_bounded(intake: Intake, ends: Ends, health: &Health, grace: Duratio
         tokio::time::sleep(reserve(grace)).await;
     };
     tokio::select! {
-        ended = intake.run(ends.stop.clone()) => ended.context("take tasks from the queue"),
+        ended = consumer.run(ends.stop.clone()) => ended.context("take tasks from the queue"),
         () = deadline => {
             tracing::warn!(?grace, "the drain took longer than SHUTDOWN_GRACE: what is left is delivered again elsewhere");
             Ok(())
@@ -217,7 +217,7 @@ fn assemble(
     moving: Component,
     ends: &Ends,
     tasks: &mut Tasks,
-) -> Flights {
+) -> Processor {
     let background = &ends.background;
     let flow = &config.flow;
     let lease = lease(config.mail.send_timeout);
@@ -233,19 +233,19 @@ fn assemble(
     tasks.spawn("publisher", publisher_task);
     let slots = Slots::new(flow.sending_slots, transport);
     slots.observe();
-    Flights {
+    Processor {
         ledger,
         rate,
         doubts: Doubts::default(),
         refusers: Refusers::default(),
-        circuit: circuit_breaker::Gate::unproven(PROBE.0, PROBE.1),
+        breaker: CircuitBreaker::unproven(PROBE.0, PROBE.1),
         slots,
         renderer,
         clock,
         publisher,
-        registry: Registry::default(),
-        runway: Runway::default(),
-        ladder: flow.retry_ladder.clone(),
+        in_flight: InFlight::default(),
+        exclusive: ExclusiveGate::default(),
+        retry_schedule: flow.retry_schedule.clone(),
         give_up_after: flow.give_up_after,
         retention: flow.ledger_retention,
         hold_limit: hold::before_mail(flow.hold_limit, config.mail.send_timeout + config.mail.smtp_data_timeout),
@@ -264,8 +264,8 @@ fn broker(config: &Config, name: &str) -> Broker {
 }
 
 fn queues(config: &Config) -> Vec<topology::QueueSpec> {
-    let rungs = config.flow.retry_ladder.rungs().iter().copied().map(topology::rung);
-    [topology::main(), topology::dead()].into_iter().chain(rungs).collect()
+    let delays = config.flow.retry_schedule.delays().iter().copied().map(topology::retry);
+    [topology::main(), topology::dead()].into_iter().chain(delays).collect()
 }
 
 /// A claim outlives the longest conversation up to the dot, with room for the wait before it; during the wait for the

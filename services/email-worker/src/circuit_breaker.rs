@@ -1,6 +1,6 @@
 //! When to stop sending altogether, and how to find out that it may go on.
 //!
-//! [`Circuit`] is the decision alone: events and moments go in, nothing is waited for. [`Gate`] is what the sending slots
+//! [`Machine`] is the decision alone: events and moments go in, nothing is waited for. [`CircuitBreaker`] is what the sending slots
 //! share. The reasons come from [`disposition`](crate::send::classify).
 
 mod handle;
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use platform::backoff::Backoff;
 
-pub use handle::{Gate, Pass};
+pub use handle::{CircuitBreaker, Permit};
 
-use crate::send::classify::Illness;
+use crate::send::classify::Outage;
 
 /// Why nothing is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// The mail server, or what it thinks of us.
-    MailServer(Illness),
+    MailServer(Outage),
     /// The database that remembers what was sent.
     LedgerDown,
     /// The worker has just started: the mail server has not greeted yet.
@@ -29,7 +29,7 @@ impl Cause {
     /// A stable word for metrics and health.
     pub fn slug(self) -> &'static str {
         match self {
-            Self::MailServer(illness) => illness.slug(),
+            Self::MailServer(outage) => outage.slug(),
             Self::LedgerDown => "ledger-down",
             Self::NotProven => "not-proven",
         }
@@ -39,21 +39,21 @@ impl Cause {
         match self {
             Self::NotProven
             | Self::MailServer(
-                Illness::Unreachable
-                | Illness::Tls
-                | Illness::NotGreeted
-                | Illness::TooManyConnections
-                | Illness::LoginRefused,
+                Outage::Unreachable
+                | Outage::Tls
+                | Outage::NotGreeted
+                | Outage::TooManyConnections
+                | Outage::LoginRefused,
             ) => Some(Probe::Greet),
             // Only a mail can show that mails are taken again.
             Self::MailServer(
-                Illness::LoginWanted
-                | Illness::SenderRefused
-                | Illness::ServerError
-                | Illness::Throttled
-                | Illness::QuotaUsedUp
-                | Illness::EveryoneRefused
-                | Illness::NoAnswerAfterData,
+                Outage::LoginWanted
+                | Outage::SenderRefused
+                | Outage::ServerError
+                | Outage::Throttled
+                | Outage::QuotaUsedUp
+                | Outage::EveryoneRefused
+                | Outage::NoAnswerAfterData,
             ) => None,
             Self::LedgerDown => Some(Probe::Ledger),
         }
@@ -70,7 +70,7 @@ const CONNECTION: Duration = Duration::from_secs(4);
 /// as the server does.
 const BEGINNING: Duration = Duration::from_secs(4);
 
-const NO_ANSWER: Cause = Cause::MailServer(Illness::NoAnswerAfterData);
+const NO_ANSWER: Cause = Cause::MailServer(Outage::NoAnswerAfterData);
 
 /// How to find out whether it may go on without risking a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,12 +138,12 @@ pub enum Settled {
 
 /// One mail may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
+pub struct Admission {
     round: u64,
     probing: Option<Cause>,
 }
 
-impl Ticket {
+impl Admission {
     /// The cause that this one mail is to disprove, if the circuit is half-open.
     pub fn probing(self) -> Option<Cause> {
         self.probing
@@ -152,7 +152,7 @@ impl Ticket {
 
 /// The state machine.
 #[derive(Debug)]
-pub struct Circuit {
+pub struct Machine {
     state: State,
     /// Counts the times it was closed or half-opened: what was admitted before says nothing about now.
     round: u64,
@@ -161,7 +161,7 @@ pub struct Circuit {
     proven: bool,
 }
 
-impl Circuit {
+impl Machine {
     /// Closed. Between two probes pass `min` to `max`, more from time to time, until a mail has been accepted.
     pub fn new(min: Duration, max: Duration) -> Self {
         Self { state: State::Closed, round: 0, backoff: Backoff::new(min, max), proven: true }
@@ -179,21 +179,21 @@ impl Circuit {
     }
 
     /// Asks to send one mail; [`settle`](Self::settle) must follow.
-    pub fn admit(&mut self) -> Option<Ticket> {
+    pub fn admit(&mut self) -> Option<Admission> {
         match &mut self.state {
-            State::Closed => Some(Ticket { round: self.round, probing: None }),
+            State::Closed => Some(Admission { round: self.round, probing: None }),
             State::Open { .. } | State::HalfOpen { free: None, .. } => None,
             State::HalfOpen { cause, free, .. } => {
                 *free = None;
-                Some(Ticket { round: self.round, probing: Some(*cause) })
+                Some(Admission { round: self.round, probing: Some(*cause) })
             }
         }
     }
 
     /// Takes note of how it went with an admitted mail. One that was admitted before the circuit last moved changes
     /// nothing: that a server hung a minute ago is no news.
-    pub fn settle(&mut self, ticket: Ticket, settled: Settled, now: Instant) {
-        if ticket.round != self.round {
+    pub fn settle(&mut self, admission: Admission, settled: Settled, now: Instant) {
+        if admission.round != self.round {
             return;
         }
         match (self.state, settled) {
@@ -209,7 +209,7 @@ impl Circuit {
             }
             // Where everyone is refused, a refusal leaves it open; elsewhere the mail came further than those before.
             (
-                State::HalfOpen { cause: cause @ Cause::MailServer(Illness::EveryoneRefused), since, refused, .. },
+                State::HalfOpen { cause: cause @ Cause::MailServer(Outage::EveryoneRefused), since, refused, .. },
                 Settled::ItsOwnFault | Settled::Refused | Settled::Unanswered,
             ) => {
                 let refused = refused + u8::from(settled == Settled::Refused);
@@ -229,7 +229,7 @@ impl Circuit {
         }
     }
 
-    /// Something is ill, found without a mail. Known illnesses are no news.
+    /// Something is ill, found without a mail. Known outages are no news.
     pub fn on_failure(&mut self, cause: Cause, now: Instant) {
         if !matches!(self.state, State::Open { .. }) {
             self.open(cause, now);
@@ -271,9 +271,9 @@ impl Circuit {
             State::Open { since, .. } | State::HalfOpen { since, .. } => since,
         };
         let wait = match cause {
-            Cause::MailServer(Illness::QuotaUsedUp) => Backoff::new(QUOTA.0, QUOTA.1).next_delay(),
-            Cause::MailServer(Illness::TooManyConnections) => self.backoff.next_delay().min(CONNECTION),
-            Cause::MailServer(Illness::Unreachable) if !self.proven => self.backoff.next_delay().min(BEGINNING),
+            Cause::MailServer(Outage::QuotaUsedUp) => Backoff::new(QUOTA.0, QUOTA.1).next_delay(),
+            Cause::MailServer(Outage::TooManyConnections) => self.backoff.next_delay().min(CONNECTION),
+            Cause::MailServer(Outage::Unreachable) if !self.proven => self.backoff.next_delay().min(BEGINNING),
             _ => self.backoff.next_delay(),
         };
         self.state = State::Open { cause, since, next_probe: now + wait };

@@ -12,7 +12,7 @@ use platform::{postgres, shutdown, telemetry};
 use crate::app::App;
 use crate::config::MailConfigError;
 use crate::config::{Cli, Config};
-use crate::consumer::IntakeError;
+use crate::consumer::ConsumerError;
 use crate::ledger::MIGRATOR;
 use crate::queue_migration::{Consumed, Lost};
 use crate::reading::Interrupted;
@@ -62,9 +62,9 @@ fn code(error: &anyhow::Error) -> Exit {
     if error.is::<Lost>() {
         return Exit::Software;
     }
-    match error.downcast_ref::<IntakeError>() {
-        Some(IntakeError::Topology(_)) => Exit::Config,
-        Some(IntakeError::Crashed(_)) => Exit::Software,
+    match error.downcast_ref::<ConsumerError>() {
+        Some(ConsumerError::Topology(_)) => Exit::Config,
+        Some(ConsumerError::Crashed(_)) => Exit::Software,
         None => Exit::of(error),
     }
 }

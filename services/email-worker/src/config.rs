@@ -12,7 +12,7 @@ use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, durat
 
 use crate::dead_letters::Filter;
 use crate::rate::Ceiling;
-use crate::send::retry_schedule::Ladder;
+use crate::send::retry_schedule::RetrySchedule;
 pub use mail::{MailArgs, MailConfigError, TransportKind};
 
 /// Takes mail tasks off the queue and sends each mail once, at the rate the mail server bears.
@@ -124,7 +124,7 @@ pub enum QueueCommand {
     /// Make a queue anew with the arguments that it must have, and keep its messages; stop its consumers and foreign
     /// producers first
     Migrate {
-        /// The queue: email_queue, email_queue.dead or a rung such as email_queue.retry.5s
+        /// The queue: email_queue, email_queue.dead or a retry queue such as email_queue.retry.5s
         #[arg(long, value_name = "NAME", default_value = contract::queue::EMAIL, value_parser = our_queue)]
         queue: QueueSpec,
     },
@@ -187,7 +187,7 @@ pub struct FlowArgs {
     pub prefetch_max: Option<u16>,
     /// How long a failed mail waits before each further attempt; the last wait is repeated
     #[arg(long, env = "MAIL_RETRY_LADDER", default_value = "5s,30s,2m,10m,1h")]
-    pub retry_ladder: Ladder,
+    pub retry_schedule: RetrySchedule,
     /// How long after its first failure a mail is given up
     #[arg(long, env = "MAIL_GIVE_UP_AFTER", default_value = "24h", value_parser = duration)]
     pub give_up_after: Duration,

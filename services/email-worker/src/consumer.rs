@@ -1,5 +1,5 @@
-//! The intake: takes tasks off the queue for as long as the circuit lets it, over connections that come and go.
-//! What a lost connection means for flights is checked in `tests/models/src/delivery.rs`.
+//! The consumer: takes tasks off the queue for as long as the circuit lets it, over connections that come and go.
+//! What a lost connection means for runs is checked in `tests/models/src/delivery.rs`.
 
 pub mod delivery_limit;
 pub mod prefetch;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::circuit_breaker::State;
-use crate::delivery::Flights;
+use crate::delivery::Processor;
 use crate::rate::Rate;
 
 /// How often the prefetch is looked at again.
@@ -29,29 +29,29 @@ const GOOD: Duration = Duration::from_secs(10);
 
 /// What ends the worker, because trying again would not help.
 #[derive(Debug, thiserror::Error)]
-pub enum IntakeError {
+pub enum ConsumerError {
     /// A queue exists with other arguments, or a right is missing.
     #[error(transparent)]
     Topology(#[from] TopologyError),
-    /// A flight panicked. The worker dies, as it would of any crash, and the task becomes a suspect in time.
+    /// A run panicked. The worker dies, as it would of any crash, and the task becomes a suspect in time.
     #[error("a delivery crashed: its task will be delivered again and, if it goes on like this, run alone")]
     Crashed(#[from] JoinError),
 }
 
-/// Takes deliveries and owns their flights.
+/// Takes deliveries and owns their runs.
 #[derive(Debug)]
-pub struct Intake {
+pub struct Consumer {
     broker: Broker,
     queues: Vec<QueueSpec>,
-    flights: Arc<Flights>,
-    /// Flights outlive connections, so they live here.
-    airborne: JoinSet<()>,
+    processor: Arc<Processor>,
+    /// Runs outlive connections, so they live here.
+    in_flight: JoinSet<()>,
     health: Component,
     pace: Pace,
 }
 
 /// A connection with the one subscription on it.
-struct Line {
+struct ConsumerConnection {
     connection: Connection,
     subscription: Subscription,
 }
@@ -64,26 +64,26 @@ enum Ended {
     Lost(String),
 }
 
-impl Intake {
-    /// An intake over `broker`, for a worker with `slots` sending slots.
+impl Consumer {
+    /// A consumer over `broker`, for a worker with `slots` sending slots.
     pub fn new(
         broker: Broker,
         queues: Vec<QueueSpec>,
-        flights: Arc<Flights>,
+        processor: Arc<Processor>,
         health: Component,
         slots: u16,
         prefetch_max: u16,
     ) -> Self {
-        let pace = Pace::new(slots, prefetch_max, *flights.rate.in_force().borrow());
-        Self { broker, queues, flights, airborne: JoinSet::new(), health, pace }
+        let pace = Pace::new(slots, prefetch_max, *processor.rate.in_force().borrow());
+        Self { broker, queues, processor, in_flight: JoinSet::new(), health, pace }
     }
 
     /// Takes deliveries until the token is cancelled, then drains: mails past `MAIL` are finished and acknowledged, the
     /// rest is published again for other workers. The caller bounds the time.
     ///
     /// # Errors
-    /// [`IntakeError`]: the worker can't go on.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), IntakeError> {
+    /// [`ConsumerError`]: the worker can't go on.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), ConsumerError> {
         let mut backoff = Backoff::new(RECONNECT.0, RECONNECT.1);
         let mut line = None;
         while let Some(connected) = stop.run_until_cancelled(self.connect()).await {
@@ -112,17 +112,21 @@ impl Intake {
         self.drain(line).await
     }
 
-    async fn connect(&self) -> Result<Line, Unreachable> {
+    async fn connect(&self) -> Result<ConsumerConnection, Unreachable> {
         let connection = self.broker.connect().await?;
         topology::ensure(&connection, &self.queues).await?;
         let subscription = Subscription::open(&connection, queue::EMAIL, "email-worker").await?;
-        Ok(Line { connection, subscription })
+        Ok(ConsumerConnection { connection, subscription })
     }
 
     /// Consumes over one connection until it is lost or the worker stops.
-    async fn consume(&mut self, line: &mut Line, stop: &CancellationToken) -> Result<Ended, IntakeError> {
-        let mut circuit = self.flights.circuit.watch();
-        let rate = self.flights.rate.in_force();
+    async fn consume(
+        &mut self,
+        line: &mut ConsumerConnection,
+        stop: &CancellationToken,
+    ) -> Result<Ended, ConsumerError> {
+        let mut circuit = self.processor.breaker.watch();
+        let rate = self.processor.rate.in_force();
         let mut review = tokio::time::interval(REVIEW);
         review.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut current = None;
@@ -137,9 +141,9 @@ impl Intake {
             tokio::select! {
                 () = stop.cancelled() => return Ok(Ended::Stopped),
                 changed = circuit.changed() => if changed.is_err() { return Ok(Ended::Stopped) },
-                Some(landed) = self.airborne.join_next() => { landed?; self.pace.count(); }
+                Some(ended) = self.in_flight.join_next() => { ended?; self.pace.count(); }
                 delivery = line.subscription.next() => match delivery {
-                    Some(Ok(delivery)) => { self.airborne.spawn(Arc::clone(&self.flights).fly(delivery)); }
+                    Some(Ok(delivery)) => { self.in_flight.spawn(Arc::clone(&self.processor).process(delivery)); }
                     Some(Err(error)) => return Ok(Ended::Lost(error.to_string())),
                     None => return Ok(Ended::Lost("the broker cancelled the consumer".to_owned())),
                 },
@@ -161,23 +165,23 @@ impl Intake {
     fn wanted_prefetch(&self, circuit: State) -> Option<u16> {
         match circuit {
             State::Closed => Some(self.pace.prefetch),
-            State::HalfOpen { .. } if self.flights.registry.is_empty() => Some(1),
+            State::HalfOpen { .. } if self.processor.in_flight.is_empty() => Some(1),
             State::HalfOpen { .. } | State::Open { .. } => None,
         }
     }
 
-    /// Stops the deliveries and waits for the flights: what is not done is handed on.
-    async fn drain(mut self, line: Option<Line>) -> Result<(), IntakeError> {
-        let Some(Line { connection, mut subscription }) = line else {
-            self.flights.undelivered.cancel();
+    /// Stops the deliveries and waits for the runs: what is not done is handed on.
+    async fn drain(mut self, line: Option<ConsumerConnection>) -> Result<(), ConsumerError> {
+        let Some(ConsumerConnection { connection, mut subscription }) = line else {
+            self.processor.undelivered.cancel();
             return self.all_landed().await;
         };
         if let Err(error) = subscription.stop().await {
             tracing::debug!(%error, "the consumers were not cancelled: the connection is gone");
         }
-        self.flights.undelivered.cancel();
+        self.processor.undelivered.cancel();
         while let Some(delivery) = subscription.delivered() {
-            self.airborne.spawn(Arc::clone(&self.flights).fly(delivery));
+            self.in_flight.spawn(Arc::clone(&self.processor).process(delivery));
         }
         self.all_landed().await?;
         // What could not be handed on. Mostly nothing.
@@ -192,16 +196,16 @@ impl Intake {
         Ok(())
     }
 
-    async fn all_landed(&mut self) -> Result<(), IntakeError> {
-        while let Some(landed) = self.airborne.join_next().await {
-            landed?;
+    async fn all_landed(&mut self) -> Result<(), ConsumerError> {
+        while let Some(ended) = self.in_flight.join_next().await {
+            ended?;
         }
         Ok(())
     }
 }
 
 /// A right that is missing does not come by trying again.
-fn not_consuming(error: &AmqpError) -> Result<Ended, IntakeError> {
+fn not_consuming(error: &AmqpError) -> Result<Ended, ConsumerError> {
     match error.access_refused() {
         Some(detail) => Err(TopologyError::Unreadable { queue: queue::EMAIL.to_owned(), detail }.into()),
         None => Ok(Ended::Lost(error.to_string())),

@@ -1,7 +1,7 @@
-//! A flight: one task from its delivery to its settlement.
+//! A run: one task from its delivery to its settlement.
 //!
 //! The order is the guarantee. A task is claimed before it is sent, marked before it is acknowledged, and published
-//! elsewhere with a confirm before its delivery is acknowledged. A flight that is cut short at any point leaves the
+//! elsewhere with a confirm before its delivery is acknowledged. A run that is cut short at any point leaves the
 //! delivery unacknowledged: the broker gives it to somebody else, and the ledger tells what was done. Every order of steps is
 //! checked in `tests/models/src/delivery.rs`.
 
@@ -23,12 +23,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-pub use exclusive::Runway;
-pub use in_flight::Registry;
+pub use exclusive::ExclusiveGate;
+pub use in_flight::InFlight;
 
 use self::republish::DeadLetter;
 use self::task::{Identity, Message, Rejected, Task};
-use crate::circuit_breaker;
+use crate::circuit_breaker::CircuitBreaker;
 use crate::clock::DatabaseClock;
 use crate::ledger::{Cancelled, Claim, Ledger, LedgerDown, Marking};
 use crate::mail::Renderer;
@@ -36,10 +36,10 @@ use crate::metrics::{Disposition, Metrics};
 use crate::rate::FleetRate;
 use crate::send::classify::{DeadReason, Doubts};
 use crate::send::refusers::Refusers;
-use crate::send::retry_schedule::Ladder;
+use crate::send::retry_schedule::RetrySchedule;
 use crate::smtp::pool::Slots;
 use crate::spans;
-use in_flight::{Boarding, Seat};
+use in_flight::{Entering, InFlightGuard};
 
 /// A mail is made ready at most so long before its moment, the tolerance of a moment included.
 const LEAD: Duration = Duration::from_secs(1);
@@ -53,9 +53,9 @@ const MARK: Duration = Duration::from_secs(30);
 /// Crashes of a task that was running alone before it is put aside.
 const LONE_RUNS: u16 = 3;
 
-/// Everything a flight needs; shared by all of them.
+/// Everything a run needs; shared by all of them.
 #[derive(Debug)]
-pub struct Flights {
+pub struct Processor {
     /// What was sent, and who is sending what.
     pub ledger: Ledger,
     /// The fleet's rate.
@@ -65,7 +65,7 @@ pub struct Flights {
     /// Who refuses most of our mails, for the log.
     pub(crate) refusers: Refusers,
     /// Whether sending makes sense at all.
-    pub circuit: circuit_breaker::Gate,
+    pub breaker: CircuitBreaker,
     /// The sending slots and their connections.
     pub slots: Slots,
     /// Writes the mails.
@@ -75,11 +75,11 @@ pub struct Flights {
     /// Publishes the moves.
     pub publisher: Publisher,
     /// What is in flight here.
-    pub registry: Registry,
+    pub in_flight: InFlight,
     /// Lets a suspect run alone.
-    pub runway: Runway,
+    pub exclusive: ExclusiveGate,
     /// Where failed attempts wait.
-    pub ladder: Ladder,
+    pub retry_schedule: RetrySchedule,
     /// How long after its first failure a mail is given up.
     pub give_up_after: Duration,
     /// How long the ledger remembers.
@@ -103,40 +103,40 @@ pub struct Flights {
     pub cut_off: CancellationToken,
 }
 
-/// How a flight ends, and what is still to be done for it.
+/// How a run ends, and what is still to be done for it.
 #[derive(Debug)]
 enum Ending {
     /// Accepted by the mail server: wait for the mark, then ack.
     Sent(Marking),
     /// Sent before: ack.
     Duplicate,
-    /// Held by somebody else: to the first rung.
+    /// Held by somebody else: to the first retry queue.
     Wait,
     /// To be run alone from now on.
     Suspect,
-    /// This attempt failed: to a rung.
+    /// This attempt failed: to a retry queue.
     Failed {
         /// Which.
-        rung: Duration,
+        delay: Duration,
         /// When the first attempt failed.
         first_failed: SystemTime,
     },
-    /// Handed over, and not answered: to a rung, and counted.
+    /// Handed over, and not answered: to a retry queue, and counted.
     Unknown {
         /// Which.
-        rung: Duration,
+        delay: Duration,
         /// When the first attempt failed.
         first_failed: SystemTime,
     },
     /// For good.
     Dead(DeadLetter),
-    /// It waited here for as long as it may: to the first rung, from where a worker may take it whose circuit is closed.
+    /// It waited here for as long as it may: to the first retry queue, from where a worker may take it whose circuit is closed.
     HeldTooLong,
     /// The worker drains: the claim is released, and another one may have the task.
     HandBack,
 }
 
-/// What the ledger has of a flight, to be given back unless it ends with a mark.
+/// What the ledger has of a run, to be given back unless it ends with a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
     /// Nothing, as far as is known.
@@ -168,8 +168,8 @@ impl Ending {
     /// Where the task goes, for that line.
     fn next(&self) -> Option<String> {
         match self {
-            Self::Failed { rung, .. } | Self::Unknown { rung, .. } => {
-                Some(format!("again in {}", humantime::format_duration(*rung)))
+            Self::Failed { delay, .. } | Self::Unknown { delay, .. } => {
+                Some(format!("again in {}", humantime::format_duration(*delay)))
             }
             Self::Dead(letter) => Some(format!("dead letter: {}", letter.reason.slug())),
             _ => None,
@@ -177,16 +177,16 @@ impl Ending {
     }
 }
 
-impl Flights {
+impl Processor {
     /// Takes one delivery all the way.
-    pub async fn fly(self: Arc<Self>, delivery: Delivery) {
+    pub async fn process(self: Arc<Self>, delivery: Delivery) {
         let began = Instant::now();
         let span = spans::process(&delivery);
         let hold_until = began + self.hold_limit;
         let (receipt, task) = Task::read(delivery, self.clock.now(), self.retention, hold_until);
         let disposition = match task {
-            Ok(task) => self.fly_task(task, receipt).instrument(span.clone()).await,
-            Err(rejected) => Some(self.bury(rejected, receipt).instrument(span.clone()).await),
+            Ok(task) => self.process_task(task, receipt).instrument(span.clone()).await,
+            Err(rejected) => Some(self.dead_letter(rejected, receipt).instrument(span.clone()).await),
         };
         if let Some(disposition) = disposition {
             span.record("sluice.disposition", disposition.as_str());
@@ -195,9 +195,9 @@ impl Flights {
     }
 
     /// Nothing is claimed for a message that cannot be read: it is put aside as it is.
-    async fn bury(&self, rejected: Rejected, receipt: Receipt) -> Disposition {
+    async fn dead_letter(&self, rejected: Rejected, receipt: Receipt) -> Disposition {
         let Rejected { message, letter } = rejected;
-        let outgoing = republish::to_dead(message, &letter, self.clock.now());
+        let outgoing = republish::to_dead_letters(message, &letter, self.clock.now());
         tracing::warn!(
             task = republish::id(&outgoing).map(tracing::field::display),
             reason = letter.reason.slug(),
@@ -207,18 +207,18 @@ impl Flights {
         self.publish_then_ack(outgoing, [receipt], Disposition::Dead).await
     }
 
-    async fn fly_task(&self, task: Task, receipt: Receipt) -> Option<Disposition> {
-        match self.registry.board(&task, receipt) {
-            Boarding::Boarded(seat) => {
+    async fn process_task(&self, task: Task, receipt: Receipt) -> Option<Disposition> {
+        match self.in_flight.enter(&task, receipt) {
+            Entering::Entered(guard) => {
                 let mut held = Held::Nothing;
                 let ending = self.ending(&task, &mut held).await;
-                Some(self.conclude(task, ending, held, seat).await)
+                Some(self.conclude(task, ending, held, guard).await)
             }
-            Boarding::Worn { receipt, deliveries } => {
-                let outgoing = republish::to_wait(task.message, self.ladder.first(), deliveries);
+            Entering::Worn { receipt, deliveries } => {
+                let outgoing = republish::to_wait(task.message, self.retry_schedule.first(), deliveries);
                 Some(self.publish_then_ack(outgoing, [receipt], Disposition::Waiting).await)
             }
-            Boarding::Attached => None,
+            Entering::Attached => None,
         }
     }
 
@@ -227,8 +227,8 @@ impl Flights {
         if task.is_newly_suspect() {
             return Ending::Suspect;
         }
-        let _passage = match self.patiently(task, self.runway.enter(task.suspect)).await {
-            Ok(passage) => passage,
+        let _guard = match self.patiently(task, self.exclusive.enter(task.suspect)).await {
+            Ok(guard) => guard,
             Err(ending) => return ending,
         };
         // Not cut short by a drain: a claim that is under way would be granted after it was released.
@@ -280,7 +280,7 @@ impl Flights {
     /// already: then that is what is probed, and what this task waits for.
     async fn hold_for_the_ledger(&self, task: &Task, down: &LedgerDown) -> Result<(), Ending> {
         self.ledger_is_down(down);
-        let mut circuit = self.circuit.watch();
+        let mut circuit = self.breaker.watch();
         let closed = circuit.wait_for(|state| !state.is_open());
         self.patiently(task, closed).await.map(drop)
     }
@@ -296,7 +296,7 @@ impl Flights {
     }
 
     /// Does what the ending asks for. The delivery is acknowledged last.
-    async fn conclude(&self, task: Task, ending: Ending, held: Held, seat: Seat) -> Disposition {
+    async fn conclude(&self, task: Task, ending: Ending, held: Held, guard: InFlightGuard) -> Disposition {
         let disposition = ending.disposition();
         let id = task.identity.id();
         let is_bare = matches!(task.identity, Identity::Bare { .. });
@@ -305,31 +305,33 @@ impl Flights {
         let Task { message, attempt, deliveries, hold_until, .. } = task;
         let outgoing = match ending {
             Ending::Sent(marking) => {
-                self.settle_once_marked(message, deliveries, hold_until, marking, seat).await;
+                self.settle_once_marked(message, deliveries, hold_until, marking, guard).await;
                 return disposition;
             }
             Ending::Duplicate => {
-                acknowledge(seat.leave()).await;
+                acknowledge(guard.leave()).await;
                 return disposition;
             }
             Ending::HandBack => {
                 self.give_back(id, held).await;
-                self.hand_on(message, deliveries, seat).await;
+                self.hand_on(message, deliveries, guard).await;
                 return disposition;
             }
-            Ending::HeldTooLong | Ending::Wait => republish::to_wait(message, self.ladder.first(), deliveries),
+            Ending::HeldTooLong | Ending::Wait => republish::to_wait(message, self.retry_schedule.first(), deliveries),
             Ending::Suspect => republish::to_suspect(message),
-            Ending::Failed { rung, first_failed } => republish::to_rung(message, rung, attempt.next(), first_failed),
-            Ending::Unknown { rung, first_failed } => republish::to_repeat(message, rung, attempt.next(), first_failed),
-            Ending::Dead(letter) => republish::to_dead(message, &letter, now),
+            Ending::Failed { delay, first_failed } => republish::to_retry(message, delay, attempt.next(), first_failed),
+            Ending::Unknown { delay, first_failed } => {
+                republish::to_repeat(message, delay, attempt.next(), first_failed)
+            }
+            Ending::Dead(letter) => republish::to_dead_letters(message, &letter, now),
         };
         self.give_back(id, held).await;
         if !is_told {
             let attempts = u32::from(attempt);
             tracing::info!(task = %id, queue = %outgoing.queue, attempts, "a task moves on");
         }
-        // From here on a delivery of this task may be the copy that is about to be published: it is a flight of its own.
-        let receipts = seat.leave();
+        // From here on a delivery of this task may be the copy that is about to be published: it is a run of its own.
+        let receipts = guard.leave();
         if is_bare && !receipts.iter().any(Receipt::is_live) {
             // The broker delivers it again, as a task that nothing connects with this one: a copy would be a second mail.
             return Disposition::HandedBack;
@@ -338,29 +340,29 @@ impl Flights {
     }
 
     /// The mail server has the mail, and the mark is under way: only when it is durable the delivery may go. While the
-    /// ledger's database is away that may take longer than a delivery may be held. Then a copy waits on the first rung
-    /// instead, and joins this flight again when it comes back before the mark.
+    /// ledger's database is away that may take longer than a delivery may be held. Then a copy waits on the first retry queue
+    /// instead, and joins this run again when it comes back before the mark.
     async fn settle_once_marked(
         &self,
         message: Message,
         deliveries: u64,
         mut hold_until: Instant,
         marking: Marking,
-        seat: Seat,
+        guard: InFlightGuard,
     ) {
         let mut marked = pin!(marking.done());
         hold_until = hold_until.max(Instant::now() + MARK.min(self.hold_limit));
         loop {
             match tokio::time::timeout_at(hold_until, &mut marked).await {
-                Ok(Ok(())) => return acknowledge(seat.leave()).await,
+                Ok(Ok(())) => return acknowledge(guard.leave()).await,
                 // Stopped before the mark: unacknowledged, it is repeated elsewhere.
                 Ok(Err(Cancelled)) => return,
                 Err(_) => {}
             }
             hold_until = Instant::now() + self.hold_limit;
-            let receipts = seat.take_live();
+            let receipts = guard.take_live();
             if !receipts.is_empty() {
-                let outgoing = republish::to_wait(message.clone(), self.ladder.first(), deliveries);
+                let outgoing = republish::to_wait(message.clone(), self.retry_schedule.first(), deliveries);
                 self.publish_then_ack(outgoing, receipts, Disposition::Waiting).await;
             }
         }
@@ -369,9 +371,9 @@ impl Flights {
     /// Published anew rather than given back: what is given back counts as delivered once more, and a bare task is
     /// known by its id from here on. Where the broker does not take it in time, it stays unacknowledged: the broker has it
     /// back when the connection ends, as it has what this worker lost with an earlier one.
-    async fn hand_on(&self, message: Message, deliveries: u64, seat: Seat) {
+    async fn hand_on(&self, message: Message, deliveries: u64, guard: InFlightGuard) {
         self.undelivered.cancelled().await;
-        let receipts = seat.leave();
+        let receipts = guard.leave();
         if receipts.iter().any(Receipt::is_live) {
             let handed_on = self.publisher.publish(republish::to_hand_on(message, deliveries));
             if let Ok(Ok(())) = tokio::time::timeout(HAND_ON, handed_on).await {
@@ -380,7 +382,7 @@ impl Flights {
         }
     }
 
-    /// A claim that is not given back only runs out later: the task waits for it on a rung.
+    /// A claim that is not given back only runs out later: the task waits for it on a retry queue.
     async fn give_back(&self, id: contract::TaskId, held: Held) {
         let given_back = match held {
             Held::Nothing => return,

@@ -15,11 +15,11 @@ pub enum Disposition {
     Sent,
     /// The ledger says it was sent before: dropped.
     Duplicate,
-    /// Somebody else holds it: looked at again a rung later.
+    /// Somebody else holds it: looked at again from the first retry queue.
     Waiting,
     /// Delivered suspiciously often: published again to be run alone.
     Suspected,
-    /// This attempt failed: on to a rung of the ladder.
+    /// This attempt failed: on to a retry queue.
     Retried,
     /// Put aside for good.
     Dead,

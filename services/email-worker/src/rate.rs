@@ -3,7 +3,7 @@
 //!
 //! One row in the database holds the next free moment, and what the fleet learnt about the server's own limit (`row`,
 //! `learnt`). A worker leases a run of evenly spaced moments from it (`store`), and an actor hands them to whoever waits,
-//! the longest first, each a little ahead (`dispenser`). A moment that nobody takes in time is forfeited, never saved up: a
+//! the longest first, each a little ahead (`limiter`). A moment that nobody takes in time is expired, never saved up: a
 //! fleet that was held up does not make up for it with a burst. Every order of leases, delays and crashes is checked in
 //! `tests/models/src/rate.rs`; fleets of all sizes, at all rates and against servers that throttle in `simulation`.
 
@@ -34,10 +34,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::pace::{Ceiling, Rate, RateError};
-pub use self::permit::Slot;
+pub use self::permit::SendPermit;
 
 use self::learnt::Domain;
-use self::limiter::{Dispenser, Message, Waiter};
+use self::limiter::{Limiter, Message, Waiter};
 use self::row::Terms;
 use self::shared::Shared;
 use self::store::{Database, Store};
@@ -54,7 +54,7 @@ pub struct RateCounts {
     /// Slots handed out.
     pub handed_out: u64,
     /// Slots that nobody took in time.
-    pub forfeited: u64,
+    pub expired: u64,
     /// Mails that the server refused because they came too fast.
     pub refused: u64,
     /// Mails that it took.
@@ -129,8 +129,8 @@ impl FleetRate {
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, inbox) = mpsc::channel(INBOX);
         let shared = Shared::new(&sender, terms);
-        let dispenser = Dispenser::new(inbox, store, terms, chance, Arc::clone(&shared));
-        (Self { inbox: sender, shared }, dispenser.run(token))
+        let limiter = Limiter::new(inbox, store, terms, chance, Arc::clone(&shared));
+        (Self { inbox: sender, shared }, limiter.run(token))
     }
 
     /// Waits for leave to send one mail, and returns at its moment.
@@ -140,7 +140,7 @@ impl FleetRate {
     ///
     /// # Errors
     /// [`NoLeave`]; the moment goes to whoever waits next.
-    pub async fn leave<P: Prepare>(&self, what: &mut P) -> Result<Slot, NoLeave<P::Unready>> {
+    pub async fn leave<P: Prepare>(&self, what: &mut P) -> Result<SendPermit, NoLeave<P::Unready>> {
         let mut first = false;
         loop {
             let mut slot = self.slot(first).await.map_err(NoLeave::Down)?;
@@ -152,11 +152,11 @@ impl FleetRate {
         }
     }
 
-    /// A slot, as early as it may be had: [`Slot::wait`] waits for its moment. `first`: before all others that wait.
+    /// A slot, as early as it may be had: [`SendPermit::wait`] waits for its moment. `first`: before all others that wait.
     ///
     /// # Errors
     /// [`LedgerDown`] when the database, which alone can give slots, does not answer, or when the worker is stopping.
-    pub async fn slot(&self, first: bool) -> Result<Slot, LedgerDown> {
+    pub async fn slot(&self, first: bool) -> Result<SendPermit, LedgerDown> {
         let Self { inbox, shared } = self;
         let asked = Instant::now();
         if shared.is_free(asked) {

@@ -17,7 +17,7 @@ use crate::{evidence, load, verdict};
 const DRAIN: Duration = Duration::from_secs(120);
 /// The broker's numbers may be a second or two old: what is empty stays empty for this long.
 const EMPTY: Duration = Duration::from_secs(3);
-/// The same where other counts do not agree: longer than a claim, and than any rung.
+/// The same where other counts do not agree: longer than a claim, and than any retry queue.
 const SURELY_EMPTY: Duration = Duration::from_secs(20);
 
 /// What a seed came to.

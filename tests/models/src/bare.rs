@@ -1,9 +1,9 @@
 //! Several bare tasks with one content, two workers: delivered, mailed, acknowledged; or moved on, which gives them an id.
 //!
-//! The code: `services/email-worker/src`: `task.rs` (what a bare task is known by), `flight/registry.rs` (which flight a delivery
-//! joins), `flight/mod.rs`; the windows: the README's table of guarantees. Nothing tells these tasks apart, so what is counted is
+//! The code: `services/email-worker/src`: `delivery/task.rs` (what a bare task is known by), `delivery/in_flight.rs` (which run a delivery
+//! joins), `delivery.rs`; the windows: the README's table of guarantees. Nothing tells these tasks apart, so what is counted is
 //! how many there are: each ends as a mail or as a copy with an id, whose further way is in [`delivery`](crate::delivery).
-//! Each flight has a row of its own in the ledger, which therefore says nothing here.
+//! Each run has a row of its own in the ledger, which therefore says nothing here.
 
 #[cfg(test)]
 mod tests;
@@ -12,8 +12,8 @@ use stateright::{Model, Property};
 
 /// How many workers there are.
 const WORKERS: usize = 2;
-/// Flights of a worker, at most.
-const FLIGHTS: usize = 3;
+/// Tasks in flight of a worker, at most.
+const MOST_IN_FLIGHT: usize = 3;
 
 /// A rule that is left out, to see what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum LeftOut {
     Nothing,
     /// What is delivered again is dropped where a task with its content was mailed before.
     MailedAgain,
-    /// A delivery that comes again joins a flight of its content, also when that has its own.
+    /// A delivery that comes again joins a run of its content, also when that has its own.
     JoinsOnlyLost,
 }
 
@@ -37,20 +37,20 @@ pub struct Bare {
     pub left_out: LeftOut,
 }
 
-/// How far a flight is.
+/// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     /// It has a delivery.
     Holds,
     /// The mail server took the mail, and the ledger does not know it yet.
     Accepted,
-    /// It does, or a copy with an id was published. To be acknowledged; the seat is given up.
+    /// It does, or a copy with an id was published. To be acknowledged; the place is given up.
     Ended,
 }
 
 /// A task in a worker, with its deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Flight {
+pub struct Run {
     stage: Stage,
     /// Deliveries that the broker waits for.
     live: u8,
@@ -65,7 +65,7 @@ pub struct State {
     new: u8,
     /// In the queue, and delivered before.
     again: u8,
-    flights: [Vec<Flight>; WORKERS],
+    runs: [Vec<Run>; WORKERS],
     mails: u8,
     /// Copies with an id.
     copies: u8,
@@ -74,7 +74,7 @@ pub struct State {
     faults: u8,
 }
 
-/// A step: of a worker, and of its n-th flight.
+/// A step: of a worker, and of its n-th run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// The broker delivers a task for the first time.
@@ -87,7 +87,7 @@ pub enum Step {
     Mail(usize, usize),
     /// It moves on: refused, held too long, or the worker drains.
     Move(usize, usize),
-    /// The flight marks.
+    /// The run marks.
     Mark(usize, usize),
     /// It acknowledges.
     Ack(usize, usize),
@@ -115,17 +115,17 @@ impl Bare {
         Self { left_out, ..Self::sound() }
     }
 
-    /// A delivery joins a flight of this worker, or is a new one.
+    /// A delivery joins a run of this worker, or is a new one.
     fn deliver(&self, state: &mut State, w: usize, again: bool) {
         if again && self.left_out == LeftOut::MailedAgain && state.mails > 0 {
             return;
         }
-        let joins = |flight: &&mut Flight| {
-            flight.stage != Stage::Ended && (flight.lost && flight.live == 0 || self.left_out == LeftOut::JoinsOnlyLost)
+        let joins = |run: &&mut Run| {
+            run.stage != Stage::Ended && (run.lost && run.live == 0 || self.left_out == LeftOut::JoinsOnlyLost)
         };
-        match state.flights[w].iter_mut().find(joins).filter(|_| again) {
-            Some(flight) => flight.live += 1,
-            None => state.flights[w].push(Flight { stage: Stage::Holds, live: 1, lost: false }),
+        match state.runs[w].iter_mut().find(joins).filter(|_| again) {
+            Some(run) => run.live += 1,
+            None => state.runs[w].push(Run { stage: Stage::Holds, live: 1, lost: false }),
         }
     }
 }
@@ -133,19 +133,19 @@ impl Bare {
 impl State {
     fn crash(&mut self, w: usize) {
         self.faults += 1;
-        for flight in std::mem::take(&mut self.flights[w]) {
-            self.again += flight.live;
-            self.allowed += u8::from(flight.stage != Stage::Holds && flight.live > 0);
+        for run in std::mem::take(&mut self.runs[w]) {
+            self.again += run.live;
+            self.allowed += u8::from(run.stage != Stage::Holds && run.live > 0);
         }
     }
 
-    /// Flights go on: what they held is ready again, and they may finish it all the same.
+    /// Runs go on: what they held is ready again, and they may finish it all the same.
     fn disconnect(&mut self, w: usize) {
         self.faults += 1;
-        for flight in &mut self.flights[w] {
-            self.allowed += u8::from(flight.live > 0);
-            flight.lost |= flight.live > 0;
-            self.again += std::mem::take(&mut flight.live);
+        for run in &mut self.runs[w] {
+            self.allowed += u8::from(run.live > 0);
+            run.lost |= run.live > 0;
+            self.again += std::mem::take(&mut run.live);
         }
     }
 
@@ -153,15 +153,15 @@ impl State {
         self.mails + self.copies
     }
 
-    /// Tasks that can still end: in the queue, or in a flight.
+    /// Tasks that can still end: in the queue, or in a run.
     fn open(&self) -> u8 {
-        let holds = self.flights.iter().flatten().filter(|flight| flight.stage == Stage::Holds).count();
+        let holds = self.runs.iter().flatten().filter(|run| run.stage == Stage::Holds).count();
         self.new + self.again + u8::try_from(holds).unwrap_or(u8::MAX)
     }
 
     /// Nobody has anything left to do.
     pub fn is_quiet(&self) -> bool {
-        self.new == 0 && self.again == 0 && self.flights.iter().all(Vec::is_empty)
+        self.new == 0 && self.again == 0 && self.runs.iter().all(Vec::is_empty)
     }
 }
 
@@ -173,7 +173,7 @@ impl Model for Bare {
         vec![State {
             new: self.published,
             again: 0,
-            flights: Default::default(),
+            runs: Default::default(),
             mails: 0,
             copies: 0,
             allowed: 0,
@@ -184,18 +184,18 @@ impl Model for Bare {
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
         let may_fail = state.faults < self.faults;
         steps.extend((may_fail && state.new > 0).then_some(Step::TakeBack));
-        for (w, flights) in state.flights.iter().enumerate() {
+        for (w, runs) in state.runs.iter().enumerate() {
             steps.extend((state.new > 0).then_some(Step::Deliver(w)));
             steps.extend((state.again > 0).then_some(Step::DeliverAgain(w)));
-            for (f, flight) in flights.iter().enumerate() {
-                match flight.stage {
+            for (f, run) in runs.iter().enumerate() {
+                match run.stage {
                     Stage::Holds => steps.extend([Step::Mail(w, f), Step::Move(w, f)]),
                     Stage::Accepted => steps.push(Step::Mark(w, f)),
                     Stage::Ended => steps.push(Step::Ack(w, f)),
                 }
             }
-            steps.extend((may_fail && !flights.is_empty()).then_some(Step::Crash(w)));
-            let may_break = may_fail && flights.iter().any(|flight| flight.live > 0);
+            steps.extend((may_fail && !runs.is_empty()).then_some(Step::Crash(w)));
+            let may_break = may_fail && runs.iter().any(|run| run.live > 0);
             steps.extend(may_break.then_some(Step::Disconnect(w)));
         }
     }
@@ -219,21 +219,21 @@ impl Model for Bare {
             }
             Step::Mail(w, f) => {
                 state.mails += 1;
-                state.flights[w][f].stage = Stage::Accepted;
+                state.runs[w][f].stage = Stage::Accepted;
             }
             Step::Move(w, f) => {
                 // What it lost is delivered again, as another task: a copy would be a second one.
-                state.copies += u8::from(state.flights[w][f].live > 0);
-                state.flights[w][f].stage = Stage::Ended;
+                state.copies += u8::from(state.runs[w][f].live > 0);
+                state.runs[w][f].stage = Stage::Ended;
             }
-            Step::Mark(w, f) => state.flights[w][f].stage = Stage::Ended,
-            Step::Ack(w, f) => drop(state.flights[w].remove(f)),
+            Step::Mark(w, f) => state.runs[w][f].stage = Stage::Ended,
+            Step::Ack(w, f) => drop(state.runs[w].remove(f)),
             Step::Crash(w) => state.crash(w),
             Step::Disconnect(w) => state.disconnect(w),
         }
-        for flights in &mut state.flights {
-            flights.retain(|flight| flight.stage != Stage::Ended || flight.live > 0);
-            flights.sort_unstable();
+        for runs in &mut state.runs {
+            runs.retain(|run| run.stage != Stage::Ended || run.live > 0);
+            runs.sort_unstable();
         }
         Some(state)
     }
@@ -257,6 +257,6 @@ impl Model for Bare {
     }
 
     fn within_boundary(&self, state: &State) -> bool {
-        state.flights.iter().all(|flights| flights.len() <= FLIGHTS)
+        state.runs.iter().all(|runs| runs.len() <= MOST_IN_FLIGHT)
     }
 }

@@ -1,6 +1,6 @@
 //! One task, two workers: delivered, claimed, sent, marked, acknowledged; or refused for good, and put aside.
 //!
-//! The code: `services/email-worker/src`: `intake.rs`, `flight/`, `ledger/`; the windows: the README's table of guarantees; what
+//! The code: `services/email-worker/src`: `consumer.rs`, `delivery/`, `ledger/`; the windows: the README's table of guarantees; what
 //! a second copy may become: `docs/chaos.md`. The task has an id; bare ones are in [`bare`](crate::bare). A suspect and the
 //! circuit are not in here.
 
@@ -13,7 +13,7 @@ use stateright::{Model, Property};
 const WORKERS: usize = 2;
 /// Copies that are not settled, at most; more would only repeat what fewer show.
 const COPIES: usize = 3;
-/// Flights that are settled and not acknowledged yet, at most. An acknowledgement waits for nobody, so this bound holds nothing up.
+/// Runs that are settled and not acknowledged yet, at most. An acknowledgement waits for nobody, so this bound holds nothing up.
 const SETTLED: usize = 1;
 
 /// How often a mail is repeated whose outcome nobody knows (`MAIL_UNKNOWN_REPEATS`).
@@ -32,13 +32,13 @@ pub enum LeftOut {
     SecondLook,
     /// A claim holds for ever, also that of a worker that died.
     Expiry,
-    /// A task is acknowledged before its copy was published to the ladder or the dead letters.
+    /// A task is acknowledged before its copy was published to the retry queues or the dead letters.
     CopyBeforeAck,
-    /// A second copy does not attach to the flight that its worker has for the first.
+    /// A second copy does not attach to the run that its worker has for the first.
     Attaching,
     /// A mail without an answer is repeated as often as it takes.
     RepeatLimit,
-    /// A flight keeps its seat while its copy is published: deliveries still attach to it.
+    /// A run keeps its place while its copy is published: deliveries still attach to it.
     LeavingBeforeCopy,
     /// A release that the ledger hears of late ends whatever claim its worker has by then.
     Fence,
@@ -58,13 +58,13 @@ pub struct Delivery {
 /// Where a task is put that is not mailed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Away {
-    /// Tried again later. Rungs and queue are one here: time is not modelled.
-    Ladder,
+    /// Tried again later. Retry queues and queue are one here: time is not modelled.
+    Retry,
     /// For good.
     DeadLetters,
 }
 
-/// How far a flight is.
+/// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     /// It has a delivery.
@@ -78,9 +78,9 @@ pub enum Stage {
         /// A named window is open for this mail already.
         excused: bool,
     },
-    /// The ledger knows that the mail was sent, by whomever. The seat is given up.
+    /// The ledger knows that the mail was sent, by whomever. The place is given up.
     Marked,
-    /// The task goes away, and its copy is to be published. The seat is given up.
+    /// The task goes away, and its copy is to be published. The place is given up.
     Moves(Away),
     /// The copy is published.
     Moved,
@@ -88,7 +88,7 @@ pub enum Stage {
 
 /// A task in a worker, with the deliveries that are settled together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Flight {
+pub struct Run {
     stage: Stage,
     /// Deliveries that the broker waits for; those of a lost connection are stale and not among them.
     receipts: u8,
@@ -118,7 +118,7 @@ pub struct Late {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
     ready: u8,
-    flights: [Vec<Flight>; WORKERS],
+    runs: [Vec<Run>; WORKERS],
     row: Row,
     late: Option<Late>,
     mails: u8,
@@ -136,14 +136,14 @@ pub struct State {
     faults: u8,
 }
 
-/// A step: of a worker, and of its n-th flight.
+/// A step: of a worker, and of its n-th run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// The broker delivers a copy.
     Deliver(usize),
     /// The broker delivers a copy of what is in flight there, which came too often to be kept: it is to be published anew.
     DeliverWorn(usize),
-    /// The flight claims.
+    /// The run claims.
     Claim(usize, usize),
     /// It looks at its claim again, and says `MAIL`.
     Begin(usize, usize),
@@ -159,7 +159,7 @@ pub enum Step {
     AcceptUnheard(usize, usize),
     /// The mail server refuses, for now or for good.
     Refuse(usize, usize, Away),
-    /// The flight marks.
+    /// The run marks.
     Mark(usize, usize),
     /// It publishes its copy.
     Copy(usize, usize),
@@ -203,9 +203,9 @@ impl Delivery {
         Self { left_out, ..Self::sound() }
     }
 
-    /// Whether a delivery is settled with this flight of the same worker.
-    fn attaches(&self, flight: &Flight) -> bool {
-        match flight.stage {
+    /// Whether a delivery is settled with this run of the same worker.
+    fn attaches(&self, run: &Run) -> bool {
+        match run.stage {
             _ if self.left_out == LeftOut::Attaching => false,
             Stage::Marked | Stage::Moves(_) | Stage::Moved => self.left_out == LeftOut::LeavingBeforeCopy,
             Stage::Holds | Stage::Claimed | Stage::Sending | Stage::Accepted { .. } => true,
@@ -216,9 +216,9 @@ impl Delivery {
         state.ready -= 1;
         // Acknowledged as it comes: the broker forgets it at once.
         let receipts = u8::from(self.left_out != LeftOut::AckAfterMark);
-        match state.flights[w].iter_mut().find(|flight| self.attaches(flight)) {
-            Some(flight) => flight.receipts += receipts,
-            None => state.flights[w].push(Flight { stage: Stage::Holds, receipts }),
+        match state.runs[w].iter_mut().find(|run| self.attaches(run)) {
+            Some(run) => run.receipts += receipts,
+            None => state.runs[w].push(Run { stage: Stage::Holds, receipts }),
         }
     }
 
@@ -226,7 +226,7 @@ impl Delivery {
         match state.row {
             _ if self.left_out == LeftOut::Claims => Stage::Claimed,
             Row::Sent => Stage::Marked,
-            Row::Held(owner) if owner != Some(w) => Stage::Moves(Away::Ladder),
+            Row::Held(owner) if owner != Some(w) => Stage::Moves(Away::Retry),
             Row::Free | Row::Held(_) => {
                 state.row = Row::Held(Some(w));
                 if let Some(late) = state.late.as_mut().filter(|late| late.worker == w) {
@@ -242,7 +242,7 @@ impl Delivery {
             _ if self.left_out == LeftOut::Expiry => false,
             // A claim outlasts the longest send that it was looked at for.
             Row::Held(Some(owner)) if self.left_out != LeftOut::SecondLook => {
-                !state.flights[owner].iter().any(|flight| flight.stage == Stage::Sending)
+                !state.runs[owner].iter().any(|run| run.stage == Stage::Sending)
             }
             Row::Held(_) => true,
             Row::Free | Row::Sent => false,
@@ -250,7 +250,7 @@ impl Delivery {
     }
 }
 
-impl Flight {
+impl Run {
     /// Nothing is left to do but to acknowledge.
     fn is_settled(&self) -> bool {
         matches!(self.stage, Stage::Marked | Stage::Moved)
@@ -266,7 +266,7 @@ impl State {
 
     fn publish(&mut self, away: Away) {
         match away {
-            Away::Ladder => self.ready += 1,
+            Away::Retry => self.ready += 1,
             Away::DeadLetters => self.dead_letters += 1,
         }
     }
@@ -281,11 +281,11 @@ impl State {
 
     fn crash(&mut self, w: usize) {
         self.faults += 1;
-        for mut flight in std::mem::take(&mut self.flights[w]) {
-            self.ready += flight.receipts;
-            self.copies += u8::from(flight.stage == Stage::Moved);
+        for mut run in std::mem::take(&mut self.runs[w]) {
+            self.ready += run.receipts;
+            self.copies += u8::from(run.stage == Stage::Moved);
             // The mail server has it, and the ledger will never know.
-            self.excuse(&mut flight.stage);
+            self.excuse(&mut run.stage);
         }
         if self.row == Row::Held(Some(w)) {
             self.row = Row::Held(None);
@@ -294,31 +294,31 @@ impl State {
         self.late = self.late.filter(|late| late.worker != w);
     }
 
-    /// Flights go on: what they held is ready again, and they don't know.
+    /// Runs go on: what they held is ready again, and they don't know.
     fn disconnect(&mut self, w: usize) {
         self.faults += 1;
-        for flight in &mut self.flights[w] {
-            self.copies += u8::from(flight.receipts > 0 && flight.stage != Stage::Marked);
-            self.ready += std::mem::take(&mut flight.receipts);
+        for run in &mut self.runs[w] {
+            self.copies += u8::from(run.receipts > 0 && run.stage != Stage::Marked);
+            self.ready += std::mem::take(&mut run.receipts);
         }
     }
 
     fn broker_has_it(&self) -> bool {
-        self.ready > 0 || self.flights.iter().flatten().any(|flight| flight.receipts > 0)
+        self.ready > 0 || self.runs.iter().flatten().any(|run| run.receipts > 0)
     }
 
     fn settled(&self) -> usize {
-        self.flights.iter().flatten().filter(|flight| flight.is_settled()).count()
+        self.runs.iter().flatten().filter(|run| run.is_settled()).count()
     }
 
-    /// Copies that may still become something: ready, or in a flight.
+    /// Copies that may still become something: ready, or in a run.
     fn open(&self) -> usize {
-        usize::from(self.ready) + self.flights.iter().map(Vec::len).sum::<usize>() - self.settled()
+        usize::from(self.ready) + self.runs.iter().map(Vec::len).sum::<usize>() - self.settled()
     }
 
     /// Nobody has anything left to do.
     pub fn is_quiet(&self) -> bool {
-        self.ready == 0 && self.flights.iter().all(Vec::is_empty)
+        self.ready == 0 && self.runs.iter().all(Vec::is_empty)
     }
 }
 
@@ -329,7 +329,7 @@ impl Model for Delivery {
     fn init_states(&self) -> Vec<State> {
         vec![State {
             ready: self.published,
-            flights: Default::default(),
+            runs: Default::default(),
             row: Row::Free,
             late: None,
             mails: 0,
@@ -345,12 +345,12 @@ impl Model for Delivery {
 
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
         let may_fail = state.faults < self.faults;
-        for (w, flights) in state.flights.iter().enumerate() {
+        for (w, runs) in state.runs.iter().enumerate() {
             steps.extend((state.ready > 0).then_some(Step::Deliver(w)));
-            let may_be_worn = state.ready > 0 && flights.iter().any(|flight| self.attaches(flight));
+            let may_be_worn = state.ready > 0 && runs.iter().any(|run| self.attaches(run));
             steps.extend(may_be_worn.then_some(Step::DeliverWorn(w)));
-            for (f, flight) in flights.iter().enumerate() {
-                match flight.stage {
+            for (f, run) in runs.iter().enumerate() {
+                match run.stage {
                     Stage::Holds => steps.extend([Step::Claim(w, f), Step::HandBack(w, f)]),
                     Stage::Claimed => {
                         steps.extend([Step::Begin(w, f), Step::HandBack(w, f)]);
@@ -358,11 +358,11 @@ impl Model for Delivery {
                     }
                     Stage::Sending => {
                         steps.push(Step::Accept(w, f));
-                        steps.extend([Away::Ladder, Away::DeadLetters].map(|away| Step::Refuse(w, f, away)));
+                        steps.extend([Away::Retry, Away::DeadLetters].map(|away| Step::Refuse(w, f, away)));
                         steps.extend(may_fail.then_some(Step::AcceptUnheard(w, f)));
                     }
                     Stage::Accepted { .. } => steps.push(Step::Mark(w, f)),
-                    Stage::Moves(_) if self.left_out == LeftOut::CopyBeforeAck && flight.receipts > 0 => {
+                    Stage::Moves(_) if self.left_out == LeftOut::CopyBeforeAck && run.receipts > 0 => {
                         steps.push(Step::Ack(w, f));
                     }
                     Stage::Moves(_) => {
@@ -372,8 +372,8 @@ impl Model for Delivery {
                     Stage::Marked | Stage::Moved => steps.push(Step::Ack(w, f)),
                 }
             }
-            steps.extend((may_fail && !flights.is_empty()).then_some(Step::Crash(w)));
-            let may_break = may_fail && flights.iter().any(|flight| flight.receipts > 0);
+            steps.extend((may_fail && !runs.is_empty()).then_some(Step::Crash(w)));
+            let may_break = may_fail && runs.iter().any(|run| run.receipts > 0);
             steps.extend(may_break.then_some(Step::Disconnect(w)));
         }
         steps.extend(self.may_expire(state).then_some(Step::Expire));
@@ -386,12 +386,12 @@ impl Model for Delivery {
             Step::Deliver(w) => self.deliver(&mut state, w),
             Step::DeliverWorn(w) => {
                 state.ready -= 1;
-                state.flights[w].push(Flight { stage: Stage::Moves(Away::Ladder), receipts: 1 });
+                state.runs[w].push(Run { stage: Stage::Moves(Away::Retry), receipts: 1 });
             }
-            Step::Claim(w, f) => state.flights[w][f].stage = self.claim(&mut state, w),
+            Step::Claim(w, f) => state.runs[w][f].stage = self.claim(&mut state, w),
             Step::Begin(w, f) => {
                 let unseen = matches!(self.left_out, LeftOut::SecondLook | LeftOut::Claims);
-                state.flights[w][f].stage = match state.row {
+                state.runs[w][f].stage = match state.row {
                     row if unseen || row == Row::Held(Some(w)) => Stage::Sending,
                     // The claim has run out meanwhile: as if it had never been.
                     _ => self.claim(&mut state, w),
@@ -399,12 +399,12 @@ impl Model for Delivery {
             }
             Step::HandBack(w, f) => {
                 state.release(w);
-                state.ready += state.flights[w].remove(f).receipts;
+                state.ready += state.runs[w].remove(f).receipts;
             }
             Step::HandBackLate(w, f) => {
                 state.faults += 1;
                 state.late = Some(Late { worker: w, outrun: false });
-                state.ready += state.flights[w].remove(f).receipts;
+                state.ready += state.runs[w].remove(f).receipts;
             }
             Step::Late => {
                 if let Some(Late { worker, outrun }) = state.late.take()
@@ -415,7 +415,7 @@ impl Model for Delivery {
             }
             Step::Accept(w, f) => {
                 state.mails += 1;
-                state.flights[w][f].stage = Stage::Accepted { excused: false };
+                state.runs[w][f].stage = Stage::Accepted { excused: false };
             }
             Step::AcceptUnheard(w, f) => {
                 state.faults += 1;
@@ -425,46 +425,46 @@ impl Model for Delivery {
                 state.unknown += 1;
                 state.release(w);
                 let over = state.unknown > REPEATS && self.left_out != LeftOut::RepeatLimit;
-                state.flights[w][f].stage = Stage::Moves(if over { Away::DeadLetters } else { Away::Ladder });
+                state.runs[w][f].stage = Stage::Moves(if over { Away::DeadLetters } else { Away::Retry });
             }
             Step::Refuse(w, f, away) => {
                 state.refused_after_mail |= away == Away::DeadLetters && state.mails > state.allowed;
                 // The ledger does not remember a refusal.
                 state.release(w);
-                state.flights[w][f].stage = Stage::Moves(away);
+                state.runs[w][f].stage = Stage::Moves(away);
             }
             Step::Mark(w, f) => {
                 state.row = Row::Sent;
-                state.flights[w][f].stage = Stage::Marked;
+                state.runs[w][f].stage = Stage::Marked;
             }
             Step::Copy(w, f) => {
-                if let Stage::Moves(away) = std::mem::replace(&mut state.flights[w][f].stage, Stage::Moved) {
+                if let Stage::Moves(away) = std::mem::replace(&mut state.runs[w][f].stage, Stage::Moved) {
                     state.publish(away);
                 }
             }
             Step::CopyUnheard(w, f) => {
                 state.faults += 1;
                 state.copies += 1;
-                if let Stage::Moves(away) = state.flights[w][f].stage {
+                if let Stage::Moves(away) = state.runs[w][f].stage {
                     state.publish(away);
                 }
             }
-            Step::Ack(w, f) => state.flights[w][f].receipts -= 1,
+            Step::Ack(w, f) => state.runs[w][f].receipts -= 1,
             Step::Crash(w) => state.crash(w),
             Step::Disconnect(w) => state.disconnect(w),
             Step::Expire => {
                 if let Row::Held(Some(owner)) = state.row {
                     // Accepted, and its mark can't be written for so long: the database is away, or the worker stands still.
-                    let mut flights = std::mem::take(&mut state.flights[owner]);
-                    flights.iter_mut().for_each(|flight| state.excuse(&mut flight.stage));
-                    state.flights[owner] = flights;
+                    let mut runs = std::mem::take(&mut state.runs[owner]);
+                    runs.iter_mut().for_each(|run| state.excuse(&mut run.stage));
+                    state.runs[owner] = runs;
                 }
                 state.row = Row::Free;
             }
         }
-        for flights in &mut state.flights {
-            flights.retain(|flight| flight.receipts > 0 || !flight.is_settled());
-            flights.sort_unstable();
+        for runs in &mut state.runs {
+            runs.retain(|run| run.receipts > 0 || !run.is_settled());
+            runs.sort_unstable();
         }
         Some(state)
     }
@@ -496,7 +496,7 @@ impl Model for Delivery {
             }),
             Property::sometimes("both copies are put aside", |_, state: &State| state.dead_letters == 2),
             Property::sometimes("a second copy is settled with the first", |_, state: &State| {
-                state.flights.iter().flatten().any(|flight| flight.stage == Stage::Marked && flight.receipts > 1)
+                state.runs.iter().flatten().any(|run| run.stage == Stage::Marked && run.receipts > 1)
             }),
         ]
     }

@@ -191,7 +191,7 @@ impl System {
         .await;
     }
 
-    /// Waits until no task is anywhere on its way: outbox, queue and rungs empty.
+    /// Waits until no task is anywhere on its way: outbox, queue and retry queues empty.
     pub async fn drained(&self, within: Duration) {
         // The broker's numbers may be a second or two old, and are missing right after its restart: what is empty stays empty.
         let long_enough = Duration::from_secs(3);

@@ -11,7 +11,7 @@ use crate::{QUEUE, connect};
 async fn queues_that_are_missing_are_declared_and_declaring_them_again_changes_nothing() {
     let vhost = testkit::vhost().await;
     let connection = connect(vhost.amqp_url()).await;
-    let all = [topology::main(), topology::dead(), topology::rung(Duration::from_secs(5))];
+    let all = [topology::main(), topology::dead(), topology::retry(Duration::from_secs(5))];
     for round in 1..=2 {
         topology::ensure(&connection, &all).await.unwrap_or_else(|error| panic!("round {round}: {error}"));
     }

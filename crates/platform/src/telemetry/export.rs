@@ -10,7 +10,7 @@ use opentelemetry_sdk::trace::{Sampler as Sampling, SdkTracerProvider};
 
 use super::args::{LogArgs, Sampler, Signal};
 
-/// Upper bounds of histograms in seconds: from a round trip on loopback to a mail that the last rung of the ladder sent.
+/// Upper bounds of histograms in seconds: from a round trip on loopback to a mail that the last retry sent.
 const SECONDS: [f64; 21] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0,
     14_400.0, 43_200.0, 86_400.0,

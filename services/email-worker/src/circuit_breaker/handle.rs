@@ -8,8 +8,8 @@ use contract::TaskId;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::{Cause, Circuit, Probe, Settled, State, Ticket};
-use crate::send::classify::{self, Everyone, Illness, TooMany, Unanswered};
+use super::{Admission, Cause, Machine, Probe, Settled, State};
+use crate::send::classify::{self, Everyone, Outage, TooMany, Unanswered};
 use crate::smtp::SendError;
 
 /// How long the right to try a server that refuses everyone is kept for mails that show more.
@@ -19,7 +19,7 @@ const PREFERENCE: Duration = Duration::from_millis(100);
 ///
 /// It also judges whether the server refuses everyone, and which mail would show that it does no more.
 #[derive(Clone)]
-pub struct Gate(Arc<Shared>);
+pub struct CircuitBreaker(Arc<Shared>);
 
 struct Shared {
     inner: Mutex<Inner>,
@@ -27,25 +27,25 @@ struct Shared {
 }
 
 struct Inner {
-    circuit: Circuit,
+    machine: Machine,
     everyone: Everyone,
     unanswered: Unanswered,
 }
 
-impl Gate {
+impl CircuitBreaker {
     /// Closed circuit; `min` to `max` between two probes.
     pub fn new(min: Duration, max: Duration) -> Self {
-        Self::with(Circuit::new(min, max))
+        Self::with(Machine::new(min, max))
     }
 
     /// Open until the mail server has greeted once; `min` to `max` between two probes.
     pub fn unproven(min: Duration, max: Duration) -> Self {
-        Self::with(Circuit::unproven(min, max, now()))
+        Self::with(Machine::unproven(min, max, now()))
     }
 
-    fn with(circuit: Circuit) -> Self {
+    fn with(circuit: Machine) -> Self {
         let state = watch::Sender::new(circuit.state());
-        let inner = Inner { circuit, everyone: Everyone::default(), unanswered: Unanswered::default() };
+        let inner = Inner { machine: circuit, everyone: Everyone::default(), unanswered: Unanswered::default() };
         Self(Arc::new(Shared { inner: Mutex::new(inner), state }))
     }
 
@@ -60,48 +60,48 @@ impl Gate {
     }
 
     /// Waits until one mail for this domain may be sent. Dropping the future costs nothing.
-    pub async fn pass(&self, domain: &str) -> Pass {
+    pub async fn permit(&self, domain: &str) -> Permit {
         let mut changes = self.watch();
         loop {
             changes.mark_unchanged();
             let wake = match self.admit(domain) {
-                Ok(pass) => return pass,
+                Ok(permit) => return permit,
                 Err(wake) => wake,
             };
             tokio::select! {
                 () = until(wake) => {}
-                // The sender lives as long as this gate.
+                // The sender lives as long as this breaker.
                 _ = changes.changed() => {}
             }
         }
     }
 
-    /// A pass, if one mail for this domain may be sent now.
-    pub fn try_pass(&self, domain: &str) -> Option<Pass> {
+    /// A permit, if one mail for this domain may be sent now.
+    pub fn try_permit(&self, domain: &str) -> Option<Permit> {
         self.admit(domain).ok()
     }
 
-    /// A pass, or when to ask again if nothing changes until then.
-    fn admit(&self, domain: &str) -> Result<Pass, Option<Instant>> {
-        let ticket = self.change(|inner| match inner.its_turn(domain) {
+    /// A permit, or when to ask again if nothing changes until then.
+    fn admit(&self, domain: &str) -> Result<Permit, Option<Instant>> {
+        let admission = self.change(|inner| match inner.its_turn(domain) {
             Some(turn) if turn > now() => Err(Some(turn)),
-            _ => inner.circuit.admit().ok_or(None),
+            _ => inner.machine.admit().ok_or(None),
         })?;
-        Ok(Pass { gate: self.clone(), ticket, domain: domain.to_owned(), settled: false })
+        Ok(Permit { breaker: self.clone(), admission, domain: domain.to_owned(), settled: false })
     }
 
     /// Something is ill, found without a mail: the ledger that did not answer, a session that did not open.
     pub fn fail(&self, cause: Cause) {
-        self.change(|inner| inner.circuit.on_failure(cause, now()));
+        self.change(|inner| inner.machine.on_failure(cause, now()));
     }
 
     /// Waits until the circuit is open and a probe is due; tell with [`probed`](Self::probed) how it went. One task a
-    /// gate calls this in a loop. Circuits that only a mail can close are half-opened on the way.
+    /// breaker calls this in a loop. Circuits that only a mail can close are half-opened on the way.
     pub async fn next_probe(&self) -> Probe {
         let mut changes = self.watch();
         loop {
             changes.mark_unchanged();
-            if let Some(probe) = self.change(|inner| inner.circuit.due(now())) {
+            if let Some(probe) = self.change(|inner| inner.machine.due(now())) {
                 return probe;
             }
             let wake = match self.state() {
@@ -118,34 +118,34 @@ impl Gate {
     /// What the probe showed.
     pub fn probed(&self, outcome: Result<(), Cause>) {
         self.change(|inner| match outcome {
-            Ok(()) => inner.circuit.on_probe_ok(),
-            Err(cause) => inner.circuit.on_probe_err(cause, now()),
+            Ok(()) => inner.machine.on_probe_ok(),
+            Err(cause) => inner.machine.on_probe_err(cause, now()),
         });
     }
 
-    fn settle(&self, ticket: Ticket, settled: Settled) {
-        self.change(|inner| inner.circuit.settle(ticket, settled, now()));
+    fn settle(&self, admission: Admission, settled: Settled) {
+        self.change(|inner| inner.machine.settle(admission, settled, now()));
     }
 
-    fn accepted(&self, ticket: Ticket, domain: &str) {
+    fn accepted(&self, admission: Admission, domain: &str) {
         self.change(|inner| {
             inner.everyone.accepted(domain);
             inner.unanswered.answered();
-            inner.circuit.settle(ticket, Settled::Accepted, now());
+            inner.machine.settle(admission, Settled::Accepted, now());
         });
     }
 
-    fn refused(&self, ticket: Ticket, domain: &str, mail: TaskId, error: &SendError) {
+    fn refused(&self, admission: Admission, domain: &str, mail: TaskId, error: &SendError) {
         let everyone = self.change(|inner| {
             let everyone = inner.everyone.refused(mail, domain).err();
-            let ill = Settled::Ill(Cause::MailServer(Illness::EveryoneRefused));
-            let was_closed = inner.circuit.state() == State::Closed;
-            inner.circuit.settle(ticket, if everyone.is_some() { ill } else { Settled::Refused }, now());
+            let ill = Settled::Ill(Cause::MailServer(Outage::EveryoneRefused));
+            let was_closed = inner.machine.state() == State::Closed;
+            inner.machine.settle(admission, if everyone.is_some() { ill } else { Settled::Refused }, now());
             everyone.filter(|_| was_closed)
         });
         if let Some(TooMany { mails, domains }) = everyone {
             tracing::warn!(
-                cause = Illness::EveryoneRefused.slug(),
+                cause = Outage::EveryoneRefused.slug(),
                 mails,
                 domains = domains.join(" "),
                 %error,
@@ -155,20 +155,20 @@ impl Gate {
     }
 
     /// Whether the circuit has opened with this.
-    fn unanswered(&self, ticket: Ticket, mail: TaskId) -> bool {
+    fn unanswered(&self, admission: Admission, mail: TaskId) -> bool {
         self.change(|inner| {
-            let was_closed = inner.circuit.state() == State::Closed;
+            let was_closed = inner.machine.state() == State::Closed;
             let too_many = inner.unanswered.unanswered(mail);
-            let ill = Settled::Ill(Cause::MailServer(Illness::NoAnswerAfterData));
-            inner.circuit.settle(ticket, if too_many { ill } else { Settled::Unanswered }, now());
-            was_closed && inner.circuit.state() != State::Closed
+            let ill = Settled::Ill(Cause::MailServer(Outage::NoAnswerAfterData));
+            inner.machine.settle(admission, if too_many { ill } else { Settled::Unanswered }, now());
+            was_closed && inner.machine.state() != State::Closed
         })
     }
 
     fn change<T>(&self, event: impl FnOnce(&mut Inner) -> T) -> T {
         let mut inner: MutexGuard<'_, Inner> = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = event(&mut inner);
-        let after = inner.circuit.state();
+        let after = inner.machine.state();
         // Published under the lock, so that changes are seen in the order in which they happened.
         self.0.state.send_if_modified(|published| {
             let moved = *published != after;
@@ -182,8 +182,8 @@ impl Gate {
 impl Inner {
     /// From when on a mail for this domain may try a server that refuses everyone; `None`: there is no such order.
     fn its_turn(&self, domain: &str) -> Option<Instant> {
-        match self.circuit.state() {
-            State::HalfOpen { cause: Cause::MailServer(Illness::EveryoneRefused), free: Some(free), .. } => {
+        match self.machine.state() {
+            State::HalfOpen { cause: Cause::MailServer(Outage::EveryoneRefused), free: Some(free), .. } => {
                 Some(free + PREFERENCE * self.everyone.rank(domain))
             }
             _ => None,
@@ -198,39 +198,39 @@ async fn until(wake: Option<Instant>) {
     }
 }
 
-impl fmt::Debug for Gate {
+impl fmt::Debug for CircuitBreaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Gate").field(&self.state()).finish()
+        f.debug_tuple("CircuitBreaker").field(&self.state()).finish()
     }
 }
 
 /// The right to send one mail. Say how it went; a pass that is dropped counts as not used.
 #[derive(Debug)]
 #[must_use = "a pass that is dropped counts as not used"]
-pub struct Pass {
-    gate: Gate,
-    ticket: Ticket,
+pub struct Permit {
+    breaker: CircuitBreaker,
+    admission: Admission,
     domain: String,
     settled: bool,
 }
 
-impl Pass {
+impl Permit {
     /// The cause that this one mail is to disprove, if the circuit is half-open.
     pub fn probing(&self) -> Option<Cause> {
-        self.ticket.probing()
+        self.admission.probing()
     }
 
     /// The server took the mail.
     pub fn accepted(mut self) {
         self.settled = true;
-        self.gate.accepted(self.ticket, &self.domain);
+        self.breaker.accepted(self.admission, &self.domain);
     }
 
     /// The mail failed, by a refusal for now or for good, or since the conversation broke off and the server greeted again.
     pub fn refused(mut self, mail: TaskId, error: &SendError) {
         if classify::tells_of_the_server(error) {
             self.settled = true;
-            self.gate.refused(self.ticket, &self.domain, mail, error);
+            self.breaker.refused(self.admission, &self.domain, mail, error);
         } else {
             self.settle(Settled::ItsOwnFault);
         }
@@ -244,7 +244,7 @@ impl Pass {
     /// The server took the mail's last byte and did not answer; it greeted again. True if that opened the circuit.
     pub fn unanswered(mut self, mail: TaskId) -> bool {
         self.settled = true;
-        self.gate.unanswered(self.ticket, mail)
+        self.breaker.unanswered(self.admission, mail)
     }
 
     /// The server, or the ledger, is ill.
@@ -254,14 +254,14 @@ impl Pass {
 
     fn settle(mut self, settled: Settled) {
         self.settled = true;
-        self.gate.settle(self.ticket, settled);
+        self.breaker.settle(self.admission, settled);
     }
 }
 
-impl Drop for Pass {
+impl Drop for Permit {
     fn drop(&mut self) {
         if !self.settled {
-            self.gate.settle(self.ticket, Settled::NotSent);
+            self.breaker.settle(self.admission, Settled::NotSent);
         }
     }
 }
@@ -278,11 +278,11 @@ mod tests {
     use crate::smtp::{Reply, Stage};
 
     const MS: Duration = Duration::from_millis(1);
-    const SENDER: Cause = Cause::MailServer(Illness::SenderRefused);
-    const DOWN: Cause = Cause::MailServer(Illness::Unreachable);
+    const SENDER: Cause = Cause::MailServer(Outage::SenderRefused);
+    const DOWN: Cause = Cause::MailServer(Outage::Unreachable);
 
-    fn gate() -> Gate {
-        Gate::new(MS, 2 * MS)
+    fn breaker() -> CircuitBreaker {
+        CircuitBreaker::new(MS, 2 * MS)
     }
 
     async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
@@ -291,21 +291,21 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_slots_go_on_when_the_probe_goes_well() {
-        let gate = gate();
-        gate.fail(DOWN);
-        assert!(gate.try_pass("example.com").is_none());
+        let breaker = breaker();
+        breaker.fail(DOWN);
+        assert!(breaker.try_permit("example.com").is_none());
         let slots: Vec<_> = (0..16)
             .map(|_| {
                 tokio::spawn({
-                    let gate = gate.clone();
-                    async move { gate.pass("example.com").await.accepted() }
+                    let breaker = breaker.clone();
+                    async move { breaker.permit("example.com").await.accepted() }
                 })
             })
             .collect();
-        assert_eq!(soon("a probe", gate.next_probe()).await, Probe::Greet);
-        gate.probed(Err(DOWN));
-        assert_eq!(soon("a second probe", gate.next_probe()).await, Probe::Greet);
-        gate.probed(Ok(()));
+        assert_eq!(soon("a probe", breaker.next_probe()).await, Probe::Greet);
+        breaker.probed(Err(DOWN));
+        assert_eq!(soon("a second probe", breaker.next_probe()).await, Probe::Greet);
+        breaker.probed(Ok(()));
         for slot in slots {
             soon("each slot", slot).await.unwrap();
         }
@@ -313,19 +313,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_half_open_gate_lets_one_mail_through_and_passes_an_unused_right_on() {
-        let gate = gate();
-        gate.try_pass("example.com").unwrap().ill(SENDER);
+        let breaker = breaker();
+        breaker.try_permit("example.com").unwrap().ill(SENDER);
         let prober = tokio::spawn({
-            let gate = gate.clone();
-            async move { gate.next_probe().await }
+            let breaker = breaker.clone();
+            async move { breaker.next_probe().await }
         });
-        let first = soon("half-open", gate.pass("example.com")).await;
+        let first = soon("half-open", breaker.permit("example.com")).await;
         assert_eq!(first.probing(), Some(SENDER));
-        assert!(gate.try_pass("example.com").is_none(), "a second mail was let through");
+        assert!(breaker.try_permit("example.com").is_none(), "a second mail was let through");
         drop(first);
-        let second = soon("the right that was not used", gate.pass("example.com")).await;
+        let second = soon("the right that was not used", breaker.permit("example.com")).await;
         second.accepted();
-        assert_eq!(gate.state(), State::Closed);
+        assert_eq!(breaker.state(), State::Closed);
         prober.abort();
     }
 
@@ -334,23 +334,24 @@ mod tests {
         SendError::Refused { stage: Stage::Rcpt, reply: Reply::new(code.parse().unwrap(), text, &[]), fresh: true }
     }
 
-    /// Refuses so many mails, each for a domain of its own; where the gate stands after.
-    fn refuse(gate: &Gate, mails: usize, reply: &str) -> State {
+    /// Refuses so many mails, each for a domain of its own; where the breaker stands after.
+    fn refuse(breaker: &CircuitBreaker, mails: usize, reply: &str) -> State {
         for n in 0..mails {
-            let pass = gate.try_pass(&format!("d{n}.example")).unwrap_or_else(|| panic!("{reply}: open after {n}"));
-            pass.refused(TaskId::new(), &refusal(reply));
+            let permit =
+                breaker.try_permit(&format!("d{n}.example")).unwrap_or_else(|| panic!("{reply}: open after {n}"));
+            permit.refused(TaskId::new(), &refusal(reply));
         }
-        gate.state()
+        breaker.state()
     }
 
     #[tokio::test]
     async fn twenty_refusals_at_several_domains_open_the_gate() {
-        let gate = gate();
-        assert_eq!(refuse(&gate, 19, "550 5.7.1 not from you"), State::Closed);
-        let State::Open { cause, .. } = refuse(&gate, 1, "550 5.7.1 not from you") else {
-            panic!("{:?}", gate.state())
+        let breaker = breaker();
+        assert_eq!(refuse(&breaker, 19, "550 5.7.1 not from you"), State::Closed);
+        let State::Open { cause, .. } = refuse(&breaker, 1, "550 5.7.1 not from you") else {
+            panic!("{:?}", breaker.state())
         };
-        assert_eq!(cause, Cause::MailServer(Illness::EveryoneRefused));
+        assert_eq!(cause, Cause::MailServer(Outage::EveryoneRefused));
     }
 
     #[tokio::test]
@@ -366,29 +367,29 @@ mod tests {
             "552 5.2.2 full",
             "556 5.1.10 null MX",
         ] {
-            assert_eq!(refuse(&gate(), 500, reply), State::Closed, "{reply}");
+            assert_eq!(refuse(&breaker(), 500, reply), State::Closed, "{reply}");
         }
     }
 
     #[tokio::test]
     async fn a_server_that_refuses_everyone_is_tried_for_a_domain_that_took_mail_before() {
-        let gate = gate();
-        gate.try_pass("good.example").unwrap().accepted();
-        refuse(&gate, 40, "550 5.7.1 not from you");
+        let breaker = breaker();
+        breaker.try_permit("good.example").unwrap().accepted();
+        refuse(&breaker, 40, "550 5.7.1 not from you");
         let prober = tokio::spawn({
-            let gate = gate.clone();
-            async move { gate.next_probe().await }
+            let breaker = breaker.clone();
+            async move { breaker.next_probe().await }
         });
         let waiting = |domain: &'static str| {
-            let gate = gate.clone();
-            async move { gate.pass(domain).await }
+            let breaker = breaker.clone();
+            async move { breaker.permit(domain).await }
         };
         // The one that came last.
         let (refused, unknown) = (tokio::spawn(waiting("d3.example")), tokio::spawn(waiting("new.example")));
-        let first = soon("half-open", gate.pass("good.example")).await;
+        let first = soon("half-open", breaker.permit("good.example")).await;
         assert!(!refused.is_finished() && !unknown.is_finished());
         first.accepted();
-        assert_eq!(gate.state(), State::Closed);
+        assert_eq!(breaker.state(), State::Closed);
         for other in [refused, unknown] {
             soon("closed again", other).await.unwrap().accepted();
         }
@@ -397,14 +398,14 @@ mod tests {
 
     #[tokio::test]
     async fn where_nothing_better_waits_any_mail_tries_it() {
-        let gate = gate();
-        refuse(&gate, 20, "550 5.7.1 not from you");
+        let breaker = breaker();
+        refuse(&breaker, 20, "550 5.7.1 not from you");
         let prober = tokio::spawn({
-            let gate = gate.clone();
-            async move { gate.next_probe().await }
+            let breaker = breaker.clone();
+            async move { breaker.next_probe().await }
         });
-        soon("the only one", gate.pass("d0.example")).await.accepted();
-        assert_eq!(gate.state(), State::Closed);
+        soon("the only one", breaker.permit("d0.example")).await.accepted();
+        assert_eq!(breaker.state(), State::Closed);
         prober.abort();
     }
 }

@@ -7,22 +7,22 @@ use platform::health::Component;
 use tokio_util::sync::CancellationToken;
 
 use crate::circuit_breaker::{Cause, Probe, State};
-use crate::delivery::Flights;
+use crate::delivery::Processor;
 use crate::rate::Throttled;
 use crate::send::classify;
 
 /// Probes whatever opened the circuit, when its backoff says so, and reports the circuit's state, until the token is
 /// cancelled.
-pub(crate) async fn run(flights: Arc<Flights>, health: Component, database: Component, stop: CancellationToken) {
-    observe(&flights);
+pub(crate) async fn run(processor: Arc<Processor>, health: Component, database: Component, stop: CancellationToken) {
+    observe(&processor);
     let probing = async {
         loop {
-            let probe = flights.circuit.next_probe().await;
-            flights.circuit.probed(ask(&flights, probe, &database).await);
+            let probe = processor.breaker.next_probe().await;
+            processor.breaker.probed(ask(&processor, probe, &database).await);
         }
     };
     let reporting = async {
-        let (mut state, mut throttled) = (flights.circuit.watch(), flights.rate.throttled());
+        let (mut state, mut throttled) = (processor.breaker.watch(), processor.rate.throttled());
         let mut was_closed = *state.borrow() == State::Closed;
         loop {
             let now = *state.borrow_and_update();
@@ -51,18 +51,18 @@ pub(crate) async fn run(flights: Arc<Flights>, health: Component, database: Comp
     }
 }
 
-async fn ask(flights: &Flights, probe: Probe, database: &Component) -> Result<(), Cause> {
+async fn ask(processor: &Processor, probe: Probe, database: &Component) -> Result<(), Cause> {
     match probe {
-        Probe::Greet => flights.slots.greet().await.map_err(|error| {
-            match flights.circuit.state() {
+        Probe::Greet => processor.slots.greet().await.map_err(|error| {
+            match processor.breaker.state() {
                 State::Open { cause: Cause::NotProven, .. } => {
                     tracing::warn!(%error, "no task is taken, and it is not ready, before the mail server has greeted");
                 }
                 _ => tracing::info!(%error, "the mail server is still ill"),
             }
-            Cause::MailServer(classify::judge(&error).illness())
+            Cause::MailServer(classify::judge(&error).outage())
         }),
-        Probe::Ledger => flights.ledger.probe().await.map_err(|error| {
+        Probe::Ledger => processor.ledger.probe().await.map_err(|error| {
             tracing::info!(%error, "the ledger is still down");
             database.down(error.to_string());
             Cause::LedgerDown
@@ -82,8 +82,8 @@ fn report(health: &Component, state: State, throttled: Option<&Throttled>) {
 }
 
 /// `sluice.circuit.open`: 1 with the cause while nothing is sent, else 0.
-fn observe(flights: &Arc<Flights>) {
-    let circuit = flights.circuit.clone();
+fn observe(processor: &Arc<Processor>) {
+    let circuit = processor.breaker.clone();
     global::meter("email-worker")
         .u64_observable_gauge("sluice.circuit.open")
         .with_description("1 while the circuit is not closed, with the cause; else 0.")

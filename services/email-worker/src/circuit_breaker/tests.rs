@@ -1,21 +1,21 @@
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
-const DOWN: Cause = Cause::MailServer(Illness::Unreachable);
-const SENDER: Cause = Cause::MailServer(Illness::SenderRefused);
-const EVERYONE: Cause = Cause::MailServer(Illness::EveryoneRefused);
+const DOWN: Cause = Cause::MailServer(Outage::Unreachable);
+const SENDER: Cause = Cause::MailServer(Outage::SenderRefused);
+const EVERYONE: Cause = Cause::MailServer(Outage::EveryoneRefused);
 
 /// Probes every 10 ms.
-fn circuit() -> (Circuit, Instant) {
-    (Circuit::new(10 * MS, 10 * MS), Instant::now())
+fn circuit() -> (Machine, Instant) {
+    (Machine::new(10 * MS, 10 * MS), Instant::now())
 }
 
-fn half_open(cause: Cause) -> (Circuit, Ticket, Instant) {
+fn half_open(cause: Cause) -> (Machine, Admission, Instant) {
     let (mut circuit, start) = circuit();
     circuit.on_failure(cause, start);
     assert_eq!(circuit.due(start + 10 * MS), None);
-    let ticket = circuit.admit().expect("half-open admits one");
-    (circuit, ticket, start)
+    let admission = circuit.admit().expect("half-open admits one");
+    (circuit, admission, start)
 }
 
 #[test]
@@ -40,13 +40,13 @@ fn only_an_open_circuit_waits_for_a_probe() {
 fn each_cause_has_its_probe() {
     for (cause, expected) in [
         (DOWN, Some(Probe::Greet)),
-        (Cause::MailServer(Illness::NotGreeted), Some(Probe::Greet)),
-        (Cause::MailServer(Illness::TooManyConnections), Some(Probe::Greet)),
-        (Cause::MailServer(Illness::LoginRefused), Some(Probe::Greet)),
+        (Cause::MailServer(Outage::NotGreeted), Some(Probe::Greet)),
+        (Cause::MailServer(Outage::TooManyConnections), Some(Probe::Greet)),
+        (Cause::MailServer(Outage::LoginRefused), Some(Probe::Greet)),
         (Cause::NotProven, Some(Probe::Greet)),
         (Cause::LedgerDown, Some(Probe::Ledger)),
-        (Cause::MailServer(Illness::LoginWanted), None),
-        (Cause::MailServer(Illness::ServerError), None),
+        (Cause::MailServer(Outage::LoginWanted), None),
+        (Cause::MailServer(Outage::ServerError), None),
         (SENDER, None),
         (EVERYONE, None),
     ] {
@@ -56,7 +56,7 @@ fn each_cause_has_its_probe() {
         assert_eq!(circuit.due(start + 9 * MS), None, "{cause:?}: too early");
         assert_eq!(circuit.due(start + 10 * MS), expected, "{cause:?}");
         let admitted = circuit.admit();
-        assert_eq!(admitted.and_then(Ticket::probing), expected.is_none().then_some(cause), "{cause:?}");
+        assert_eq!(admitted.and_then(Admission::probing), expected.is_none().then_some(cause), "{cause:?}");
         assert_eq!(circuit.admit(), None, "{cause:?}: half-open admits one");
     }
 }
@@ -80,22 +80,22 @@ fn the_one_mail_decides() {
         (EVERYONE, Settled::NotSent, free),
     ];
     for (cause, settled, expected) in rows {
-        let (mut circuit, ticket, start) = half_open(cause);
-        circuit.settle(ticket, settled, start + 11 * MS);
+        let (mut circuit, admission, start) = half_open(cause);
+        circuit.settle(admission, settled, start + 11 * MS);
         assert!(expected(circuit.state()), "{cause:?}, {settled:?}: {:?}", circuit.state());
     }
 }
 
 #[test]
 fn five_refusals_of_a_server_that_refuses_everyone_are_enough_for_now() {
-    let (mut circuit, ticket, start) = half_open(EVERYONE);
-    circuit.settle(ticket, Settled::Refused, start + 11 * MS);
+    let (mut circuit, admission, start) = half_open(EVERYONE);
+    circuit.settle(admission, Settled::Refused, start + 11 * MS);
     for try_ in 2..=TRIES {
         // What is the mail's own fault tells nothing.
         for settled in [Settled::ItsOwnFault, Settled::Refused] {
-            let ticket = circuit.admit().unwrap_or_else(|| panic!("try {try_}: {:?}", circuit.state()));
+            let admission = circuit.admit().unwrap_or_else(|| panic!("try {try_}: {:?}", circuit.state()));
             assert_eq!(circuit.admit(), None, "one at a time");
-            circuit.settle(ticket, settled, start + 12 * MS);
+            circuit.settle(admission, settled, start + 12 * MS);
         }
     }
     assert!(matches!(circuit.state(), State::Open { cause: EVERYONE, .. }), "{:?}", circuit.state());
@@ -106,7 +106,7 @@ fn since_is_the_first_failure_and_the_cause_is_the_latest() {
     let (mut circuit, start) = circuit();
     circuit.on_failure(DOWN, start);
     circuit.on_failure(Cause::LedgerDown, start + MS);
-    let expect = |circuit: &Circuit, cause, at| {
+    let expect = |circuit: &Machine, cause, at| {
         let next_probe = at + 10 * MS;
         assert_eq!(circuit.state(), State::Open { cause, since: start, next_probe });
     };
@@ -114,8 +114,8 @@ fn since_is_the_first_failure_and_the_cause_is_the_latest() {
     circuit.on_probe_err(SENDER, start + 10 * MS);
     expect(&circuit, SENDER, start + 10 * MS);
     assert_eq!(circuit.due(start + 20 * MS), None);
-    let ticket = circuit.admit().unwrap();
-    circuit.settle(ticket, Settled::Ill(DOWN), start + 30 * MS);
+    let admission = circuit.admit().unwrap();
+    circuit.settle(admission, Settled::Ill(DOWN), start + 30 * MS);
     expect(&circuit, DOWN, start + 30 * MS);
     circuit.on_probe_ok();
     assert_eq!(circuit.state(), State::Closed);
@@ -143,10 +143,10 @@ fn what_was_admitted_before_it_moved_changes_nothing() {
 
 #[test]
 fn probes_come_less_often_until_a_mail_is_accepted() {
-    let mut circuit = Circuit::new(MS, 10_000 * MS);
+    let mut circuit = Machine::new(MS, 10_000 * MS);
     let start = Instant::now();
     // A server that greets well and then refuses is probed less and less all the same.
-    let delay = |circuit: &mut Circuit| {
+    let delay = |circuit: &mut Machine| {
         circuit.on_failure(DOWN, start);
         let State::Open { next_probe, .. } = circuit.state() else { panic!("closed") };
         circuit.on_probe_ok();
@@ -154,14 +154,14 @@ fn probes_come_less_often_until_a_mail_is_accepted() {
     };
     let longest = (0..40).map(|_| delay(&mut circuit)).max().unwrap();
     assert!(longest > 1_000 * MS, "never longer than {longest:?}");
-    let ticket = circuit.admit().unwrap();
-    circuit.settle(ticket, Settled::Accepted, start);
+    let admission = circuit.admit().unwrap();
+    circuit.settle(admission, Settled::Accepted, start);
     assert!(delay(&mut circuit) <= 2 * MS, "an accepted mail starts over");
 }
 
 #[test]
 fn a_quota_that_is_used_up_is_looked_at_every_ten_to_fifteen_minutes() {
-    let quota = Cause::MailServer(Illness::QuotaUsedUp);
+    let quota = Cause::MailServer(Outage::QuotaUsedUp);
     let (mut circuit, start) = circuit();
     circuit.on_failure(quota, start);
     let mut at = start;
@@ -173,8 +173,8 @@ fn a_quota_that_is_used_up_is_looked_at_every_ten_to_fifteen_minutes() {
         assert_eq!(circuit.due(at - MS), None);
         assert_eq!(circuit.admit(), None, "look {look} was early");
         assert_eq!(circuit.due(at), None, "only a mail can tell");
-        let ticket = circuit.admit().unwrap();
-        circuit.settle(ticket, Settled::Ill(quota), at);
+        let admission = circuit.admit().unwrap();
+        circuit.settle(admission, Settled::Ill(quota), at);
     }
 }
 
@@ -189,8 +189,8 @@ fn a_closed_circuit_opens_for_illness_alone() {
         (Settled::Ill(Cause::LedgerDown), false),
     ] {
         let (mut circuit, start) = circuit();
-        let ticket = circuit.admit().unwrap();
-        circuit.settle(ticket, settled, start);
+        let admission = circuit.admit().unwrap();
+        circuit.settle(admission, settled, start);
         assert_eq!(circuit.state() == State::Closed, stays, "{settled:?}");
     }
 }
@@ -198,9 +198,9 @@ fn a_closed_circuit_opens_for_illness_alone() {
 #[test]
 fn before_the_server_has_greeted_nothing_is_sent_and_it_is_asked_at_once_and_then_often() {
     let start = Instant::now();
-    let mut circuit = Circuit::unproven(10 * MS, Duration::from_secs(60), start);
+    let mut circuit = Machine::unproven(10 * MS, Duration::from_secs(60), start);
     assert_eq!((circuit.admit(), circuit.due(start)), (None, Some(Probe::Greet)));
-    let longest = |circuit: &mut Circuit| {
+    let longest = |circuit: &mut Machine| {
         let mut at = start;
         let waits = (0..20).map(|_| {
             circuit.on_failure(DOWN, at);

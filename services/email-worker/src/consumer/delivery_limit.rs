@@ -35,7 +35,7 @@ async fn greeting(broker: &Broker) -> Greeting {
     loop {
         match broker.greeting().await {
             Ok(greeting) => return greeting,
-            // That it is away the intake says.
+            // That it is away the consumer says.
             Err(error) => tracing::debug!(%error, "the broker does not say who it is"),
         }
         tokio::time::sleep(backoff.next_delay()).await;

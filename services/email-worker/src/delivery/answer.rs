@@ -4,17 +4,17 @@ use std::pin::pin;
 
 use contract::TaskId;
 
-use super::{Ending, Flights};
-use crate::circuit_breaker::Pass;
+use super::{Ending, Processor};
+use crate::circuit_breaker::Permit;
 use crate::delivery::republish::DeadLetter;
 use crate::delivery::task::Task;
 use crate::ledger::Claim;
 use crate::mail::Rendered;
-use crate::send::classify::{DeadReason, Illness};
+use crate::send::classify::{DeadReason, Outage};
 use crate::smtp::pool::{NoSession, Slot};
 use crate::smtp::{Accepted, SendError};
 
-impl Flights {
+impl Processor {
     /// One conversation, on the slot's connection; the claim is kept for as long as it lasts.
     pub(super) async fn talk(&self, task: &Task, slot: &mut Slot, mail: &Rendered) -> Result<Accepted, SendError> {
         self.keeping_the_claim(task.identity.id(), slot.send(mail, &self.cut_off)).await
@@ -49,26 +49,26 @@ impl Flights {
 
     /// The mail was handed over to its last byte, and nobody can know what became of it. It is sent again, a bounded number
     /// of times in all its life.
-    pub(super) async fn unanswered(&self, task: &Task, error: &SendError, mut slot: Slot, pass: Pass) -> Ending {
+    pub(super) async fn unanswered(&self, task: &Task, error: &SendError, mut slot: Slot, permit: Permit) -> Ending {
         let id = task.identity.id();
         let times = task.unknown_outcomes.saturating_add(1);
         self.metrics.unknown_outcome();
         // While the worker has to end, this says nothing of the server, and there is no time for another session.
         match self.cut_off.run_until_cancelled(slot.reopen()).await {
-            None | Some(Err(NoSession::OthersStand)) => drop(pass),
+            None | Some(Err(NoSession::OthersStand)) => drop(permit),
             Some(Ok(())) => {
-                if pass.unanswered(id) {
+                if permit.unanswered(id) {
                     tracing::warn!(
-                        cause = Illness::NoAnswerAfterData.slug(),
+                        cause = Outage::NoAnswerAfterData.slug(),
                         "the mail server takes mails and does not say what becomes of them: the circuit opens"
                     );
                 }
             }
-            Some(Err(NoSession::Ill(ill))) => self.server_is_ill(&ill, pass),
+            Some(Err(NoSession::Ill(ill))) => self.server_is_ill(&ill, permit),
         }
-        let rung = if times > self.unknown_repeats { None } else { self.next_rung(task) };
-        let ending = match rung {
-            Some((rung, first_failed)) => Ending::Unknown { rung, first_failed },
+        let delay = if times > self.unknown_repeats { None } else { self.next_delay(task) };
+        let ending = match delay {
+            Some((delay, first_failed)) => Ending::Unknown { delay, first_failed },
             None => Ending::Dead(DeadLetter::new(DeadReason::OutcomeUnknown, error)),
         };
         tracing::warn!(task = %id, times, %error, next = ending.next(), "nobody can know whether a mail was sent");

@@ -1,4 +1,4 @@
-//! The part of a flight that talks to the mail server.
+//! The part of a run that talks to the mail server.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,21 +6,21 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::speed::{Sent, Trials, Weighed};
-use super::{Ending, Flights};
-use crate::circuit_breaker::{Cause, Pass, State};
+use super::{Ending, Processor};
+use crate::circuit_breaker::{Cause, Permit, State};
 use crate::delivery::republish::DeadLetter;
 use crate::delivery::task::Task;
 use crate::ledger::{Claim, LedgerDown};
 use crate::mail::Rendered;
-use crate::rate::{NoLeave, Prepare, Slot as Leave};
-use crate::send::classify::{self, DeadReason, Illness, Step, Verdict};
+use crate::rate::{NoLeave, Prepare, SendPermit};
+use crate::send::classify::{self, DeadReason, Outage, Step, Verdict};
 use crate::smtp::pool::{NoSession, Slot};
 use crate::smtp::{Accepted, Broken, SendError, Stage};
 use crate::spans;
 
 /// What one try came to.
 enum Try {
-    /// The flight is over.
+    /// The run is over.
     Over(Ending),
     /// Nothing was spent: once more, when the circuit lets it.
     Again,
@@ -31,14 +31,14 @@ enum Try {
 /// A turn at the mail server: everything that is needed to say `MAIL`.
 struct Turn {
     slot: Slot,
-    pass: Pass,
-    leave: Leave,
+    permit: Permit,
+    leave: SendPermit,
     claimed_until: Instant,
 }
 
 /// Why a mail can't go now.
 enum Unready {
-    /// The flight is over.
+    /// The run is over.
     Over(Ending),
     /// It is of no use.
     CircuitOpen,
@@ -64,9 +64,9 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// A mail that waits for its moment.
 struct Start<'a> {
-    flights: &'a Flights,
+    processor: &'a Processor,
     task: &'a Task,
-    pass: Pass,
+    permit: Permit,
     slot: Slot,
     claimed_until: &'a mut Instant,
 }
@@ -76,7 +76,7 @@ impl Start<'_> {
     /// like connections that stand idle.
     async fn begin(&mut self) -> Result<(), Unready> {
         self.look_at_the_circuit()?;
-        let rate = *self.flights.rate.in_force().borrow();
+        let rate = *self.processor.rate.in_force().borrow();
         if rate.is_some_and(|rate| rate.spacing() >= SLOW) {
             return Ok(());
         }
@@ -86,16 +86,16 @@ impl Start<'_> {
 
     /// It may have opened while this mail waited.
     fn look_at_the_circuit(&self) -> Result<(), Unready> {
-        let open = self.pass.probing().is_none() && self.flights.circuit.state() != State::Closed;
+        let open = self.permit.probing().is_none() && self.processor.breaker.state() != State::Closed;
         if open { Err(Unready::CircuitOpen) } else { Ok(()) }
     }
 
     /// Makes the claim last as long as a send may take.
     async fn renew(&mut self) -> Result<(), Unready> {
-        if *self.claimed_until >= Instant::now() + self.flights.send_timeout + super::LEAD {
+        if *self.claimed_until >= Instant::now() + self.processor.send_timeout + super::LEAD {
             return Ok(());
         }
-        match self.flights.ledger.renew(self.task.identity.id()).await {
+        match self.processor.ledger.renew(self.task.identity.id()).await {
             Ok(Claim::Ours { until }) => {
                 *self.claimed_until = until;
                 Ok(())
@@ -119,7 +119,7 @@ impl Prepare for Start<'_> {
     }
 }
 
-impl Flights {
+impl Processor {
     /// Sends a claimed task's mail. Tries again for as long as the failure is not the mail's own; gives up its turn when
     /// the worker drains before `MAIL`, or when the task has waited for as long as it may.
     pub(super) async fn send(&self, task: &Task, mut claimed_until: Instant) -> Ending {
@@ -155,25 +155,25 @@ impl Flights {
     /// Waits for everything that a mail needs before `MAIL`: the circuit, a slot with a connection, and the fleet's rate, in
     /// this order, since a moment of the rate does not keep. `None`: start over.
     async fn turn(&self, task: &Task, claimed_until: &mut Instant) -> Result<Option<Turn>, Ending> {
-        let pass = self.circuit.pass(task.mail.email.ascii_domain()).await;
+        let permit = self.breaker.permit(task.mail.email.ascii_domain()).await;
         let slot = self.slots.acquire().await;
-        let mut start = Start { flights: self, task, pass, slot, claimed_until };
+        let mut start = Start { processor: self, task, permit, slot, claimed_until };
         let leave = match start.begin().await {
             Ok(()) => self.rate.leave(&mut start).await,
             Err(unready) => Err(NoLeave::NotReady(unready)),
         };
-        let Start { pass, slot, claimed_until, .. } = start;
+        let Start { permit, slot, claimed_until, .. } = start;
         match leave {
-            Ok(leave) => Ok(Some(Turn { slot, pass, leave, claimed_until: *claimed_until })),
+            Ok(leave) => Ok(Some(Turn { slot, permit, leave, claimed_until: *claimed_until })),
             Err(NoLeave::NotReady(Unready::Over(ending))) => Err(ending),
             Err(NoLeave::NotReady(Unready::CircuitOpen | Unready::NoConnection)) => Ok(None),
             Err(NoLeave::NotReady(Unready::ServerIll(error))) => {
-                self.server_is_ill(&error, pass);
+                self.server_is_ill(&error, permit);
                 Ok(None)
             }
             Err(NoLeave::Down(down) | NoLeave::NotReady(Unready::LedgerDown(down))) => {
                 self.ledger_is_down(&down);
-                pass.ill(Cause::LedgerDown);
+                permit.ill(Cause::LedgerDown);
                 Ok(None)
             }
         }
@@ -181,7 +181,7 @@ impl Flights {
 
     /// One conversation about one mail, and what it means.
     async fn converse(&self, task: &Task, rendered: &Rendered, turn: Turn, trials: &mut Trials) -> Try {
-        let Turn { mut slot, pass, leave, claimed_until } = turn;
+        let Turn { mut slot, permit, leave, claimed_until } = turn;
         let (host, port) = self.slots.server().unwrap_or(("file", 0));
         let span = spans::smtp(host, port);
         let began = Instant::now();
@@ -207,19 +207,19 @@ impl Flights {
             Ok(accepted) => {
                 leave.accepted();
                 self.taken(task, trials);
-                self.accepted(task, &accepted, slot, pass).await
+                self.accepted(task, &accepted, slot, permit).await
             }
-            Err(error) => self.refused(task, &error, began, Turn { slot, pass, leave, claimed_until }, trials).await,
+            Err(error) => self.refused(task, &error, began, Turn { slot, permit, leave, claimed_until }, trials).await,
         }
     }
 
     /// The mail is the server's now. The slot is kept until the mark has its place: this bounds what a crash repeats.
-    async fn accepted(&self, task: &Task, accepted: &Accepted, mut slot: Slot, pass: Pass) -> Try {
+    async fn accepted(&self, task: &Task, accepted: &Accepted, mut slot: Slot, permit: Permit) -> Try {
         slot.accepted();
         self.refusers.taken(task.mail.email.ascii_domain());
         let marking = self.ledger.begin_mark(task.identity.id()).await;
         drop(slot);
-        pass.accepted();
+        permit.accepted();
         let delay = task.created.and_then(|created| self.clock.now().duration_since(created).ok());
         if let Some(delay) = delay {
             self.metrics.accepted_after(delay);
@@ -235,10 +235,10 @@ impl Flights {
     }
 
     async fn refused(&self, task: &Task, error: &SendError, began: Instant, turn: Turn, trials: &mut Trials) -> Try {
-        let Turn { mut slot, pass, leave, .. } = turn;
+        let Turn { mut slot, permit, leave, .. } = turn;
         let id = task.identity.id();
-        let verdict = match pass.probing() {
-            Some(Cause::MailServer(Illness::EveryoneRefused)) => classify::judge(error).while_everyone_is_refused(),
+        let verdict = match permit.probing() {
+            Some(Cause::MailServer(Outage::EveryoneRefused)) => classify::judge(error).while_everyone_is_refused(),
             _ => classify::judge(error),
         };
         let verdict = if slot.may_be_one_too_many() { verdict.where_one_may_be_too_many(error) } else { verdict };
@@ -249,12 +249,12 @@ impl Flights {
             Weighed::Perhaps(verdict, domain) => (verdict, Some(domain)),
             Weighed::AgainIn(wait) => {
                 leave.answered();
-                pass.put_off();
+                permit.put_off();
                 return Try::AgainIn(wait);
             }
         };
         match (&verdict, error) {
-            (Verdict::TooFast | Verdict::CircuitOpen(Illness::Throttled), _) => {
+            (Verdict::TooFast | Verdict::CircuitOpen(Outage::Throttled), _) => {
                 leave.too_fast(&error.to_string(), perhaps);
             }
             (_, SendError::Refused { .. }) => leave.answered(),
@@ -262,44 +262,44 @@ impl Flights {
             _ => drop(leave),
         }
         let ending = match verdict {
-            Verdict::CircuitOpen(illness) => {
-                self.ill(pass, illness, error);
+            Verdict::CircuitOpen(outage) => {
+                self.ill(permit, outage, error);
                 return Try::Again;
             }
             Verdict::TooFast => {
-                pass.put_off();
+                permit.put_off();
                 return Try::Again;
             }
             // No session at all, or one too many.
             Verdict::TooManyConnections => {
                 let explicit = classify::judge(error) == Verdict::TooManyConnections;
                 if error.stage() != Some(Stage::Connect) && slot.turned_away(explicit).await {
-                    pass.put_off();
+                    permit.put_off();
                 } else {
-                    self.ill(pass, Illness::TooManyConnections, error);
+                    self.ill(permit, Outage::TooManyConnections, error);
                 }
                 return Try::Again;
             }
-            Verdict::OutcomeUnknown => self.unanswered(task, error, slot, pass).await,
+            Verdict::OutcomeUnknown => self.unanswered(task, error, slot, permit).await,
             Verdict::Reconnect => match slot.reopen().await {
                 Err(NoSession::OthersStand) if trials.once_more() => return Try::Again,
                 Ok(()) | Err(NoSession::OthersStand) => {
-                    pass.refused(id, error);
+                    permit.refused(id, error);
                     self.next_step(task, error)
                 }
                 Err(NoSession::Ill(ill)) => {
-                    self.server_is_ill(&ill, pass);
+                    self.server_is_ill(&ill, permit);
                     return Try::Again;
                 }
             },
             Verdict::Retry(_) => {
-                pass.refused(id, error);
+                permit.refused(id, error);
                 self.next_step(task, error)
             }
             Verdict::Dead(reason) => {
                 // A mail that no server was asked about says nothing about this one.
                 if !matches!(error, SendError::Unsendable(_)) {
-                    pass.refused(id, error);
+                    permit.refused(id, error);
                 }
                 dead(error, reason)
             }
@@ -323,39 +323,39 @@ impl Flights {
     }
 
     fn next_step(&self, task: &Task, error: &SendError) -> Ending {
-        match self.next_rung(task) {
-            Some((rung, first_failed)) => Ending::Failed { rung, first_failed },
+        match self.next_delay(task) {
+            Some((delay, first_failed)) => Ending::Failed { delay, first_failed },
             None => dead(error, DeadReason::GaveUp),
         }
     }
 
     /// Where a mail that failed for now waits, and when it failed first; `None`: its time is up.
-    pub(super) fn next_rung(&self, task: &Task) -> Option<(Duration, SystemTime)> {
+    pub(super) fn next_delay(&self, task: &Task) -> Option<(Duration, SystemTime)> {
         let now = self.clock.now();
-        let ladder = self.ladder.rungs();
-        match classify::next_step(task.attempt, task.first_failed, now, ladder, self.give_up_after) {
-            Step::Rung(rung) => Some((rung, task.first_failed.unwrap_or(now))),
+        let delays = self.retry_schedule.delays();
+        match classify::next_step(task.attempt, task.first_failed, now, delays, self.give_up_after) {
+            Step::Retry(delay) => Some((delay, task.first_failed.unwrap_or(now))),
             Step::GiveUp => None,
         }
     }
 
     /// A session could not be opened.
-    pub(super) fn server_is_ill(&self, error: &SendError, pass: Pass) {
-        self.ill(pass, classify::judge(error).illness(), error);
+    pub(super) fn server_is_ill(&self, error: &SendError, permit: Permit) {
+        self.ill(permit, classify::judge(error).outage(), error);
     }
 
-    fn ill(&self, pass: Pass, illness: Illness, error: &SendError) {
-        if self.circuit.state() == State::Closed {
-            tracing::warn!(cause = illness.slug(), %error, "the mail server is ill: the circuit opens");
+    fn ill(&self, permit: Permit, outage: Outage, error: &SendError) {
+        if self.breaker.state() == State::Closed {
+            tracing::warn!(cause = outage.slug(), %error, "the mail server is ill: the circuit opens");
         }
-        pass.ill(Cause::MailServer(illness));
+        permit.ill(Cause::MailServer(outage));
     }
 
     pub(super) fn ledger_is_down(&self, down: &LedgerDown) {
-        if self.circuit.state() == State::Closed {
+        if self.breaker.state() == State::Closed {
             tracing::warn!(error = %down, "the ledger is down: the circuit opens");
         }
-        self.circuit.fail(Cause::LedgerDown);
+        self.breaker.fail(Cause::LedgerDown);
     }
 }
 

@@ -7,21 +7,21 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 /// Many tasks pass together, a suspect passes when nothing else is in flight. The lock is fair: a suspect that waits
 /// holds up those that come after it, so that its turn comes.
 #[derive(Debug, Clone, Default)]
-pub struct Runway(Arc<RwLock<()>>);
+pub struct ExclusiveGate(Arc<RwLock<()>>);
 
 /// The right to be in flight, given up on drop.
 #[derive(Debug)]
-pub enum Passage {
+pub enum GateGuard {
     /// Beside others.
     Shared(#[allow(dead_code)] OwnedRwLockReadGuard<()>),
     /// With nothing else in flight.
     Alone(#[allow(dead_code)] OwnedRwLockWriteGuard<()>),
 }
 
-impl Runway {
-    /// Waits for a passage; `alone` until nothing else is in flight.
-    pub async fn enter(&self, alone: bool) -> Passage {
+impl ExclusiveGate {
+    /// Waits for a guard; `alone` until nothing else is in flight.
+    pub async fn enter(&self, alone: bool) -> GateGuard {
         let lock = Arc::clone(&self.0);
-        if alone { Passage::Alone(lock.write_owned().await) } else { Passage::Shared(lock.read_owned().await) }
+        if alone { GateGuard::Alone(lock.write_owned().await) } else { GateGuard::Shared(lock.read_owned().await) }
     }
 }

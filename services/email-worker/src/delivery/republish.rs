@@ -1,4 +1,4 @@
-//! The messages a worker publishes: a task on its way to a rung, to the dead letters, or back to be run alone.
+//! The messages a worker publishes: a task on its way to a retry queue, to the dead letters, or back to be run alone.
 //!
 //! Every move keeps the task's body, id and trace (attempts are siblings in one trace) and drops what the broker counted,
 //! so that the counts of the new message are its own.
@@ -30,9 +30,9 @@ impl DeadLetter {
     }
 }
 
-/// A failed attempt: on to a rung of the ladder, one failure richer.
-pub fn to_rung(message: Message, rung: Duration, attempt: Attempt, first_failed: SystemTime) -> Outgoing {
-    outgoing(message, queue::retry(rung), |headers| {
+/// A failed attempt: on to a retry queue, one failure richer.
+pub fn to_retry(message: Message, delay: Duration, attempt: Attempt, first_failed: SystemTime) -> Outgoing {
+    outgoing(message, queue::retry(delay), |headers| {
         headers.remove(header::DELIVERIES);
         headers.remove(header::SUSPECT);
         headers.set_u64(header::ATTEMPT, u64::from(u32::from(attempt)));
@@ -41,8 +41,8 @@ pub fn to_rung(message: Message, rung: Duration, attempt: Attempt, first_failed:
 }
 
 /// Handed over to the mail server, and not answered: as a failed attempt, and counted as one that may have been sent.
-pub fn to_repeat(message: Message, rung: Duration, attempt: Attempt, first_failed: SystemTime) -> Outgoing {
-    let mut outgoing = to_rung(message, rung, attempt, first_failed);
+pub fn to_repeat(message: Message, delay: Duration, attempt: Attempt, first_failed: SystemTime) -> Outgoing {
+    let mut outgoing = to_retry(message, delay, attempt, first_failed);
     one_more(&mut outgoing.properties.headers, header::UNKNOWN_OUTCOMES);
     outgoing
 }
@@ -52,9 +52,9 @@ fn one_more(headers: &mut Headers, name: &str) {
     headers.set_u64(name, so_far.saturating_add(1));
 }
 
-/// Somebody else holds the task, or may: wait a rung and look again. No attempt is spent.
-pub fn to_wait(message: Message, rung: Duration, deliveries: u64) -> Outgoing {
-    outgoing(message, queue::retry(rung), |headers| headers.set_u64(header::DELIVERIES, deliveries))
+/// Somebody else holds the task, or may: wait on a retry queue and look again. No attempt is spent.
+pub fn to_wait(message: Message, delay: Duration, deliveries: u64) -> Outgoing {
+    outgoing(message, queue::retry(delay), |headers| headers.set_u64(header::DELIVERIES, deliveries))
 }
 
 /// The worker drains: back to the main queue, for another one.
@@ -76,7 +76,7 @@ pub fn id(outgoing: &Outgoing) -> Option<TaskId> {
 }
 
 /// For good: to the dead letters, with the reason. If that is how an attempt ended, it is counted.
-pub fn to_dead(message: Message, letter: &DeadLetter, now: SystemTime) -> Outgoing {
+pub fn to_dead_letters(message: Message, letter: &DeadLetter, now: SystemTime) -> Outgoing {
     outgoing(message, queue::DEAD.to_owned(), |headers| {
         if letter.reason == DeadReason::OutcomeUnknown {
             one_more(headers, header::UNKNOWN_OUTCOMES);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Flights;
+use super::Processor;
 use crate::delivery::task::Task;
-use crate::send::classify::{Advice, Illness, Kind, Reason, Unclear, Verdict, Whose};
+use crate::send::classify::{Advice, Kind, Outage, Reason, Unclear, Verdict, Whose};
 use crate::smtp::{Reply, SendError, Stage};
 
 /// A mail that was refused for the speed so often, while so many others were taken, is refused for itself, whatever is said.
@@ -65,7 +65,7 @@ pub(super) enum Weighed<'a> {
     AgainIn(Duration),
 }
 
-impl Flights {
+impl Processor {
     /// Looks at a verdict in the light of what else is known.
     pub(super) fn weigh<'a>(
         &self,
@@ -111,7 +111,7 @@ impl Flights {
     /// The fleet slows down, unless that is of no use: for this mail, or for any.
     fn slower_or(&self, its_own: Verdict, trials: &mut Trials) -> Verdict {
         if self.doubts.hopeless(Instant::now()) {
-            return Verdict::CircuitOpen(Illness::Throttled);
+            return Verdict::CircuitOpen(Outage::Throttled);
         }
         let taken = self.rate.counts().accepted;
         let (times, before) = &mut trials.too_fast;
@@ -147,7 +147,7 @@ impl Flights {
 
 /// A refusal for the speed where nothing is learnt of it.
 fn its_own(stage: Stage) -> Verdict {
-    if stage <= Stage::Mail { Verdict::CircuitOpen(Illness::ServerError) } else { Verdict::Retry(Reason::Speeding) }
+    if stage <= Stage::Mail { Verdict::CircuitOpen(Outage::ServerError) } else { Verdict::Retry(Reason::Speeding) }
 }
 
 fn kind(stage: Stage, reply: &Reply) -> Kind {

@@ -11,7 +11,7 @@ use super::pace::Rate;
 
 /// A worker says it so often, if no other one with the same setting does.
 const SAID_EVERY: Seconds = 5.0;
-/// One that was silent for so long is gone: longer than several looks at the row, see [`super::dispenser`].
+/// One that was silent for so long is gone: longer than several looks at the row, see [`super::limiter`].
 pub(super) const ALIVE_FOR: Seconds = 30.0;
 /// More different settings than this are kept of no fleet; the lowest count.
 const MOST: usize = 16;

@@ -33,7 +33,7 @@ pub(super) struct Moment {
 
 impl Moment {
     /// How late it may be used: a twentieth of the spacing, so that a slow fleet loses none to a slow answer. Later it is
-    /// forfeited, never saved up, which bounds what a burst can hold.
+    /// expired, never saved up, which bounds what a burst can hold.
     pub(super) fn tolerance(&self) -> Duration {
         if self.probe {
             // Everybody waits for it, and nobody else sends.
@@ -54,7 +54,7 @@ impl Moment {
 }
 
 #[derive(Debug)]
-pub(super) struct Supply {
+pub(super) struct Lease {
     size: u32,
     largest: u32,
     moments: VecDeque<Moment>,
@@ -64,7 +64,7 @@ pub(super) struct Supply {
     contended: bool,
 }
 
-impl Supply {
+impl Lease {
     pub(super) fn new() -> Self {
         Self { size: 1, largest: 1, moments: VecDeque::new(), end: None, wasted: false, contended: false }
     }
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn leases_double_while_they_are_used_up_and_halve_when_moments_are_wasted() {
         let now = Instant::now();
-        let mut supply = Supply::new();
+        let mut supply = Lease::new();
         let mut sizes = Vec::new();
         for _ in 0..7 {
             let size = supply.next_size(now);
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn moments_are_evenly_spaced_from_the_one_that_the_database_names() {
         let now = Instant::now();
-        let mut supply = Supply::new();
+        let mut supply = Lease::new();
         supply.add(3, moment(now + 500 * MS, 100));
         assert_eq!(supply.take_due(now + 494 * MS), None);
         let moments: Vec<_> = std::iter::from_fn(|| supply.take_due(now + 600 * MS)).map(|moment| moment.at).collect();
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn late_moments_are_dropped_and_good_ones_kept_in_their_order() {
         let now = Instant::now();
-        let mut supply = Supply::new();
+        let mut supply = Lease::new();
         supply.add(5, moment(now, 100));
         assert_eq!(supply.drop_late(now + 20 * MS), 0);
         assert_eq!(supply.drop_late(now + 35 * MS), 2);
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn more_is_leased_when_somebody_waits_and_three_quarters_of_a_lease_are_left() {
         let now = Instant::now();
-        let mut supply = Supply::new();
+        let mut supply = Lease::new();
         assert!(supply.is_low(1) && !supply.is_low(0));
         supply.size = 10;
         supply.add(10, moment(now, 1_000));

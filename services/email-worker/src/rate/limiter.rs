@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::learnt::{Domain, Refusal, Taken};
-use super::lease::{Moment, Supply};
+use super::lease::{Lease, Moment};
 use super::news::News;
 use super::pace::Rate;
-use super::permit::Slot;
+use super::permit::SendPermit;
 use super::row::{Ask, Grant, Terms};
 use super::shared::Shared;
 use super::store::{Answer, Store};
@@ -39,7 +39,7 @@ const FREE_FOR: (Duration, Duration) = (Duration::from_millis(5), Duration::from
 /// Somebody who waits for a moment.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    pub(super) reply: oneshot::Sender<Result<Slot, LedgerDown>>,
+    pub(super) reply: oneshot::Sender<Result<SendPermit, LedgerDown>>,
     /// It has waited for its turn before.
     pub(super) first: bool,
 }
@@ -70,10 +70,10 @@ struct Exchanged {
     answer: Result<Answer, LedgerDown>,
 }
 
-pub(super) struct Dispenser<S> {
+pub(super) struct Limiter<S> {
     inbox: mpsc::Receiver<Message>,
     waiters: VecDeque<Waiter>,
-    supply: Supply,
+    supply: Lease,
     clock: Clock,
     // None while it is in use.
     store: Option<S>,
@@ -95,7 +95,7 @@ pub(super) struct Dispenser<S> {
     shared: Arc<Shared>,
 }
 
-impl<S: Store> Dispenser<S> {
+impl<S: Store> Limiter<S> {
     pub(super) fn new(
         inbox: mpsc::Receiver<Message>,
         store: S,
@@ -107,7 +107,7 @@ impl<S: Store> Dispenser<S> {
         Self {
             inbox,
             waiters: VecDeque::new(),
-            supply: Supply::new(),
+            supply: Lease::new(),
             clock: Clock::new(now),
             store: Some(store),
             terms,
@@ -167,7 +167,7 @@ impl<S: Store> Dispenser<S> {
             Message::Wait(waiter) if waiter.first => self.waiters.push_front(waiter),
             Message::Wait(waiter) => self.waiters.push_back(waiter),
             Message::Back(moment) if moment.episode == self.shared.episode() => self.supply.put_back(moment),
-            Message::Back(_) => self.shared.counters.forfeit(1),
+            Message::Back(_) => self.shared.counters.expire(1),
             // Of a mail that was let go before the fleet stopped the last time: no news.
             Message::Refused(refusal) if refusal.episode < self.shared.episode() => {}
             Message::Refused(refusal) => {
@@ -192,7 +192,7 @@ impl<S: Store> Dispenser<S> {
 
     /// Gives every moment that is due to a waiter: a timer is as coarse as a millisecond, and a fast rate has several in one.
     fn hand_out(&mut self, now: Instant) {
-        self.shared.counters.forfeit(self.supply.drop_late(now));
+        self.shared.counters.expire(self.supply.drop_late(now));
         if self.refused.is_some() {
             return;
         }
@@ -300,7 +300,7 @@ impl<S: Store> Dispenser<S> {
                 match self.clock.moment(first) {
                     Some(at) => self.supply.add(count, Moment { at, spacing, episode, probe }),
                     // A time that no clock shows.
-                    None => self.shared.counters.forfeit(count.into()),
+                    None => self.shared.counters.expire(count.into()),
                 }
             }
             Grant::Unlearnt => {
@@ -332,7 +332,7 @@ impl<S: Store> Dispenser<S> {
     }
 
     fn drop_supply(&mut self) {
-        self.shared.counters.forfeit(self.supply.clear());
+        self.shared.counters.expire(self.supply.clear());
     }
 
     fn without_the_row(&mut self, ask: &Ask, answered: Instant, down: &LedgerDown) {

@@ -8,11 +8,11 @@ use super::lease::Moment;
 use super::limiter::Message;
 use super::shared::Shared;
 
-/// Leave to send one mail. Wait for its moment with [`Slot::wait`], and say how it went. One that is dropped before its
+/// Leave to send one mail. Wait for its moment with [`SendPermit::wait`], and say how it went. One that is dropped before its
 /// moment goes to whoever waits next.
 #[derive(Debug)]
 #[must_use = "a slot that is not used is a mail less for the fleet"]
-pub struct Slot {
+pub struct SendPermit {
     // None: nothing holds the fleet back.
     moment: Option<Moment>,
     episode: i64,
@@ -20,13 +20,13 @@ pub struct Slot {
     shared: Arc<Shared>,
 }
 
-impl Slot {
+impl SendPermit {
     pub(super) fn new(moment: Option<Moment>, shared: Arc<Shared>) -> Self {
         let episode = moment.map_or_else(|| shared.episode(), |moment| moment.episode);
         Self { moment, episode, used: false, shared }
     }
 
-    /// Waits for its moment. False: the moment is past, and forfeited; wait for another one.
+    /// Waits for its moment. False: the moment is past, and expired; wait for another one.
     pub async fn wait(&mut self) -> bool {
         let Some(moment) = self.moment else { return true };
         if moment.at > Instant::now() {
@@ -35,7 +35,7 @@ impl Slot {
         self.used = true;
         let fresh = Instant::now() <= moment.at + moment.tolerance();
         if !fresh {
-            self.shared.counters.forfeit(1);
+            self.shared.counters.expire(1);
         }
         fresh
     }
@@ -61,11 +61,11 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for SendPermit {
     fn drop(&mut self) {
         let (Some(moment), false) = (self.moment, self.used) else { return };
         if self.shared.tell(Message::Back(moment)).is_err() {
-            self.shared.counters.forfeit(1);
+            self.shared.counters.expire(1);
         }
     }
 }

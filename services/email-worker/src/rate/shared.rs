@@ -12,7 +12,7 @@ use super::learnt::{Domain, Refusal, Taken};
 use super::lease::Moment;
 use super::limiter::Message;
 use super::meter::Meter;
-use super::permit::Slot;
+use super::permit::SendPermit;
 use super::row::{Row, Terms};
 use super::{Rate, RateCounts, Throttled};
 
@@ -107,8 +107,8 @@ impl Shared {
     }
 
     /// A moment as those who wait get it; none: as fast as you like.
-    pub(super) fn slot(self: &Arc<Self>, moment: Option<Moment>) -> Slot {
-        Slot::new(moment, Arc::clone(self))
+    pub(super) fn slot(self: &Arc<Self>, moment: Option<Moment>) -> SendPermit {
+        SendPermit::new(moment, Arc::clone(self))
     }
 
     /// Tells the actor. One that is gone, or drowned in messages, does without.
@@ -169,7 +169,7 @@ impl Shared {
 pub(super) struct Counters {
     leases: AtomicU64,
     handed_out: AtomicU64,
-    forfeited: AtomicU64,
+    expired: AtomicU64,
     refused: AtomicU64,
     accepted: AtomicU64,
     forfeited_metric: Counter<u64>,
@@ -183,11 +183,11 @@ impl Counters {
         let counters = Self {
             leases: AtomicU64::new(0),
             handed_out: AtomicU64::new(0),
-            forfeited: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             forfeited_metric: meter
-                .u64_counter("sluice.rate.slots.forfeited")
+                .u64_counter("sluice.rate.slots.expired")
                 .with_unit("{slot}")
                 .with_description("Slots of the fleet's rate that were leased and not used in time")
                 .build(),
@@ -217,9 +217,9 @@ impl Counters {
         self.handed_out.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn forfeit(&self, slots: u64) {
+    pub(super) fn expire(&self, slots: u64) {
         if slots > 0 {
-            self.forfeited.fetch_add(slots, Ordering::Relaxed);
+            self.expired.fetch_add(slots, Ordering::Relaxed);
             self.forfeited_metric.add(slots, &[]);
         }
     }
@@ -242,7 +242,7 @@ impl Counters {
         RateCounts {
             leases: read(&self.leases),
             handed_out: read(&self.handed_out),
-            forfeited: read(&self.forfeited),
+            expired: read(&self.expired),
             refused: read(&self.refused),
             accepted: read(&self.accepted),
         }

@@ -26,12 +26,12 @@ use crate::smtp::{Broken, Reply, SendError, Stage, Unsendable};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The server, or our login or sender there, is ill: open the circuit. The mail has spent nothing.
-    CircuitOpen(Illness),
+    CircuitOpen(Outage),
     /// More mails a second than the server takes of us. The mail has spent nothing.
     TooFast,
     /// More connections than the server takes of us. The mail has spent nothing.
     TooManyConnections,
-    /// This mail, for now: up the ladder.
+    /// This mail, for now: to a retry queue.
     Retry(Reason),
     /// This mail, for good: to the dead letters.
     Dead(DeadReason),
@@ -44,7 +44,7 @@ pub enum Verdict {
 
 /// What is wrong with the server, or with us in its eyes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Illness {
+pub enum Outage {
     /// It cannot be reached, or does not greet.
     Unreachable,
     /// No secure connection comes about: its certificate, or how the connection is to be secured.
@@ -71,7 +71,7 @@ pub enum Illness {
     NoAnswerAfterData,
 }
 
-impl Illness {
+impl Outage {
     /// A stable word for metrics and health.
     pub fn slug(self) -> &'static str {
         match self {
@@ -150,7 +150,7 @@ impl Verdict {
     pub fn where_one_may_be_too_many(self, error: &SendError) -> Self {
         match (self, error) {
             (
-                Self::TooFast | Self::CircuitOpen(Illness::ServerError | Illness::SenderRefused),
+                Self::TooFast | Self::CircuitOpen(Outage::ServerError | Outage::SenderRefused),
                 SendError::Refused { stage: Stage::Mail, reply, .. },
             ) if (400..500).contains(&reply.code) => Self::TooManyConnections,
             (verdict, _) => verdict,
@@ -158,12 +158,12 @@ impl Verdict {
     }
 
     /// What is wrong with the server if no session could be opened.
-    pub fn illness(&self) -> Illness {
+    pub fn outage(&self) -> Outage {
         match self {
-            Self::CircuitOpen(illness) => *illness,
-            Self::TooFast => Illness::NotGreeted,
-            Self::TooManyConnections => Illness::TooManyConnections,
-            Self::Retry(_) | Self::Dead(_) | Self::OutcomeUnknown | Self::Reconnect => Illness::Unreachable,
+            Self::CircuitOpen(outage) => *outage,
+            Self::TooFast => Outage::NotGreeted,
+            Self::TooManyConnections => Outage::TooManyConnections,
+            Self::Retry(_) | Self::Dead(_) | Self::OutcomeUnknown | Self::Reconnect => Outage::Unreachable,
         }
     }
 }
@@ -174,9 +174,9 @@ pub fn judge(error: &SendError) -> Verdict {
     match error {
         SendError::Refused { stage, reply, .. } => judge_reply(*stage, reply),
         SendError::Broken { stage: Stage::Connect, cause, .. } => Verdict::CircuitOpen(match cause {
-            Broken::Lacks(_) => Illness::LoginRefused,
-            Broken::Tls(_) => Illness::Tls,
-            _ => Illness::Unreachable,
+            Broken::Lacks(_) => Outage::LoginRefused,
+            Broken::Tls(_) => Outage::Tls,
+            _ => Outage::Unreachable,
         }),
         SendError::Broken { .. } => Verdict::Reconnect,
         SendError::Unanswered { .. } => Verdict::OutcomeUnknown,
@@ -189,21 +189,21 @@ fn judge_reply(stage: Stage, reply: &Reply) -> Verdict {
     let Judgement { reason, lasting, concerns } = read(stage, reply);
     match (stage, reply.code, reason) {
         // A limit of the account, at whatever stage it is told.
-        (_, _, Reason::QuotaUsedUp) => Verdict::CircuitOpen(Illness::QuotaUsedUp),
+        (_, _, Reason::QuotaUsedUp) => Verdict::CircuitOpen(Outage::QuotaUsedUp),
         (_, _, Reason::TooManyConnections) => Verdict::TooManyConnections,
         (_, _, Reason::Speeding) if concerns == Concerns::Us => Verdict::TooFast,
 
-        (Stage::Connect, 530 | 534 | 535 | 538, _) => Verdict::CircuitOpen(Illness::LoginRefused),
-        (Stage::Connect, ..) => Verdict::CircuitOpen(Illness::NotGreeted),
+        (Stage::Connect, 530 | 534 | 535 | 538, _) => Verdict::CircuitOpen(Outage::LoginRefused),
+        (Stage::Connect, ..) => Verdict::CircuitOpen(Outage::NotGreeted),
         // Whatever was asked: without a login, or without TLS, this server will never take anything.
-        (_, 530 | 534 | 535 | 538, _) => Verdict::CircuitOpen(Illness::LoginWanted),
-        (_, 454, _) if is_about_tls(reply) => Verdict::CircuitOpen(Illness::LoginWanted),
+        (_, 530 | 534 | 535 | 538, _) => Verdict::CircuitOpen(Outage::LoginWanted),
+        (_, 454, _) if is_about_tls(reply) => Verdict::CircuitOpen(Outage::LoginWanted),
 
         (Stage::Mail, ..) => judge_at_mail(reply, reason, lasting),
 
         (_, 421, Reason::SystemError | Reason::Unclear) => Verdict::Reconnect,
         // Our account was stopped: said of one mail, meant for all.
-        (_, _, Reason::Rejected) if phrases::stop_us(&reply.text) => Verdict::CircuitOpen(Illness::SenderRefused),
+        (_, _, Reason::Rejected) if phrases::stop_us(&reply.text) => Verdict::CircuitOpen(Outage::SenderRefused),
         (..) if lasting == Lasting::Now => Verdict::Retry(reason),
         (..) => Verdict::Dead(DeadReason::Refused(reason)),
     }
@@ -213,14 +213,12 @@ fn judge_reply(stage: Stage, reply: &Reply) -> Verdict {
 fn judge_at_mail(reply: &Reply, reason: Reason, lasting: Lasting) -> Verdict {
     match (reason, lasting) {
         (Reason::MailTooLarge | Reason::NeedsSmtpUtf8, Lasting::ForGood) => Verdict::Dead(DeadReason::Refused(reason)),
-        (Reason::SecurityError, Lasting::ForGood) => Verdict::CircuitOpen(Illness::LoginWanted),
+        (Reason::SecurityError, Lasting::ForGood) => Verdict::CircuitOpen(Outage::LoginWanted),
         // Closing, on a session just opened: there is no pace at which it would not.
-        (Reason::SystemError | Reason::SystemFull, _) if reply.code == 421 => {
-            Verdict::CircuitOpen(Illness::ServerError)
-        }
+        (Reason::SystemError | Reason::SystemFull, _) if reply.code == 421 => Verdict::CircuitOpen(Outage::ServerError),
         (Reason::SystemError | Reason::SystemFull, Lasting::Now) => Verdict::TooFast,
-        (Reason::SystemError | Reason::SystemFull, Lasting::ForGood) => Verdict::CircuitOpen(Illness::ServerError),
-        _ => Verdict::CircuitOpen(Illness::SenderRefused),
+        (Reason::SystemError | Reason::SystemFull, Lasting::ForGood) => Verdict::CircuitOpen(Outage::ServerError),
+        _ => Verdict::CircuitOpen(Outage::SenderRefused),
     }
 }
 
@@ -256,32 +254,32 @@ pub fn tells_of_the_server(error: &SendError) -> bool {
 /// What a conversation that broke off means, once another session was asked for: a server that greets again is well,
 /// so it was this mail; one that does not is ill, and nobody knows about the mail.
 pub fn after_reconnect(greeted: bool) -> Verdict {
-    if greeted { Verdict::Retry(Reason::BrokenOff) } else { Verdict::CircuitOpen(Illness::Unreachable) }
+    if greeted { Verdict::Retry(Reason::BrokenOff) } else { Verdict::CircuitOpen(Outage::Unreachable) }
 }
 
 /// What comes after a failure for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// To the rung with this delay.
-    Rung(Duration),
+    /// To the retry queue with this delay.
+    Retry(Duration),
     /// To the dead letters ([`DeadReason::GaveUp`]).
     GiveUp,
 }
 
 /// The next step of a mail that has failed `attempt` times before this failure, the first time at `first_failed` (`None`:
-/// this was the first). The last rung is repeated until `give_up_after` has passed; without any rung it gives up at once.
+/// this was the first). The last delay is repeated until `give_up_after` has passed; without any delay it gives up at once.
 pub fn next_step(
     attempt: Attempt,
     first_failed: Option<SystemTime>,
     now: SystemTime,
-    ladder: &[Duration],
+    delays: &[Duration],
     give_up_after: Duration,
 ) -> Step {
     // Clocks differ between workers: a failure in the future was just now.
     let failing_for = first_failed.map_or(Duration::ZERO, |first| now.duration_since(first).unwrap_or_default());
-    let rung = usize::try_from(u32::from(attempt)).unwrap_or(usize::MAX).min(ladder.len().saturating_sub(1));
-    match ladder.get(rung) {
-        Some(delay) if failing_for < give_up_after => Step::Rung(*delay),
+    let nth = usize::try_from(u32::from(attempt)).unwrap_or(usize::MAX).min(delays.len().saturating_sub(1));
+    match delays.get(nth) {
+        Some(delay) if failing_for < give_up_after => Step::Retry(*delay),
         _ => Step::GiveUp,
     }
 }

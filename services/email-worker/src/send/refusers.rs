@@ -16,7 +16,7 @@ use law::{Law, Line, Refusal};
 /// How often it is looked at what was left unsaid.
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
 
-/// What is known of domains that refuse; shared by all flights. Cheap to clone.
+/// What is known of domains that refuse; shared by all runs. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Refusers(Arc<Mutex<Law>>);
 

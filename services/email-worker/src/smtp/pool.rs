@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::mail::Rendered;
-use crate::send::classify::{self, Illness, Verdict};
+use crate::send::classify::{self, Outage, Verdict};
 use crate::smtp::{Accepted, Broken, SendError, Session, Stage, Transport};
 use limit::{Limit, News, Place, Refusal};
 
@@ -245,7 +245,7 @@ impl Shared {
                 let verdict = classify::judge(&error);
                 let explicit = verdict == Verdict::TooManyConnections;
                 let refusal = self.change(|pool| {
-                    if explicit || may_be_for_the_number(verdict.illness(), &error) {
+                    if explicit || may_be_for_the_number(verdict.outage(), &error) {
                         pool.limit.refused(place, explicit, now)
                     } else {
                         pool.limit.not_opened();
@@ -266,9 +266,9 @@ impl Drop for Opening<'_> {
 
 /// Servers refuse a connection too many in many ways: by a reply at the greeting, by hanging up, by not taking it. What is
 /// about our login, about encryption, or not answered, is not among them.
-fn may_be_for_the_number(illness: Illness, error: &SendError) -> bool {
+fn may_be_for_the_number(outage: Outage, error: &SendError) -> bool {
     match error {
-        SendError::Refused { stage: Stage::Connect, .. } => illness == Illness::NotGreeted,
+        SendError::Refused { stage: Stage::Connect, .. } => outage == Outage::NotGreeted,
         SendError::Broken { stage: Stage::Connect, cause, .. } => {
             matches!(cause, Broken::Unreachable(_) | Broken::Dropped)
         }

@@ -38,11 +38,11 @@ async fn bench_claim_and_mark() {
         let (cpu, took) = (cpu_time() - cpu, began.elapsed());
         report(&format!("{per_second}/s offered"), counts.marks, counts.trips(), cpu, took);
     }
-    for flights in [32, 512] {
+    for in_flight in [32, 512] {
         let worker = Worker::start(&pool);
         let mut tasks = JoinSet::new();
         let (cpu, began) = (cpu_time(), Instant::now());
-        for _ in 0..flights {
+        for _ in 0..in_flight {
             let ledger = worker.ledger.clone();
             tasks.spawn(async move {
                 while began.elapsed() < Duration::from_secs(4) {
@@ -55,7 +55,7 @@ async fn bench_claim_and_mark() {
         tasks.join_all().await;
         let (cpu, took) = (cpu_time() - cpu, began.elapsed());
         let counts = worker.ledger.counts();
-        report(&format!("{flights} in flight"), counts.marks, counts.trips(), cpu, took);
+        report(&format!("{in_flight} in flight"), counts.marks, counts.trips(), cpu, took);
     }
 }
 
@@ -80,7 +80,7 @@ async fn bench_slots() {
     tasks.join_all().await;
     let (cpu, took) = (cpu_time() - cpu, began.elapsed());
     let counts = rate.counts();
-    report(&format!("slots ({} forfeited)", counts.forfeited), counts.handed_out, counts.leases, cpu, took);
+    report(&format!("slots ({} expired)", counts.expired), counts.handed_out, counts.leases, cpu, took);
     drop(rate);
     actor.await.unwrap();
 }

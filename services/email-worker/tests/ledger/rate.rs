@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use email_worker::rate::{Ceiling, FleetRate, Prepare, RateCounts, Slot};
+use email_worker::rate::{Ceiling, FleetRate, Prepare, RateCounts, SendPermit};
 use sqlx::PgPool;
 use testkit::{Postgres, eventually};
 use tokio::task::JoinSet;
@@ -29,7 +29,7 @@ impl Prepare for Ready {
 }
 
 /// A slot at its moment.
-async fn leave(rate: &FleetRate) -> Option<Slot> {
+async fn leave(rate: &FleetRate) -> Option<SendPermit> {
     rate.leave(&mut Ready).await.ok()
 }
 

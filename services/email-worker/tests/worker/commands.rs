@@ -111,7 +111,7 @@ async fn a_queue_with_other_arguments_ends_it_with_one_line_and_is_not_touched()
 #[tokio::test]
 async fn a_user_who_must_not_read_the_queue_ends_it_with_one_line() {
     let world = World::new().await;
-    // The queues of the ladder lead to the main one: whoever declares them must be able to read them.
+    // The queues of the retry schedule lead to the main one: whoever declares them must be able to read them.
     let url = world.vhost.url_of_user(".*", ".*", "^email_queue[.]").await;
     let worker = world.process(&[("AMQP_URL", &url)]);
     let status = worker.exited(PATIENCE).await;

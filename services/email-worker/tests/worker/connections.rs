@@ -35,7 +35,7 @@ async fn all_connections_send(world: &World, mails: usize, limit: usize) {
 async fn nothing_was_spent(world: &World, workers: Vec<Running>, mails: usize) {
     world.marked(i64::try_from(mails).unwrap()).await;
     assert_eq!(world.smtp.mails().len(), mails, "mails were repeated");
-    assert_eq!(world.on_rungs().await, 0, "an attempt was spent");
+    assert_eq!(world.retrying().await, 0, "an attempt was spent");
     let mut workers = workers.into_iter();
     let last = workers.next_back().expect("a worker");
     for worker in workers {
@@ -166,14 +166,14 @@ async fn a_mail_that_ends_its_conversations_is_counted_though_no_connection_can_
     world.queue_exists().await;
     world.smtp.set_mood(greeting(4));
     world.register_many("user", 40).await;
-    let rung = Duration::from_secs(30);
+    let delay = Duration::from_secs(30);
     let worker = world.worker_with(&[("MAIL_RETRY_LADDER", "30s")]).await;
     world.smtp.wait_for_count(40, PATIENCE).await;
     let full = Mood::healthy().reply(Stage::Connect, "421 4.7.0 too many connections").beyond(1);
     world.smtp.set_mood(full.drop_at(Stage::Data).for_recipient("bad@example.com"));
     world.register("bad@example.com").await;
-    let on_the_rung = async || (world.waiting(&queue::retry(rung)).await == 1).then_some(());
-    eventually("its attempt is spent", PATIENCE, on_the_rung).await;
+    let on_the_retry_queue = async || (world.waiting(&queue::retry(delay)).await == 1).then_some(());
+    eventually("its attempt is spent", PATIENCE, on_the_retry_queue).await;
     let commands = world.smtp.commands();
     let ended = commands.iter().filter(|command| command.stage == Stage::Data && command.answer == "(dropped)").count();
     assert!(ended <= 2, "{ended} conversations for one attempt");

@@ -111,8 +111,8 @@ async fn a_domain_that_alone_finds_us_too_fast_slows_nobody_else() {
     publish(&world, mixed(400, 4, |_| "bad.example".to_owned())).await;
     let worker = world.worker_with(&[("SENDING_SLOTS", "4"), ("MAIL_RETRY_LADDER", "1h")]).await;
     world.smtp.wait_for_mails(320, PATIENCE).await;
-    let rung = queue::retry(Duration::from_secs(3_600));
-    let put_off = async || (world.waiting(&rung).await == 80).then_some(());
+    let retry_queue = queue::retry(Duration::from_secs(3_600));
+    let put_off = async || (world.waiting(&retry_queue).await == 80).then_some(());
     eventually("the others are put off by their own schedule", PATIENCE, put_off).await;
     assert!(worker.is_sending().await, "the circuit opened");
     worker.stop().await;
@@ -168,7 +168,7 @@ async fn a_quota_that_is_used_up_spends_no_attempt_and_is_let_be() {
     // Longer than other outages are left alone for.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(world.smtp.mail_from_times().len() <= 4, "{} mails", world.smtp.mail_from_times().len());
-    assert_eq!((world.on_rungs().await, world.waiting(queue::DEAD).await), (0, 0), "an attempt was spent");
+    assert_eq!((world.retrying().await, world.waiting(queue::DEAD).await), (0, 0), "an attempt was spent");
     worker.stop().await;
     world.handed_back(50).await;
 }

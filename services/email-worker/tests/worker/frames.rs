@@ -290,7 +290,7 @@ async fn a_task_with_more_headers_than_a_frame_goes_over_the_rungs_and_back_and_
     let refused = "case-0@example.com";
     let mood = Mood::healthy().reply(Stage::Rcpt, "450 4.2.0 later").for_recipient(refused).times(4);
     scene.world.smtp.set_mood(mood);
-    // A rung adds what the broker counts at each round.
+    // A retry queue adds what the broker counts at each round.
     for (n, size) in [12_000, 13_500, 14_500, 16_200, 100_000].into_iter().enumerate() {
         let properties = headers(&text(b"large", &vec![b'v'; size]));
         scene.publisher.publish(queue::EMAIL, &properties, &task(n)).await.unwrap();

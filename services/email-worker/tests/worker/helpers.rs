@@ -21,8 +21,8 @@ pub(crate) use tasks::{body, registration};
 /// Longer than anything takes that is to happen, on a machine with other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The ladder of every worker here.
-pub(crate) const LADDER: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(500)];
+/// The retry schedule of every worker here.
+pub(crate) const DELAYS: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(500)];
 
 /// `SHUTDOWN_GRACE` of every worker here, unless a mail may take longer.
 const GRACE: Duration = Duration::from_secs(10);
@@ -152,9 +152,9 @@ impl World {
         self.client.ready(queue).await
     }
 
-    /// How many wait on all rungs.
-    pub(crate) async fn on_rungs(&self) -> u32 {
-        self.waiting(&queue::retry(LADDER[0])).await + self.waiting(&queue::retry(LADDER[1])).await
+    /// How many wait on all retry queues.
+    pub(crate) async fn retrying(&self) -> u32 {
+        self.waiting(&queue::retry(DELAYS[0])).await + self.waiting(&queue::retry(DELAYS[1])).await
     }
 
     /// Takes the next dead letter, as soon as there is one.

@@ -7,8 +7,8 @@ use testkit::{Mood, Stage, Taken, eventually};
 
 use crate::helpers::{PATIENCE, Running, World};
 
-/// The only rung: what has come to it stays.
-const RUNG: Duration = Duration::from_secs(3600);
+/// The only retry queue: what has come to it stays.
+const DELAY: Duration = Duration::from_secs(3600);
 
 /// Waits until a mail has opened the circuit. On a busy machine one may be held for as long as it may be before it gets so
 /// far: then another one is to.
@@ -16,7 +16,7 @@ async fn a_mail_opens_the_circuit(world: &World, worker: &Running, cause: &str) 
     world.register("ada@example.com").await;
     eventually("a mail that opens the circuit", PATIENCE, async || {
         let is_open = worker.is_held_by(cause).await;
-        if !is_open && world.client.take(&queue::retry(RUNG)).await.is_some() {
+        if !is_open && world.client.take(&queue::retry(DELAY)).await.is_some() {
             world.register("ada@example.com").await;
         }
         is_open.then_some(())
@@ -24,9 +24,10 @@ async fn a_mail_opens_the_circuit(world: &World, worker: &Running, cause: &str) 
     .await;
 }
 
-/// Waits until the task is on its rung, and takes it from there.
+/// Waits until the task is on its retry queue, and takes it from there.
 async fn moved_on(world: &World) -> Taken {
-    eventually("the task on the first rung", PATIENCE, async || world.client.take(&queue::retry(RUNG)).await).await
+    eventually("the task on the first retry queue", PATIENCE, async || world.client.take(&queue::retry(DELAY)).await)
+        .await
 }
 
 /// The mail server stays ill for longer than the limit, and is asked again and again.

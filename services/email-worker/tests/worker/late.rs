@@ -127,10 +127,10 @@ async fn what_the_grace_cuts_off_after_the_dot_is_counted_before_the_worker_ends
     let began = Instant::now();
     worker.stop().await;
     assert!(began.elapsed() < Duration::from_secs(10), "longer than the grace: {:?}", began.elapsed());
-    let rung = queue::retry(Duration::from_secs(3600));
-    assert_eq!(world.waiting(&rung).await, 4, "repeats on the rung");
+    let retry_queue = queue::retry(Duration::from_secs(3600));
+    assert_eq!(world.waiting(&retry_queue).await, 4, "repeats on the retry queue");
     assert_eq!(world.waiting(queue::EMAIL).await, 0, "a repeat that is not counted");
-    let repeat = world.client.take(&rung).await.unwrap();
+    let repeat = world.client.take(&retry_queue).await.unwrap();
     assert_eq!(repeat.header("x-unknown-outcomes").as_deref(), Some("1"));
 
     // The count holds for the next worker.

@@ -40,7 +40,7 @@ async fn copies_that_come_together_are_mailed_once() {
     world.smtp.wait_for_mails(2, PATIENCE).await;
     world.marked(2).await;
     eventually("every copy settled", PATIENCE, async || {
-        (world.waiting(queue::EMAIL).await + world.on_rungs().await == 0).then_some(())
+        (world.waiting(queue::EMAIL).await + world.retrying().await == 0).then_some(())
     })
     .await;
     other.stop().await;
@@ -56,8 +56,9 @@ async fn a_task_that_another_worker_holds_waits_on_the_first_rung_without_an_att
     let claim = sqlx::query("INSERT INTO ledger (id, owner, until) VALUES ($1, $2, now() + interval '1 hour')");
     claim.bind(id.as_uuid()).bind(TaskId::new().as_uuid()).execute(world.database.pool()).await.unwrap();
     world.publish("ada@example.com", registration(id)).await;
-    let rung = queue::retry(Duration::from_secs(3600));
-    let waiting = eventually("the task on the rung", PATIENCE, async || world.client.take(&rung).await).await;
+    let retry_queue = queue::retry(Duration::from_secs(3600));
+    let waiting =
+        eventually("the task on the retry queue", PATIENCE, async || world.client.take(&retry_queue).await).await;
     assert_eq!(waiting.header(header::ATTEMPT), None, "an attempt was spent");
     assert_eq!(waiting.message_id(), Some(id.to_string().as_str()));
     assert_eq!(world.smtp.counts().commands.get(&Stage::Mail), None);
@@ -153,7 +154,7 @@ async fn without_the_database_nothing_is_sent_and_nothing_is_spent() {
     world.smtp.wait_for_mails(1, PATIENCE).await;
     world.register_many("later", 30).await;
     worker.circuit_opens("ledger-down").await;
-    assert_eq!(world.on_rungs().await, 0, "an attempt was spent");
+    assert_eq!(world.retrying().await, 0, "an attempt was spent");
     assert_eq!(world.smtp.mails().len(), 1, "mails were sent without the ledger");
     server.restart().await;
     world.smtp.set_mood(Mood::healthy());

@@ -101,7 +101,7 @@ async fn a_connection_that_the_server_closed_while_a_mail_waited_costs_nothing()
     world.smtp.wait_for_mails(4, PATIENCE).await;
     let came = after_the_first(&world);
     assert!(came[3] < Duration::from_millis(4_500), "a moment was lost as well: {came:?}");
-    assert_eq!(world.on_rungs().await, 0, "an attempt was spent");
+    assert_eq!(world.retrying().await, 0, "an attempt was spent");
     assert!(worker.is_sending().await, "the circuit opened");
     world.marked(4).await;
     world.ends_clean(worker).await;
@@ -121,7 +121,7 @@ async fn a_server_without_patience_that_closes_what_was_opened_just_before_the_m
     let [_, dropped, taken] = times[..] else { panic!("not MAIL three times: {times:?}") };
     let between = taken - dropped;
     assert!(between < Duration::from_millis(1_500), "the mail lost its moment: {between:?}");
-    assert_eq!(world.on_rungs().await, 0, "an attempt was spent");
+    assert_eq!(world.retrying().await, 0, "an attempt was spent");
     assert!(worker.is_sending().await, "the circuit opened");
     world.marked(2).await;
     world.ends_clean(worker).await;

@@ -6,7 +6,7 @@ use contract::queue;
 use testkit::{Mood, Rabbit, SmtpOptions, Stage, eventually};
 use tokio::time::sleep;
 
-use crate::helpers::{LADDER, PATIENCE, World};
+use crate::helpers::{DELAYS, PATIENCE, World};
 
 /// RabbitMQ 3.10.8 killed or restarted sooner after declaring a queue leaves it without a leader for good.
 const SETTLED: Duration = Duration::from_secs(3);
@@ -73,7 +73,7 @@ async fn a_rung_that_is_deleted_is_declared_anew_for_the_next_task() {
     for n in 1..=2 {
         world.register(&format!("user-{n}@example.com")).await;
         world.smtp.wait_for_mails(n, PATIENCE).await;
-        world.vhost.delete_queue(&queue::retry(LADDER[0])).await;
+        world.vhost.delete_queue(&queue::retry(DELAYS[0])).await;
     }
     world.marked(2).await;
     world.ends_clean(worker).await;

@@ -7,7 +7,7 @@ use testkit::{Mood, Stage, Taken, eventually};
 
 use crate::helpers::{PATIENCE, Running, World};
 
-/// Rungs on which a task stays for as long as the test looks at it.
+/// Retry queues on which a task stays for as long as the test looks at it.
 const LONG_LADDER: (&str, &str) = ("MAIL_RETRY_LADDER", "1h,2h");
 const FIRST: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(7200);
@@ -21,7 +21,7 @@ fn recipient(row: usize) -> String {
     format!("row-{row}@example.com")
 }
 
-/// Takes what is on a rung, as soon as `count` are there; sorted by recipient.
+/// Takes what is on a retry queue, as soon as `count` are there; sorted by recipient.
 async fn take_from(world: &World, queue: &str, count: usize) -> Vec<(String, Taken)> {
     let mut taken = Vec::new();
     let what = format!("{count} tasks in {queue}");
@@ -160,9 +160,9 @@ async fn each_failure_climbs_a_rung_and_the_last_is_repeated_until_time_is_up() 
     let times: Vec<_> = world.smtp.mail_from_times();
     assert_eq!(times.len(), attempts);
     let waits: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(waits[0] >= Duration::from_millis(190), "the first rung holds for 200 ms: {waits:?}");
+    assert!(waits[0] >= Duration::from_millis(190), "the first retry queue holds for 200 ms: {waits:?}");
     for wait in &waits[1..] {
-        assert!(*wait >= Duration::from_millis(490), "the second rung, repeated, holds for 500 ms: {waits:?}");
+        assert!(*wait >= Duration::from_millis(490), "the second retry queue, repeated, holds for 500 ms: {waits:?}");
     }
     let whole = *times.last().unwrap() - times[0];
     assert!(whole >= Duration::from_secs(1), "given up long before MAIL_GIVE_UP_AFTER: {whole:?}");

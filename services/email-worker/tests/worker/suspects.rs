@@ -89,8 +89,8 @@ async fn a_lone_run_that_lost_its_claim_counts_for_nothing() {
     let theft = sqlx::query("UPDATE ledger SET owner = gen_random_uuid(), until = now() + interval '1 hour'");
     theft.execute(world.database.pool()).await.unwrap();
     world.smtp.listen_again().await;
-    let rung = queue::retry(Duration::from_secs(3600));
-    eventually("it waits for the other", PATIENCE, async || world.client.take(&rung).await).await;
+    let retry_queue = queue::retry(Duration::from_secs(3600));
+    eventually("it waits for the other", PATIENCE, async || world.client.take(&retry_queue).await).await;
     assert_eq!(lone_runs(&world).await, 0, "the worker lived");
     assert_eq!(world.smtp.mails().len(), 0, "the other may send it");
     world.ends_clean(worker).await;

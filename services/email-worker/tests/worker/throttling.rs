@@ -38,7 +38,7 @@ async fn refusals_of(
     let began = std::time::Instant::now();
     while world.smtp.mails().len() < MAILS {
         assert!(began.elapsed() < 3 * PATIENCE, "{reply}: {} mails of {MAILS} arrived", world.smtp.mails().len());
-        assert_eq!(world.on_rungs().await, 0, "{reply}: a mail spent an attempt");
+        assert_eq!(world.retrying().await, 0, "{reply}: a mail spent an attempt");
         for worker in &fleet {
             assert!(worker.is_sending().await, "{reply}: the circuit opened");
         }
@@ -103,7 +103,7 @@ async fn without_learning_each_refusal_for_the_speed_spends_an_attempt() {
     world.queue_exists().await;
     world.register_many("user", 5).await;
     let worker = world.worker_with(&[("MAIL_RATE_ADAPTS", "off"), ("MAIL_RETRY_LADDER", "10s")]).await;
-    testkit::eventually("five mails on the ladder", PATIENCE, async || {
+    testkit::eventually("five mails on the retry queues", PATIENCE, async || {
         (world.waiting(&contract::queue::retry(Duration::from_secs(10))).await == 5).then_some(())
     })
     .await;
@@ -185,10 +185,10 @@ async fn bench_throttled_fleets() {
         let refused = counts.commands[&Stage::Content] - counts.mails;
         println!(
             "{workers} workers: {:.3} of 14 a second from the second minute on, {refused} refused of {} mails, {} on the \
-             ladder, circuit seen open {opened} times",
+             retry queues, circuit seen open {opened} times",
             taken as f64 / (14.0 * 90.0),
             mails.len(),
-            world.on_rungs().await,
+            world.retrying().await,
         );
     });
     futures_util::future::join_all(fleets).await;

@@ -86,7 +86,7 @@ struct Known {
     until: Instant,
 }
 
-/// What was found about kinds of replies; shared by all flights.
+/// What was found about kinds of replies; shared by all runs.
 #[derive(Debug, Default)]
 pub struct Doubts(Mutex<State>);
 

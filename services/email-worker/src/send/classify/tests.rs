@@ -45,13 +45,13 @@ fn any_failure_before_mail_opens_the_circuit() {
 
 #[test]
 fn a_connection_that_cannot_be_secured_has_a_cause_of_its_own() {
-    for (cause, illness) in [
+    for (cause, outage) in [
         (Broken::Tls("invalid peer certificate: Expired".to_owned()), "tls"),
         (Broken::Unreachable("refused".to_owned()), "unreachable"),
         (Broken::Dropped, "unreachable"),
         (Broken::Lacks("AUTH"), "login-refused"),
     ] {
-        assert_eq!(judge(&broken(Stage::Connect, cause.clone())).illness().slug(), illness, "{cause:?}");
+        assert_eq!(judge(&broken(Stage::Connect, cause.clone())).outage().slug(), outage, "{cause:?}");
     }
 }
 
@@ -60,8 +60,8 @@ fn a_connection_that_cannot_be_secured_has_a_cause_of_its_own() {
 fn a_refused_login_opens_the_circuit_at_any_stage() {
     for stage in STAGES {
         let before = stage == Stage::Connect;
-        let login = if before { Illness::LoginRefused } else { Illness::LoginWanted };
-        let tls = if before { Illness::NotGreeted } else { Illness::LoginWanted };
+        let login = if before { Outage::LoginRefused } else { Outage::LoginWanted };
+        let tls = if before { Outage::NotGreeted } else { Outage::LoginWanted };
         for reply in ["530 5.7.0 Must issue a STARTTLS command first", "534 5.7.9", "535 5.7.8 no", "538 5.7.11"] {
             let verdict = judge(&refused(stage, reply));
             assert_eq!(verdict, Verdict::CircuitOpen(login), "{stage:?} {reply}");
@@ -76,8 +76,8 @@ fn a_refused_login_opens_the_circuit_at_any_stage() {
 /// Row 2: MAIL | 4yz, 5yz | the same, but for size and SMTPUTF8.
 #[test]
 fn a_refused_sender_opens_the_circuit_but_for_size_and_smtputf8() {
-    let circuit = Verdict::CircuitOpen(Illness::SenderRefused);
-    let login = Verdict::CircuitOpen(Illness::LoginWanted);
+    let circuit = Verdict::CircuitOpen(Outage::SenderRefused);
+    let login = Verdict::CircuitOpen(Outage::LoginWanted);
     let large = dead(Reason::MailTooLarge);
     let utf8 = dead(Reason::NeedsSmtpUtf8);
     for (reply, expected) in [
@@ -102,7 +102,7 @@ fn a_refused_sender_opens_the_circuit_but_for_size_and_smtputf8() {
 /// Row 2: its load, which sending slower helps; closing, or broken, is more than that.
 #[test]
 fn trouble_of_the_server_at_mail_is_not_our_senders() {
-    let ill = Verdict::CircuitOpen(Illness::ServerError);
+    let ill = Verdict::CircuitOpen(Outage::ServerError);
     for (reply, expected) in [
         ("451 4.3.0", &Verdict::TooFast),
         ("451", &Verdict::TooFast),
@@ -121,7 +121,7 @@ fn trouble_of_the_server_at_mail_is_not_our_senders() {
 /// A limit of the account is one at whatever stage it is told, and whatever the first digit.
 #[test]
 fn limits_of_the_account_spend_nothing_at_any_stage() {
-    let quota = Verdict::CircuitOpen(Illness::QuotaUsedUp);
+    let quota = Verdict::CircuitOpen(Outage::QuotaUsedUp);
     for stage in STAGES {
         for (reply, expected) in [
             ("454 4.7.0 Throttling failure: Maximum sending rate exceeded", &Verdict::TooFast),
@@ -176,7 +176,7 @@ fn a_permanent_refusal_after_mail_is_for_good() {
         assert_eq!(judge(&refused(stage, reply)), dead(reason), "{stage:?} {reply}");
     }
     let stopped = judge(&refused(Stage::Content, "554 Message rejected: Sending paused for this account."));
-    assert_eq!(stopped, Verdict::CircuitOpen(Illness::SenderRefused));
+    assert_eq!(stopped, Verdict::CircuitOpen(Outage::SenderRefused));
 }
 
 /// Row 5: after MAIL | 421, dropped, timeout | reconnect.
@@ -191,7 +191,7 @@ fn a_conversation_that_broke_off_is_judged_by_the_next_greeting() {
         }
     }
     assert_eq!(after_reconnect(true), Verdict::Retry(Reason::BrokenOff));
-    assert_eq!(after_reconnect(false), Verdict::CircuitOpen(Illness::Unreachable));
+    assert_eq!(after_reconnect(false), Verdict::CircuitOpen(Outage::Unreachable));
 }
 
 /// Row 6: half-open admits one mail.
@@ -258,27 +258,27 @@ fn what_is_for_now_or_the_addresss_own_tells_nothing_of_the_server() {
 
 #[test]
 fn the_ladder_is_climbed_and_its_last_rung_repeated_until_time_is_up() {
-    let ladder = [5, 30, 120].map(Duration::from_secs);
+    let delays = [5, 30, 120].map(Duration::from_secs);
     let day = Duration::from_secs(86_400);
     let now = SystemTime::UNIX_EPOCH + 100 * day;
-    let rung = |seconds| Step::Rung(Duration::from_secs(seconds));
+    let delay = |seconds| Step::Retry(Duration::from_secs(seconds));
     let first = |ago: u64| Some(now - Duration::from_secs(ago));
     for (attempt, first_failed, expected) in [
-        (0, None, rung(5)),
-        (1, first(5), rung(30)),
-        (2, first(40), rung(120)),
-        (3, first(200), rung(120)),
-        (700, first(86_399), rung(120)),
+        (0, None, delay(5)),
+        (1, first(5), delay(30)),
+        (2, first(40), delay(120)),
+        (3, first(200), delay(120)),
+        (700, first(86_399), delay(120)),
         (700, first(86_400), Step::GiveUp),
         (1, first(200_000), Step::GiveUp),
-        (u32::MAX, None, rung(120)),
-        (1, Some(now + day), rung(30)),
+        (u32::MAX, None, delay(120)),
+        (1, Some(now + day), delay(30)),
     ] {
-        let step = next_step(Attempt::from(attempt), first_failed, now, &ladder, day);
+        let step = next_step(Attempt::from(attempt), first_failed, now, &delays, day);
         assert_eq!(step, expected, "attempt {attempt}, first failed {first_failed:?}");
     }
     assert_eq!(next_step(Attempt::default(), None, now, &[], day), Step::GiveUp);
-    assert_eq!(next_step(Attempt::default(), None, now, &ladder, Duration::ZERO), Step::GiveUp);
+    assert_eq!(next_step(Attempt::default(), None, now, &delays, Duration::ZERO), Step::GiveUp);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::helpers::{PATIENCE, Running, World};
 
-/// One illness after the other: each must open the circuit for this reason, leave the mail alone, and be over as soon as
+/// One outage after the other: each must open the circuit for this reason, leave the mail alone, and be over as soon as
 /// the server is well.
 async fn goes_through(world: &World, worker: &Running, table: &[(&str, Mood, &str)]) {
     for (row, (name, mood, cause)) in table.iter().enumerate() {
@@ -17,7 +17,7 @@ async fn goes_through(world: &World, worker: &Running, table: &[(&str, Mood, &st
         world.smtp.set_mood(mood.clone());
         world.register(&format!("row-{row}@example.com")).await;
         worker.circuit_opens(cause).await;
-        assert_eq!(world.on_rungs().await, 0, "{name}: an attempt was spent");
+        assert_eq!(world.retrying().await, 0, "{name}: an attempt was spent");
         world.smtp.set_mood(Mood::healthy());
         let mails = world.smtp.wait_for_mails(row + 1, PATIENCE).await;
         assert_eq!(mails.len(), row + 1, "{name}");
@@ -107,7 +107,7 @@ async fn a_server_that_refuses_connections_gets_its_mails_later() {
     world.loses_its_mail_server().await;
     world.register_many("waiting", 30).await;
     worker.circuit_opens("unreachable").await;
-    assert_eq!(world.on_rungs().await, 0, "an attempt was spent");
+    assert_eq!(world.retrying().await, 0, "an attempt was spent");
     world.smtp.listen_again().await;
     world.smtp.wait_for_mails(30, PATIENCE).await;
     world.marked(30).await;
@@ -127,7 +127,7 @@ async fn a_server_that_hangs_altogether_costs_no_attempt() {
     world.smtp.pause();
     world.register_many("after", 20).await;
     worker.circuit_opens("unreachable").await;
-    assert_eq!(world.on_rungs().await, 0, "an attempt was spent");
+    assert_eq!(world.retrying().await, 0, "an attempt was spent");
     world.smtp.resume();
     // What was asked while it stood still is answered now, to nobody: none of it had come as far as the dot.
     let all = |mails: &[testkit::Mail]| {
@@ -151,7 +151,7 @@ async fn an_idle_session_that_the_server_has_closed_is_no_failure() {
     world.register("second@example.com").await;
     world.smtp.wait_for_mails(2, PATIENCE).await;
     assert!(worker.is_sending().await, "a stale session opened the circuit");
-    assert_eq!(world.on_rungs().await, 0);
+    assert_eq!(world.retrying().await, 0);
     world.ends_clean(worker).await;
 }
 
@@ -170,7 +170,7 @@ async fn a_login_refused_for_a_while_costs_a_fleet_with_a_thousand_tasks_no_atte
     let so_far = refusals();
     eventually("more logins are tried", PATIENCE, async || (refusals() >= so_far + 4).then_some(())).await;
     assert!(refusals() < 60, "the server is hammered: {} logins", refusals());
-    assert_eq!(world.on_rungs().await, 0, "an attempt was spent");
+    assert_eq!(world.retrying().await, 0, "an attempt was spent");
     assert_eq!(world.smtp.counts().commands.get(&Stage::Mail), None);
     world.smtp.set_mood(Mood::healthy());
     world.smtp.wait_for_mails(1000, 2 * PATIENCE).await;
