@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rung_is_named_by_its_wait_in_the_largest_whole_unit() {
+    fn a_retry_queue_is_named_by_its_wait_in_the_largest_whole_unit() {
         for (milliseconds, name) in [
             (5_000, "email_queue.retry.5s"),
             (30_000, "email_queue.retry.30s"),
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rung_has_no_wait() {
+    fn what_is_no_retry_queue_has_no_wait() {
         for name in [
             EMAIL,
             DEAD,

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ladder_is_waits_that_grow() {
+    fn a_retry_schedule_is_waits_that_grow() {
         let schedule: RetrySchedule = "5s, 30s,2m".parse().unwrap();
         assert_eq!(schedule.delays(), [5, 30, 120].map(Duration::from_secs));
         assert_eq!(schedule.first(), Duration::from_secs(5));

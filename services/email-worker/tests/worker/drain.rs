@@ -105,7 +105,7 @@ async fn a_drain_without_the_database_ends_in_time_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_mail_refused_during_the_drain_still_reaches_its_rung() {
+async fn a_mail_refused_during_the_drain_still_reaches_its_retry_queue() {
     let world = World::new().await;
     let late = Mood::healthy().delay(Duration::from_secs(1)).reply(Stage::Content, "451 4.3.0 later");
     world.smtp.set_mood(late);

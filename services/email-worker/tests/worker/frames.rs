@@ -285,7 +285,7 @@ async fn a_body_of_any_size_is_a_mail_or_one_dead_letter_that_says_how_long_it_w
 }
 
 #[tokio::test]
-async fn a_task_with_more_headers_than_a_frame_goes_over_the_rungs_and_back_and_is_mailed_once() {
+async fn a_task_with_more_headers_than_a_frame_goes_over_the_retry_queues_and_back_and_is_mailed_once() {
     let mut scene = Scene::new().await;
     let refused = "case-0@example.com";
     let mood = Mood::healthy().reply(Stage::Rcpt, "450 4.2.0 later").for_recipient(refused).times(4);

@@ -49,7 +49,7 @@ async fn copies_that_come_together_are_mailed_once() {
 }
 
 #[tokio::test]
-async fn a_task_that_another_worker_holds_waits_on_the_first_rung_without_an_attempt() {
+async fn a_task_that_another_worker_holds_waits_on_the_first_retry_queue_without_an_attempt() {
     let world = World::new().await;
     let worker = world.worker_with(&[("MAIL_RETRY_LADDER", "1h")]).await;
     let id = TaskId::new();

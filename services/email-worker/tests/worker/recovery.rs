@@ -66,7 +66,7 @@ async fn a_queue_that_is_deleted_under_the_consumer_is_declared_anew() {
 }
 
 #[tokio::test]
-async fn a_rung_that_is_deleted_is_declared_anew_for_the_next_task() {
+async fn a_retry_queue_that_is_deleted_is_declared_anew_for_the_next_task() {
     let world = World::new().await;
     world.smtp.set_mood(Mood::healthy().greylisting(1));
     let worker = world.worker().await;

@@ -46,7 +46,7 @@ async fn a_healthy_mail_passes(world: &World, worker: &Running) {
 }
 
 #[tokio::test]
-async fn a_mail_refused_for_now_goes_to_the_first_rung_one_attempt_richer() {
+async fn a_mail_refused_for_now_goes_to_the_first_retry_queue_one_attempt_richer() {
     let world = World::new().await;
     let table = [
         (Stage::Rcpt, "450 4.2.0 later"),
@@ -148,7 +148,7 @@ async fn a_mail_refused_for_good_is_a_dead_letter_with_the_reason() {
 }
 
 #[tokio::test]
-async fn each_failure_climbs_a_rung_and_the_last_is_repeated_until_time_is_up() {
+async fn each_failure_climbs_a_retry_queue_and_the_last_is_repeated_until_time_is_up() {
     let world = World::new().await;
     world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, "450 4.2.0 later"));
     let worker = world.worker_with(&[("MAIL_GIVE_UP_AFTER", "2s")]).await;
@@ -182,7 +182,7 @@ async fn a_greylisted_mail_arrives_on_its_third_attempt() {
 }
 
 #[tokio::test]
-async fn the_second_failure_waits_on_the_second_rung_since_the_first() {
+async fn the_second_failure_waits_on_the_second_retry_queue_since_the_first() {
     let world = World::new().await;
     world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, "450 4.2.0 later"));
     let worker = patient_worker(&world).await;

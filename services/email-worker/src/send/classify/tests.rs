@@ -257,7 +257,7 @@ fn what_is_for_now_or_the_addresss_own_tells_nothing_of_the_server() {
 }
 
 #[test]
-fn the_ladder_is_climbed_and_its_last_rung_repeated_until_time_is_up() {
+fn the_retry_schedule_is_climbed_and_its_last_retry_queue_repeated_until_time_is_up() {
     let delays = [5, 30, 120].map(Duration::from_secs);
     let day = Duration::from_secs(86_400);
     let now = SystemTime::UNIX_EPOCH + 100 * day;
