@@ -17,6 +17,7 @@ mod args;
 mod complaint;
 mod help;
 mod mistyped;
+mod renamed;
 mod values;
 
 use std::ffi::{OsStr, OsString};
@@ -25,6 +26,7 @@ use clap::{ArgAction, Command, Parser};
 
 pub use args::{AdminArgs, BrokerArgs, CommonArgs, DatabaseArgs, MigrateArgs};
 pub use mistyped::warn_of_mistyped;
+pub use renamed::warn_of_renamed;
 pub use values::{AppEnv, Contradiction, InvalidValue, Secret, database_url, duration};
 
 use crate::exit::Exit;
@@ -75,14 +77,15 @@ pub fn try_parse<C: Parser>(
     if args.iter().skip(1).any(|arg| arg == "--help" || arg == "-h" || arg == "help") {
         return Err(Refused::Asked(help::render(&manual)));
     }
-    if let Some((_, name)) = all().find(|(_, name)| var(name).is_some_and(|value| value.to_str().is_none())) {
+    let unreadable = |(arg, name)| renamed::given(arg, name, &var).filter(|(_, value)| value.to_str().is_none());
+    if let Some((name, _)) = all().find_map(unreadable) {
         return Err(Refused::Invalid(format!("{name} is not valid UTF-8")));
     }
     // Values go in as flags, so that the environment given here is the only one that counts, and an empty variable is
     // the same as none. From the end, where places do not move.
     for (at, command) in path.iter().rev() {
         let options = variables(command).filter_map(|(arg, name)| {
-            let value = var(name).filter(|value| !value.is_empty())?;
+            let (_, value) = renamed::given(arg, name, &var)?;
             let mut option = OsString::from(format!("--{}=", arg.get_long().unwrap_or_default()));
             option.push(value);
             Some(option)
@@ -133,7 +136,8 @@ fn variables(command: &Command) -> impl Iterator<Item = (&clap::Arg, &str)> {
 
 fn variable_of_flag<'a>(mut all: impl Iterator<Item = (&'a clap::Arg, &'a str)>, given: &OsStr) -> Option<&'a str> {
     let flag = given.to_str()?.strip_prefix("--")?.split('=').next()?;
-    all.find(|(arg, _)| arg.get_long() == Some(flag)).map(|(_, name)| name)
+    all.find(|(arg, _)| arg.get_long() == Some(flag) || renamed::former(arg).any(|name| name == flag))
+        .map(|(_, name)| name)
 }
 
 fn without_env(command: Command) -> Command {

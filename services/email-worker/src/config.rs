@@ -186,7 +186,7 @@ pub struct FlowArgs {
     #[arg(long, env = "PREFETCH_MAX", value_parser = clap::value_parser!(u16).range(1..=10000))]
     pub prefetch_max: Option<u16>,
     /// How long a failed mail waits before each further attempt; the last wait is repeated
-    #[arg(long, env = "MAIL_RETRY_LADDER", default_value = "5s,30s,2m,10m,1h")]
+    #[arg(long, env = "MAIL_RETRY_SCHEDULE", alias = "MAIL_RETRY_LADDER", default_value = "5s,30s,2m,10m,1h")]
     pub retry_schedule: RetrySchedule,
     /// How long after its first failure a mail is given up
     #[arg(long, env = "MAIL_GIVE_UP_AFTER", default_value = "24h", value_parser = duration)]

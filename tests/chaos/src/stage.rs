@@ -120,7 +120,7 @@ impl Stage {
                 ("SEND_TIMEOUT", &format!("{SEND_TIMEOUT}s")),
                 ("SMTP_DATA_TIMEOUT", &format!("{SEND_TIMEOUT}s")),
                 ("SMTP_CONNECT_TIMEOUT", "2s"),
-                ("MAIL_RETRY_LADDER", "1s,2s,4s"),
+                ("MAIL_RETRY_SCHEDULE", "1s,2s,4s"),
                 ("LOG_LEVEL", "info,email_worker=debug"),
                 ("OTEL_SDK_DISABLED", "true"),
             ]);

@@ -2,6 +2,7 @@
 
 use clap::{Command, CommandFactory};
 
+use super::renamed::former;
 use super::variables;
 
 /// A name of this length may have two mistakes, a shorter one has one: `AMQP_PORT`, which Kubernetes sets beside a service
@@ -41,9 +42,9 @@ fn mistyped(manual: &Command, environment: impl Iterator<Item = (String, String)
     found
 }
 
-/// The variables of a command and of all commands in it.
+/// The variables of a command and of all commands in it, by all their names.
 fn known(command: &Command) -> Vec<&str> {
-    let own = variables(command).map(|(_, name)| name);
+    let own = variables(command).flat_map(|(arg, name)| std::iter::once(name).chain(former(arg)));
     own.chain(command.get_subcommands().flat_map(known)).collect()
 }
 

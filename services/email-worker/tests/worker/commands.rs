@@ -36,7 +36,7 @@ async fn what_is_missing_or_wrong_in_the_environment_is_named_in_one_line() {
         ("SMTP_HOST", None, ""),
         ("SMTP_PASSWORD", Some("hunter2"), "SMTP_USERNAME"),
         ("MAIL_RATE", Some("fast"), ""),
-        ("MAIL_RETRY_LADDER", Some("5s,5s"), "growing"),
+        ("MAIL_RETRY_SCHEDULE", Some("5s,5s"), "growing"),
         ("SENDING_SLOTS", Some("0"), ""),
         ("SHUTDOWN_GRACE", Some("1s"), "SEND_TIMEOUT"),
         ("LEDGER_RETENTION", Some("1h"), "MAIL_GIVE_UP_AFTER"),

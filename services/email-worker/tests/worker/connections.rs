@@ -167,7 +167,7 @@ async fn a_mail_that_ends_its_conversations_is_counted_though_no_connection_can_
     world.smtp.set_mood(greeting(4));
     world.register_many("user", 40).await;
     let delay = Duration::from_secs(30);
-    let worker = world.worker_with(&[("MAIL_RETRY_LADDER", "30s")]).await;
+    let worker = world.worker_with(&[("MAIL_RETRY_SCHEDULE", "30s")]).await;
     world.smtp.wait_for_count(40, PATIENCE).await;
     let full = Mood::healthy().reply(Stage::Connect, "421 4.7.0 too many connections").beyond(1);
     world.smtp.set_mood(full.drop_at(Stage::Data).for_recipient("bad@example.com"));

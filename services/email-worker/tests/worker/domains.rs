@@ -93,7 +93,7 @@ async fn a_server_that_greylists_for_a_time_is_served_at_the_speed_of_the_retry_
     world.queue_exists().await;
     publish(&world, (0..400).map(|n| format!("user-{n}@d{}.example", n % 40)).collect()).await;
     // A tenth of the defaults, and of the twenty seconds that such servers often take.
-    let worker = world.worker_with(&[("MAIL_RETRY_LADDER", "500ms,3s,1h")]).await;
+    let worker = world.worker_with(&[("MAIL_RETRY_SCHEDULE", "500ms,3s,1h")]).await;
     world.smtp.wait_for_mails(400, PATIENCE).await;
     assert!(worker.is_sending().await, "the circuit opened");
     let tries = world.smtp.mail_from_times().len();
@@ -109,7 +109,7 @@ async fn a_domain_that_alone_finds_us_too_fast_slows_nobody_else() {
     world.smtp.set_mood(Mood::healthy().reply(Stage::Content, reply).for_domain("bad.example"));
     world.queue_exists().await;
     publish(&world, mixed(400, 4, |_| "bad.example".to_owned())).await;
-    let worker = world.worker_with(&[("SENDING_SLOTS", "4"), ("MAIL_RETRY_LADDER", "1h")]).await;
+    let worker = world.worker_with(&[("SENDING_SLOTS", "4"), ("MAIL_RETRY_SCHEDULE", "1h")]).await;
     world.smtp.wait_for_mails(320, PATIENCE).await;
     let retry_queue = queue::retry(Duration::from_secs(3_600));
     let put_off = async || (world.waiting(&retry_queue).await == 80).then_some(());
@@ -138,7 +138,7 @@ async fn a_server_that_refuses_everyone_is_left_alone_and_goes_on_with_the_first
     world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, POLICY));
     world.queue_exists().await;
     publish(&world, (0..60).map(|n| format!("user-{n}@d{}.bad.example", n % 10)).collect()).await;
-    let worker = world.worker_with(&[("SENDING_SLOTS", "1"), ("MAIL_RETRY_LADDER", "1h")]).await;
+    let worker = world.worker_with(&[("SENDING_SLOTS", "1"), ("MAIL_RETRY_SCHEDULE", "1h")]).await;
     worker.circuit_opens("everyone-refused").await;
     // Judged as it was until then; from here on the server's word counts no more than for an attempt.
     let all_dead = async || (world.waiting(queue::DEAD).await == 20).then_some(());

@@ -109,7 +109,7 @@ async fn a_mail_refused_during_the_drain_still_reaches_its_retry_queue() {
     let world = World::new().await;
     let late = Mood::healthy().delay(Duration::from_secs(1)).reply(Stage::Content, "451 4.3.0 later");
     world.smtp.set_mood(late);
-    let worker = world.worker_with(&[("MAIL_RETRY_LADDER", "1h")]).await;
+    let worker = world.worker_with(&[("MAIL_RETRY_SCHEDULE", "1h")]).await;
     world.register("ada@example.com").await;
     eventually("the mail is being sent", PATIENCE, async || (being_sent(&world) == 1).then_some(())).await;
     worker.stop().await;

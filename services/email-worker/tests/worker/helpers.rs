@@ -64,7 +64,7 @@ impl World {
             ("SMTP_CONNECT_TIMEOUT", "2s".to_owned()),
             ("SEND_TIMEOUT", "2s".to_owned()),
             ("SMTP_DATA_TIMEOUT", "2s".to_owned()),
-            ("MAIL_RETRY_LADDER", "200ms,500ms".to_owned()),
+            ("MAIL_RETRY_SCHEDULE", "200ms,500ms".to_owned()),
             ("SHUTDOWN_GRACE", format!("{}s", GRACE.as_secs())),
         ]
     }

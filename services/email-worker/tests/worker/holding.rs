@@ -33,7 +33,7 @@ async fn moved_on(world: &World) -> Taken {
 /// The mail server stays ill for longer than the limit, and is asked again and again.
 async fn is_held_no_longer_than_the_limit(mood: Mood, cause: &str) {
     let world = World::new().await;
-    let worker = world.worker_with(&[("HOLD_LIMIT", "2s"), ("MAIL_RETRY_LADDER", "1h")]).await;
+    let worker = world.worker_with(&[("HOLD_LIMIT", "2s"), ("MAIL_RETRY_SCHEDULE", "1h")]).await;
     world.falls_into(mood).await;
     a_mail_opens_the_circuit(&world, &worker, cause).await;
     let waiting = moved_on(&world).await;

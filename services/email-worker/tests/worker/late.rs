@@ -119,14 +119,18 @@ async fn a_drain_waits_for_the_answer_as_long_as_its_grace_allows() {
 async fn what_the_grace_cuts_off_after_the_dot_is_counted_before_the_worker_ends() {
     let world = World::new().await;
     world.smtp.set_mood(Mood::healthy().hang_at(Stage::Content));
-    let changes =
-        [("SMTP_DATA_TIMEOUT", "60s"), ("SHUTDOWN_GRACE", "3s"), ("MAIL_RETRY_LADDER", "1h"), ("SENDING_SLOTS", "4")];
+    let changes = [
+        ("SMTP_DATA_TIMEOUT", "60s"),
+        ("SHUTDOWN_GRACE", "10s"),
+        ("MAIL_RETRY_SCHEDULE", "1h"),
+        ("SENDING_SLOTS", "4"),
+    ];
     let worker = world.worker_with(&changes).await;
     world.register_many("user", 4).await;
     contents_reach(&world, 4).await;
     let began = Instant::now();
     worker.stop().await;
-    assert!(began.elapsed() < Duration::from_secs(10), "longer than the grace: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "longer than the grace: {:?}", began.elapsed());
     let retry_queue = queue::retry(Duration::from_secs(3600));
     assert_eq!(world.waiting(&retry_queue).await, 4, "repeats on the retry queue");
     assert_eq!(world.waiting(queue::EMAIL).await, 0, "a repeat that is not counted");
@@ -134,7 +138,7 @@ async fn what_the_grace_cuts_off_after_the_dot_is_counted_before_the_worker_ends
     assert_eq!(repeat.header("x-unknown-outcomes").as_deref(), Some("1"));
 
     // The count holds for the next worker.
-    let next = world.worker_with(&[("SMTP_DATA_TIMEOUT", "500ms"), ("MAIL_RETRY_LADDER", "1h")]).await;
+    let next = world.worker_with(&[("SMTP_DATA_TIMEOUT", "500ms"), ("MAIL_RETRY_SCHEDULE", "1h")]).await;
     world.client.publish(queue::EMAIL, &repeat.body, repeat.properties).await;
     assert_eq!(world.dead_letter().await.header(header::DEAD_REASON).as_deref(), Some(REASON));
     next.stop().await;

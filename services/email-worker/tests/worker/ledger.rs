@@ -51,7 +51,7 @@ async fn copies_that_come_together_are_mailed_once() {
 #[tokio::test]
 async fn a_task_that_another_worker_holds_waits_on_the_first_retry_queue_without_an_attempt() {
     let world = World::new().await;
-    let worker = world.worker_with(&[("MAIL_RETRY_LADDER", "1h")]).await;
+    let worker = world.worker_with(&[("MAIL_RETRY_SCHEDULE", "1h")]).await;
     let id = TaskId::new();
     let claim = sqlx::query("INSERT INTO ledger (id, owner, until) VALUES ($1, $2, now() + interval '1 hour')");
     claim.bind(id.as_uuid()).bind(TaskId::new().as_uuid()).execute(world.database.pool()).await.unwrap();

@@ -8,12 +8,12 @@ use testkit::{Mood, Stage, Taken, eventually};
 use crate::helpers::{PATIENCE, Running, World};
 
 /// Retry queues on which a task stays for as long as the test looks at it.
-const LONG_LADDER: (&str, &str) = ("MAIL_RETRY_LADDER", "1h,2h");
+const LONG_SCHEDULE: (&str, &str) = ("MAIL_RETRY_SCHEDULE", "1h,2h");
 const FIRST: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(7200);
 
 async fn patient_worker(world: &World) -> Running {
-    world.worker_with(&[LONG_LADDER, ("SEND_TIMEOUT", "500ms"), ("SENDING_SLOTS", "4")]).await
+    world.worker_with(&[LONG_SCHEDULE, ("SEND_TIMEOUT", "500ms"), ("SENDING_SLOTS", "4")]).await
 }
 
 /// Whom a task of a table is for: each row has a recipient of its own.

@@ -168,6 +168,20 @@ async fn a_worker_whose_clock_is_eight_days_ahead_of_the_databases_judges_age_by
 }
 
 #[tokio::test]
+async fn a_variable_is_understood_by_its_old_name_for_one_release_and_told() {
+    let world = World::new().await;
+    for (old, new) in [("MAIL_RETRY_LADDER", "MAIL_RETRY_SCHEDULE")] {
+        let worker = world.process(&[(new, ""), (old, "7s")]);
+        let line = worker.wait_for_log("by its old name", PATIENCE).await;
+        assert!(line.contains("\"level\":\"WARN\""), "{line}");
+        assert!(line.contains(&format!("\"old\":\"{old}\"")) && line.contains(&format!("\"new\":\"{new}\"")), "{line}");
+        worker.ready().await;
+        assert!(world.vhost.queue_info(&queue::retry(Duration::from_secs(7))).await.is_some(), "{old} has no effect");
+        worker.terminate().await;
+    }
+}
+
+#[tokio::test]
 async fn a_variable_that_is_almost_one_of_ours_is_told_at_the_start() {
     let world = World::new().await;
     let worker = world.process(&[("MAIL_RTAE", "5"), ("RABBITMQ_PORT_5672_TCP_ADDR", "10.0.0.1")]);

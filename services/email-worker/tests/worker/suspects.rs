@@ -81,7 +81,7 @@ async fn lone_runs(world: &World) -> i16 {
 #[tokio::test]
 async fn a_lone_run_that_lost_its_claim_counts_for_nothing() {
     let world = World::new().await;
-    let worker = world.worker_with(&[("SEND_TIMEOUT", "500ms"), ("MAIL_RETRY_LADDER", "1h")]).await;
+    let worker = world.worker_with(&[("SEND_TIMEOUT", "500ms"), ("MAIL_RETRY_SCHEDULE", "1h")]).await;
     world.loses_its_mail_server().await;
     publish_suspect(&world, "suspect@example.com").await;
     worker.circuit_opens("unreachable").await;

@@ -102,7 +102,7 @@ async fn without_learning_each_refusal_for_the_speed_spends_an_attempt() {
     world.smtp.set_mood(Mood::healthy().reply(Stage::Content, "454 4.7.0 Maximum sending rate exceeded").times(5));
     world.queue_exists().await;
     world.register_many("user", 5).await;
-    let worker = world.worker_with(&[("MAIL_RATE_ADAPTS", "off"), ("MAIL_RETRY_LADDER", "10s")]).await;
+    let worker = world.worker_with(&[("MAIL_RATE_ADAPTS", "off"), ("MAIL_RETRY_SCHEDULE", "10s")]).await;
     testkit::eventually("five mails on the retry queues", PATIENCE, async || {
         (world.waiting(&contract::queue::retry(Duration::from_secs(10))).await == 5).then_some(())
     })
@@ -145,7 +145,7 @@ async fn greylisting_of_half_the_recipients_slows_nobody_else() {
     world.queue_exists().await;
     let began = std::time::Instant::now();
     world.register_many("user", 100).await;
-    let worker = world.worker_with(&[("MAIL_RETRY_LADDER", "1s,3s")]).await;
+    let worker = world.worker_with(&[("MAIL_RETRY_SCHEDULE", "1s,3s")]).await;
     world.smtp.wait_for_mails(50, PATIENCE).await;
     let good = began.elapsed();
     world.smtp.wait_for_mails(100, PATIENCE).await;

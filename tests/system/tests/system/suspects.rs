@@ -28,7 +28,7 @@ async fn a_task_that_kills_its_worker_three_times_alone_is_dead_lettered_and_its
         }
     });
     // A short lease, so that the tasks of a dead worker come free soon.
-    let settings = [("SEND_TIMEOUT", "1s"), ("MAIL_RETRY_LADDER", "500ms,1s")];
+    let settings = [("SEND_TIMEOUT", "1s"), ("MAIL_RETRY_SCHEDULE", "500ms,1s")];
     let worker = system.worker(&settings);
     victim.store(worker.pid(), Ordering::SeqCst);
     system.topology_settled().await;

@@ -15,7 +15,7 @@ async fn only_mails_accepted_and_not_yet_marked_are_repeated_when_the_worker_is_
     let system = System::start().await;
     // Slow enough that ten kills fall into the two thousand mails, fast enough that each kill finds many in flight.
     system.smtp.set_mood(Mood::healthy().delay(Duration::from_millis(20)));
-    let settings = [("SEND_TIMEOUT", "2s"), ("MAIL_RETRY_LADDER", "1s,2s")];
+    let settings = [("SEND_TIMEOUT", "2s"), ("MAIL_RETRY_SCHEDULE", "1s,2s")];
     let worker = system.worker(&settings);
     system.topology_settled().await;
     let ids: HashSet<_> = system.publish(MAILS, "crash").await.into_iter().collect();
