@@ -187,7 +187,7 @@ impl Counters {
             refused: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             forfeited_metric: meter
-                .u64_counter("sluice.rate.slots.expired")
+                .u64_counter("sluice.rate.slots.forfeited")
                 .with_unit("{slot}")
                 .with_description("Slots of the fleet's rate that were leased and not used in time")
                 .build(),
