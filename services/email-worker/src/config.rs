@@ -192,7 +192,7 @@ pub struct FlowArgs {
     #[arg(long, env = "MAIL_GIVE_UP_AFTER", default_value = "24h", value_parser = duration)]
     pub give_up_after: Duration,
     /// How long a worker may hold a task, SEND_TIMEOUT and SMTP_DATA_TIMEOUT included: what is left of it, a minute at
-    /// least, it waits before it goes back to the broker; at most half of the broker's consumer_timeout
+    /// least, it waits before it goes to the first retry queue; at most half of the broker's consumer_timeout
     #[arg(long, env = "HOLD_LIMIT", default_value = "15m", value_parser = duration)]
     pub hold_limit: Duration,
     /// Whether the broker has a policy that keeps what is returned to it often: RabbitMQ 4 drops it by itself

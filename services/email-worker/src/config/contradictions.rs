@@ -38,7 +38,7 @@ pub(super) fn first(config: &Config) -> Option<String> {
             )
         }),
         (flow.hold_limit == Duration::ZERO)
-            .then(|| "HOLD_LIMIT is 0s: every task would go back to the broker before it is sent".to_owned()),
+            .then(|| "HOLD_LIMIT is 0s: every task would go to a retry queue before it is sent".to_owned()),
     ];
     found.into_iter().flatten().next()
 }

@@ -152,13 +152,14 @@ async fn look(pool: &PgPool, proven: bool) -> Result<(), Trouble> {
     probe(pool).await.map_err(Trouble::Away)
 }
 
+/// Is it there, migrated to the last (what that one made is looked for) and writable?
 async fn probe(pool: &PgPool) -> Result<(), String> {
     let asked = sqlx::query_as::<_, (bool, bool)>(
-        "SELECT to_regclass('idempotency_keys') IS NOT NULL, current_setting('transaction_read_only') = 'off'",
+        "SELECT to_regclass('email_twins') IS NOT NULL, current_setting('transaction_read_only') = 'off'",
     );
     match tokio::time::timeout(PROBE, asked.fetch_one(pool)).await {
         Ok(Ok((true, true))) => Ok(()),
-        Ok(Ok((false, _))) => Err("the tables are missing: run `user-api migrate`".to_owned()),
+        Ok(Ok((false, _))) => Err("the tables are missing or old: run `user-api migrate`".to_owned()),
         Ok(Ok((true, false))) => Err(READ_ONLY.to_owned()),
         Ok(Err(error)) => Err(words(&error)),
         Err(_) => Err(why_silent(pool).await),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::migrate::Migrator;
 use testkit::{Postgres, eventually};
 use user_api::db::{MIGRATOR, outbox};
 
@@ -121,6 +122,19 @@ async fn it_starts_without_its_database_and_says_what_is_missing() {
     platform::postgres::migrate(database.pool(), &MIGRATOR).await.unwrap();
     becomes(&app, 200, "ready once migrated").await;
     assert_eq!(app.register(&somebody("ada")).await.status, 201);
+}
+
+#[tokio::test]
+async fn it_is_not_ready_before_the_last_migration() {
+    let database = testkit::database().await;
+    let all: Vec<_> = MIGRATOR.iter().cloned().collect();
+    let older = Migrator::with_migrations(all[..all.len() - 1].to_vec());
+    platform::postgres::migrate(database.pool(), &older).await.unwrap();
+    let app = TestApp::over(database.url(), &[]).await;
+    let told = async || app.ready().await.body.contains("user-api migrate").then_some(());
+    eventually("says that a migration is missing: does db/watch.rs look for the last one?", SOON, told).await;
+    platform::postgres::migrate(database.pool(), &MIGRATOR).await.unwrap();
+    becomes(&app, 200, "ready once migrated").await;
 }
 
 #[tokio::test]
