@@ -13,7 +13,7 @@ use super::variables;
 pub(super) fn given<'a>(
     arg: &'a Arg,
     name: &'a str,
-    var: impl Fn(&str) -> Option<OsString>,
+    var: &dyn Fn(&str) -> Option<OsString>,
 ) -> Option<(&'a str, OsString)> {
     std::iter::once(name).chain(former(arg)).find_map(|name| Some((name, var(name).filter(|value| !value.is_empty())?)))
 }
