@@ -76,8 +76,13 @@ impl World {
 
     /// One mail is told that its connection is one too many.
     fn turn_away(&mut self) -> Refusal {
+        self.refuse_a_mail(true)
+    }
+
+    /// One mail is refused, in words that speak of the number of connections or not.
+    fn refuse_a_mail(&mut self, explicit: bool) -> Refusal {
         let (_, mut place) = self.mails.pop_first().expect("a mail that is being sent");
-        let refusal = self.limit.turned_away(&mut place, true, self.now);
+        let refusal = self.limit.turned_away(&mut place, explicit, self.now);
         self.limit.give_back(place, false, true, self.now);
         refusal
     }
@@ -405,7 +410,7 @@ fn any_event(world: &mut World, opening: &mut Vec<Place>, chance: &mut StdRng) {
         }
         2 if !world.mails.is_empty() => {
             let others = world.mails.len() + world.idle + opening.len() > 1;
-            assert_eq!(world.turn_away() == Refusal::OthersStand, others);
+            assert_eq!(world.refuse_a_mail(chance.random()) == Refusal::OthersStand, others);
         }
         3 if world.idle > 0 => {
             world.idle -= 1;
