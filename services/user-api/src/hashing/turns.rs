@@ -109,6 +109,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::time::Duration;
 
@@ -121,26 +122,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_are_done_in_order_by_no_more_threads_than_slots() {
-        let (turns, (done, mut order)) = (turns(2), mpsc::unbounded_channel());
-        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let mut tickets = Vec::new();
+    async fn all_are_done_in_the_order_in_which_they_came() {
+        let (turns, (done, mut order)) = (turns(1), mpsc::unbounded_channel());
+        let join = |n| {
+            let done = done.clone();
+            turns.join(move |_| done.send(n).unwrap())
+        };
+        let _tickets: Vec<_> = (0..50).map(join).collect();
         for n in 0..50 {
-            let (done, now, most) = (done.clone(), Arc::clone(&now), Arc::clone(&most));
-            tickets.push(turns.join(move |_| {
+            assert_eq!(order.recv().await, Some(n));
+        }
+    }
+
+    #[tokio::test]
+    async fn as_many_threads_are_at_it_as_there_are_slots_and_no_more() {
+        let (turns, (done, mut all)) = (turns(2), mpsc::unbounded_channel());
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        // The first waits for the second: they are done by two threads, or never.
+        let both = Arc::new(Barrier::new(2));
+        let join = |n| {
+            let (done, now, most, both) = (done.clone(), Arc::clone(&now), Arc::clone(&most), Arc::clone(&both));
+            turns.join(move |_| {
                 most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+                if n < 2 {
+                    both.wait();
+                }
                 std::thread::sleep(Duration::from_millis(1));
                 now.fetch_sub(1, SeqCst);
-                done.send(n).unwrap();
-            }));
-        }
-        let mut seen = Vec::new();
+                done.send(()).unwrap();
+            })
+        };
+        let _tickets: Vec<_> = (0..50).map(join).collect();
         for _ in 0..50 {
-            seen.push(order.recv().await.unwrap());
+            all.recv().await.unwrap();
         }
         assert_eq!(most.load(SeqCst), 2);
-        // Two at once may overtake each other by one.
-        assert!(seen.iter().enumerate().all(|(at, n)| at.abs_diff(*n) <= 1), "{seen:?}");
     }
 
     #[tokio::test]
