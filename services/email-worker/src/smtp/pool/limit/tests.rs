@@ -256,6 +256,23 @@ fn what_was_on_its_way_before_a_refusal_does_not_show_what_it_was_for() {
 }
 
 #[test]
+fn a_mail_that_began_after_the_first_of_several_refusals_shows_what_they_were_for() {
+    let mut world = World::new(6);
+    world.send_for(Duration::from_secs(1));
+    world.limit.learnt = None;
+    world.begin_all();
+    let before: Vec<u64> = world.mails.keys().copied().collect();
+    assert_eq!(world.refuse_a_mail(false), Refusal::OthersStand);
+    world.accept(before[1]);
+    assert_eq!(world.limit.learnt(), None, "it began before");
+    world.begin_all();
+    let after = *world.mails.keys().next_back().expect("it takes the connection of the one before");
+    assert_eq!(world.refuse_a_mail(false), Refusal::OthersStand);
+    world.accept(after);
+    assert_eq!(world.limit.learnt(), Some(4));
+}
+
+#[test]
 fn a_server_that_was_briefly_away_has_taught_nothing() {
     let mut world = refused_without_a_word(4);
     for _ in 0..4 {
@@ -274,78 +291,91 @@ fn a_server_that_was_briefly_away_has_taught_nothing() {
     assert_eq!(world.limit.news(world.now + 2 * SETTLED_AFTER), None);
 }
 
-/// A connection of a server that refuses mails over one too many without a word about their number, and when it goes on.
-struct Unworded {
-    place: Option<Place>,
+/// A mail at a server that refuses it for one connection too many, and does not say so.
+struct UnderWay {
+    place: Place,
+    /// When the connection is open, or the mail is answered.
     next: Duration,
-    // Opened; its mail was refused or accepted at `next`.
-    open: bool,
+    connected: bool,
 }
 
-/// Mails and connections that take any time whatever; gives how many were sent and how many were refused.
-fn send_to_a_server_that_does_not_say_why(takes: usize, mails: usize, chance: &mut StdRng) -> (usize, usize) {
-    let (mut limit, start) = (Limit::new(SLOTS), Instant::now());
-    let (mut under_way, mut idle, mut sent, mut refused): (Vec<Unworded>, usize, usize, usize) = (Vec::new(), 0, 0, 0);
-    let mut time = Duration::ZERO;
-    while sent < mails && time < Duration::from_secs(60) {
-        let now = start + time;
-        loop {
-            let busy = Duration::from_millis(chance.random_range(1..100));
-            if idle > 0 {
-                idle -= 1;
-                under_way.push(Unworded { place: Some(limit.take_idle()), next: time + busy, open: true });
-            } else if let Some(place) = limit.take(now) {
-                if limit.open(&place) {
-                    under_way.push(Unworded { place: Some(place), next: time + busy, open: false });
-                } else {
-                    limit.give_back(place, false, true, now);
-                    break;
-                }
-            } else {
-                break;
+/// That server, and a worker that has more mails than it can send. Connecting and each mail take any time whatever.
+struct Unworded<'a> {
+    limit: Limit,
+    start: Instant,
+    time: Duration,
+    takes: usize,
+    /// Those that are connected stand in the order in which they came to be.
+    mails: Vec<UnderWay>,
+    idle: usize,
+    sent: usize,
+    refused: usize,
+    chance: &'a mut StdRng,
+}
+
+impl Unworded<'_> {
+    fn now(&self) -> Instant {
+        self.start + self.time
+    }
+
+    fn goes_on(&mut self, place: Place, connected: bool) {
+        let next = self.time + Duration::from_millis(self.chance.random_range(1..100));
+        self.mails.push(UnderWay { place, next, connected });
+    }
+
+    fn begin_all(&mut self) {
+        while self.idle > 0 {
+            self.idle -= 1;
+            let place = self.limit.take_idle();
+            self.goes_on(place, true);
+        }
+        while let Some(place) = self.limit.take(self.now()) {
+            if !self.limit.open(&place) {
+                self.limit.give_back(place, false, true, self.now());
+                return;
             }
+            self.goes_on(place, false);
         }
-        let Some(first) = (0..under_way.len()).min_by_key(|&at| under_way[at].next) else {
-            time += Duration::from_millis(100);
-            continue;
-        };
-        time = under_way[first].next;
-        let now = start + time;
-        if !under_way[first].open {
-            limit.opened(true, now);
-            under_way[first].open = true;
-            under_way[first].next = time + Duration::from_millis(chance.random_range(1..100));
-            // A server that counts refuses those that came last.
-            let this = under_way.remove(first);
-            under_way.push(this);
-            continue;
-        }
-        let older = idle + under_way[..first].iter().filter(|other| other.open).count();
-        let mut place = under_way.remove(first).place.expect("held");
-        if older >= takes {
-            refused += 1;
-            assert_eq!(limit.turned_away(&mut place, false, now), Refusal::OthersStand);
-            limit.give_back(place, false, true, now);
+    }
+
+    /// What comes next: a connection is open, or a mail is answered. A server that counts refuses those that came last.
+    fn step(&mut self) {
+        self.begin_all();
+        let next = (0..self.mails.len()).min_by_key(|&at| self.mails[at].next).expect("one may always send");
+        let older = self.mails[..next].iter().filter(|mail| mail.connected).count();
+        let UnderWay { mut place, next, connected } = self.mails.remove(next);
+        self.time = next;
+        let now = self.now();
+        if !connected {
+            self.limit.opened(true, now);
+            self.goes_on(place, true);
+        } else if older >= self.takes {
+            self.refused += 1;
+            assert_eq!(self.limit.turned_away(&mut place, false, now), Refusal::OthersStand);
+            self.limit.give_back(place, false, true, now);
         } else {
-            sent += 1;
-            limit.accepted(&mut place, true, now);
-            if limit.give_back(place, true, true, now) {
-                limit.idle_closed(1);
-            } else {
-                idle += 1;
+            self.sent += 1;
+            self.limit.accepted(&mut place, true, now);
+            match self.limit.give_back(place, true, true, now) {
+                true => self.limit.idle_closed(1),
+                false => self.idle += 1,
             }
         }
     }
-    (sent, refused)
 }
 
 #[test]
 fn what_a_server_that_does_not_say_why_refuses_costs_one_try_for_each_connection_too_many() {
     for seed in 0..300 {
         let mut chance = StdRng::seed_from_u64(seed);
-        let (sent, refused) = send_to_a_server_that_does_not_say_why(4, 160, &mut chance);
-        assert_eq!(sent, 160, "seed {seed}");
-        assert!(refused <= SLOTS, "seed {seed}: {refused} refused");
+        let (limit, start, time) = (Limit::new(SLOTS), Instant::now(), Duration::ZERO);
+        let (mails, chance) = (Vec::new(), &mut chance);
+        let mut world = Unworded { limit, start, time, takes: 4, mails, idle: 0, sent: 0, refused: 0, chance };
+        while world.sent < 160 && world.time < Duration::from_secs(60) {
+            world.step();
+        }
+        assert_eq!(world.sent, 160, "seed {seed}");
+        assert!(world.refused <= SLOTS, "seed {seed}: {} refused", world.refused);
     }
 }
 
