@@ -22,11 +22,9 @@ mod values;
 
 use std::ffi::{OsStr, OsString};
 
-use clap::{ArgAction, Command, Parser};
+use clap::{ArgAction, Command, CommandFactory, Parser};
 
 pub use args::{AdminArgs, BrokerArgs, CommonArgs, DatabaseArgs, MigrateArgs};
-pub use mistyped::warn_of_mistyped;
-pub use renamed::warn_of_renamed;
 pub use values::{AppEnv, Contradiction, InvalidValue, Secret, database_url, duration};
 
 use crate::exit::Exit;
@@ -97,6 +95,14 @@ pub fn try_parse<C: Parser>(
     matches
         .and_then(|mut matches| C::from_arg_matches_mut(&mut matches))
         .map_err(|err| complaint::explain(path.iter().map(|(_, command)| *command), &err, &var))
+}
+
+/// Tells the log which variables of this process are almost those of the configuration `C`, or have a name that is no
+/// longer theirs.
+pub fn warn_of_names<C: CommandFactory>() {
+    let manual = C::command();
+    mistyped::warn(&manual);
+    renamed::warn(&manual);
 }
 
 /// A value from a file often ends with one; no variable of ours does.

@@ -5,7 +5,7 @@ mod commands;
 use std::process::ExitCode;
 
 use amqp::topology::TopologyError;
-use platform::config::{MigrateArgs, warn_of_mistyped, warn_of_renamed};
+use platform::config::{MigrateArgs, warn_of_names};
 use platform::exit::{self, Exit};
 use platform::{postgres, shutdown, telemetry};
 
@@ -71,8 +71,7 @@ fn code(error: &anyhow::Error) -> Exit {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let telemetry = telemetry::init("email-worker", &config.common.log)?;
-    warn_of_mistyped::<Cli>();
-    warn_of_renamed::<Cli>();
+    warn_of_names::<Cli>();
     let stop = shutdown::on_signals();
     let result = async { Box::pin(App::build(config).await?.run(stop)).await }.await;
     telemetry.shutdown().await;

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use platform::config::{MigrateArgs, parse, warn_of_mistyped, warn_of_renamed};
+use platform::config::{MigrateArgs, parse, warn_of_names};
 use platform::exit::{Exit, report};
 use platform::{postgres, shutdown, telemetry};
 use user_api::app::App;
@@ -32,8 +32,7 @@ fn fail(error: &anyhow::Error, code: Exit) -> ExitCode {
 
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let telemetry = telemetry::init("user-api", &config.common.log)?;
-    warn_of_mistyped::<Config>();
-    warn_of_renamed::<Config>();
+    warn_of_names::<Config>();
     let token = shutdown::on_signals();
     let done = match App::build(config).await {
         Ok(app) => Box::pin(app.run(token)).await,

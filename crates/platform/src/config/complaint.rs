@@ -7,8 +7,7 @@ use std::num::{IntErrorKind, ParseIntError};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use super::renamed::given;
-use super::{Refused, variables};
+use super::{Refused, renamed, variables};
 
 /// Longest piece of a refused value that is shown, in characters.
 const SHOWN: usize = 60;
@@ -54,7 +53,7 @@ pub(super) fn explain<'a>(
 }
 
 fn invalid(arg: &Arg, variable: &str, err: &clap::Error, var: &dyn Fn(&str) -> Option<OsString>) -> String {
-    let (variable, value) = given(arg, variable, var).unwrap_or((variable, OsString::new()));
+    let (variable, value) = renamed::given(arg, variable, var).unwrap_or((variable, OsString::new()));
     let value = value.to_string_lossy();
     let secret = arg.is_hide_env_values_set();
     let given = if secret { String::new() } else { format!(" {}", shown(&value)) };

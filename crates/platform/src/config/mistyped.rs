@@ -1,6 +1,6 @@
 //! Variables that are almost ours: one letter is wrong, and what was meant goes unnoticed.
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 
 use super::renamed::former;
 use super::variables;
@@ -18,11 +18,11 @@ struct Mistyped {
     meant: String,
 }
 
-/// Tells the log which variables of this process are almost, and not quite, those of the configuration `C`.
-pub fn warn_of_mistyped<C: CommandFactory>() {
+/// Tells the log which variables of this process are almost, and not quite, those of the configuration.
+pub(super) fn warn(manual: &Command) {
     let environment = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-    for Mistyped { name, meant } in mistyped(&C::command(), environment) {
+    for Mistyped { name, meant } in mistyped(manual, environment) {
         tracing::warn!(name, meant, "a variable is set that is almost one of this service: it has no effect");
     }
 }
@@ -80,7 +80,7 @@ fn distance(one: &str, other: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory as _, Parser};
 
     use super::*;
 

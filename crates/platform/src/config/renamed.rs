@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command};
 
 use super::variables;
 
@@ -23,9 +23,9 @@ pub(super) fn former(arg: &Arg) -> impl Iterator<Item = &str> {
     arg.get_all_aliases().unwrap_or_default().into_iter()
 }
 
-/// Tells the log which variables of the configuration `C` are set by a name that they no longer have.
-pub fn warn_of_renamed<C: CommandFactory>() {
-    for (old, new) in renamed(&C::command(), &|name| std::env::var_os(name)) {
+/// Tells the log which variables of the configuration are set by a name that they no longer have.
+pub(super) fn warn(manual: &Command) {
+    for (old, new) in renamed(manual, &|name| std::env::var_os(name)) {
         tracing::warn!(old, new, "a variable is set by its old name, which the next release will not know: rename it");
     }
 }
@@ -43,7 +43,7 @@ fn renamed(command: &Command, var: &dyn Fn(&str) -> Option<OsString>) -> Vec<(St
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory as _, Parser};
 
     use super::super::{Refused, try_parse};
     use super::*;

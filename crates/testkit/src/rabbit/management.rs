@@ -75,8 +75,12 @@ impl Management {
         answer
     }
 
+    async fn succeeds(&self, method: Method, path: &str, body: Option<Value>) -> bool {
+        self.request(method, path, body).await.is_ok_and(|(status, _)| status.is_success())
+    }
+
     pub(crate) async fn is_up(&self) -> bool {
-        self.request(Method::GET, "/api/overview", None).await.is_ok_and(|(status, _)| status.is_success())
+        self.succeeds(Method::GET, "/api/overview", None).await
     }
 
     /// The version of the node, such as `3.10.8`.
@@ -126,8 +130,7 @@ impl Management {
 
     pub(crate) async fn try_quorum_queue(&self, vhost: &str, queue: &str) -> Option<()> {
         let arguments = json!({"durable": true, "arguments": {"x-queue-type": "quorum"}});
-        let answer = self.request(Method::PUT, &format!("/api/queues/{vhost}/{queue}"), Some(arguments)).await;
-        answer.is_ok_and(|(status, _)| status.is_success()).then_some(())
+        self.succeeds(Method::PUT, &format!("/api/queues/{vhost}/{queue}"), Some(arguments)).await.then_some(())
     }
 
     pub(crate) async fn delete_queue(&self, vhost: &str, queue: &str) {
