@@ -14,14 +14,11 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::circuit_breaker::CircuitBreaker;
-use crate::circuit_breaker::probe;
+use crate::circuit_breaker::{CircuitBreaker, probe};
 use crate::clock::DatabaseClock;
 use crate::config::Config;
-use crate::consumer::Consumer;
-use crate::consumer::delivery_limit;
-use crate::delivery::hold;
-use crate::delivery::{ExclusiveGate, InFlight, Processor};
+use crate::consumer::{Consumer, delivery_limit};
+use crate::delivery::{ExclusiveGate, InFlight, Processor, hold};
 use crate::ledger::retention::{self, RetentionOptions};
 use crate::ledger::{self, Ledger, LedgerOptions};
 use crate::mail::Renderer;

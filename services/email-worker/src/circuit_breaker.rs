@@ -1,7 +1,7 @@
 //! When to stop sending altogether, and how to find out that it may go on.
 //!
-//! [`Machine`] is the decision alone: events and moments go in, nothing is waited for. [`CircuitBreaker`] is what the sending slots
-//! share. The reasons come from [`disposition`](crate::send::classify).
+//! [`Machine`] is the decision alone: events and moments go in, nothing is waited for. [`CircuitBreaker`] is what the
+//! sending slots share. The reasons come from [`classify`](crate::send::classify).
 
 mod handle;
 pub mod probe;

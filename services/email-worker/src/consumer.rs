@@ -174,7 +174,7 @@ impl Consumer {
     async fn drain(mut self, line: Option<ConsumerConnection>) -> Result<(), ConsumerError> {
         let Some(ConsumerConnection { connection, mut subscription }) = line else {
             self.processor.undelivered.cancel();
-            return self.all_landed().await;
+            return self.all_ended().await;
         };
         if let Err(error) = subscription.stop().await {
             tracing::debug!(%error, "the consumers were not cancelled: the connection is gone");
@@ -183,7 +183,7 @@ impl Consumer {
         while let Some(delivery) = subscription.delivered() {
             self.in_flight.spawn(Arc::clone(&self.processor).process(delivery));
         }
-        self.all_landed().await?;
+        self.all_ended().await?;
         // What could not be handed on. Mostly nothing.
         let end = async {
             subscription.requeue_unsettled().await?;
@@ -196,7 +196,7 @@ impl Consumer {
         Ok(())
     }
 
-    async fn all_landed(&mut self) -> Result<(), ConsumerError> {
+    async fn all_ended(&mut self) -> Result<(), ConsumerError> {
         while let Some(ended) = self.in_flight.join_next().await {
             ended?;
         }

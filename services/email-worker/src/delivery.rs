@@ -72,7 +72,7 @@ pub struct Processor {
     pub renderer: Renderer,
     /// What time it is.
     pub clock: DatabaseClock,
-    /// Publishes the moves.
+    /// Publishes tasks again.
     pub publisher: Publisher,
     /// What is in flight here.
     pub in_flight: InFlight,
@@ -130,7 +130,8 @@ enum Ending {
     },
     /// For good.
     Dead(DeadLetter),
-    /// It waited here for as long as it may: to the first retry queue, from where a worker may take it whose circuit is closed.
+    /// It waited here for as long as it may: to the first retry queue, from where a worker may take it whose circuit is
+    /// closed.
     HeldTooLong,
     /// The worker drains: the claim is released, and another one may have the task.
     HandBack,
@@ -340,8 +341,8 @@ impl Processor {
     }
 
     /// The mail server has the mail, and the mark is under way: only when it is durable the delivery may go. While the
-    /// ledger's database is away that may take longer than a delivery may be held. Then a copy waits on the first retry queue
-    /// instead, and joins this run again when it comes back before the mark.
+    /// ledger's database is away that may take longer than a delivery may be held. Then a copy waits on the first retry
+    /// queue instead, and joins this run again when it comes back before the mark.
     async fn settle_once_marked(
         &self,
         message: Message,

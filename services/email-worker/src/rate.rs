@@ -3,7 +3,7 @@
 //!
 //! One row in the database holds the next free moment, and what the fleet learnt about the server's own limit (`row`,
 //! `learnt`). A worker leases a run of evenly spaced moments from it (`store`), and an actor hands them to whoever waits,
-//! the longest first, each a little ahead (`limiter`). A moment that nobody takes in time is expired, never saved up: a
+//! the longest first, each a little ahead (`limiter`). A moment that nobody takes in time expires, and is never saved up: a
 //! fleet that was held up does not make up for it with a burst. Every order of leases, delays and crashes is checked in
 //! `tests/models/src/rate.rs`; fleets of all sizes, at all rates and against servers that throttle in `simulation`.
 
@@ -152,7 +152,7 @@ impl FleetRate {
         }
     }
 
-    /// A slot, as early as it may be had: [`SendPermit::wait`] waits for its moment. `first`: before all others that wait.
+    /// A permit, as early as it may be had: [`SendPermit::wait`] waits for its moment. `first`: before all others.
     ///
     /// # Errors
     /// [`LedgerDown`] when the database, which alone can give slots, does not answer, or when the worker is stopping.

@@ -1,7 +1,7 @@
 //! Several bare tasks with one content, two workers: delivered, mailed, acknowledged; or moved on, which gives them an id.
 //!
-//! The code: `services/email-worker/src`: `delivery/task.rs` (what a bare task is known by), `delivery/in_flight.rs` (which run a delivery
-//! joins), `delivery.rs`; the windows: the README's table of guarantees. Nothing tells these tasks apart, so what is counted is
+//! The code: `services/email-worker/src`: `delivery/task.rs` (what a bare task is known by), `delivery/in_flight.rs` (which
+//! run a delivery joins), `delivery.rs`; the windows: the README's table of guarantees. Nothing tells these tasks apart, so what is counted is
 //! how many there are: each ends as a mail or as a copy with an id, whose further way is in [`delivery`](crate::delivery).
 //! Each run has a row of its own in the ledger, which therefore says nothing here.
 

@@ -43,9 +43,9 @@ impl CircuitBreaker {
         Self::with(Machine::unproven(min, max, now()))
     }
 
-    fn with(circuit: Machine) -> Self {
-        let state = watch::Sender::new(circuit.state());
-        let inner = Inner { machine: circuit, everyone: Everyone::default(), unanswered: Unanswered::default() };
+    fn with(machine: Machine) -> Self {
+        let state = watch::Sender::new(machine.state());
+        let inner = Inner { machine, everyone: Everyone::default(), unanswered: Unanswered::default() };
         Self(Arc::new(Shared { inner: Mutex::new(inner), state }))
     }
 

@@ -1,4 +1,4 @@
-//! The prober: while the circuit is open, finds out when it may close again.
+//! The health probe: while the circuit is open, finds out when it may close again.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use opentelemetry::{KeyValue, global};
 use platform::health::Component;
 use tokio_util::sync::CancellationToken;
 
-use crate::circuit_breaker::{Cause, Probe, State};
+use super::{Cause, Probe, State};
 use crate::delivery::Processor;
 use crate::rate::Throttled;
 use crate::send::classify;

@@ -66,8 +66,8 @@ impl Processor {
             }
             Some(Err(NoSession::Ill(ill))) => self.server_is_ill(&ill, permit),
         }
-        let delay = if times > self.unknown_repeats { None } else { self.next_delay(task) };
-        let ending = match delay {
+        let again = if times > self.unknown_repeats { None } else { self.next_delay(task) };
+        let ending = match again {
             Some((delay, first_failed)) => Ending::Unknown { delay, first_failed },
             None => Ending::Dead(DeadLetter::new(DeadReason::OutcomeUnknown, error)),
         };

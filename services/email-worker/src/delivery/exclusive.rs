@@ -19,7 +19,7 @@ pub enum GateGuard {
 }
 
 impl ExclusiveGate {
-    /// Waits for a guard; `alone` until nothing else is in flight.
+    /// Waits for its turn; `alone` until nothing else is in flight.
     pub async fn enter(&self, alone: bool) -> GateGuard {
         let lock = Arc::clone(&self.0);
         if alone { GateGuard::Alone(lock.write_owned().await) } else { GateGuard::Shared(lock.read_owned().await) }

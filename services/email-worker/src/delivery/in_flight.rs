@@ -122,7 +122,7 @@ pub struct InFlightGuard {
 }
 
 impl InFlightGuard {
-    /// Ends the run and hands out every receipt that waited for it. A delivery that comes after this is a new flight.
+    /// Ends the run and hands out every receipt that waited for it. A delivery that comes after this is a new run.
     pub fn leave(mut self) -> Vec<Receipt> {
         self.taken = false;
         self.in_flight.lock().end(self.identity)

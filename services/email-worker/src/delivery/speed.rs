@@ -15,7 +15,7 @@ const STUBBORN: (u32, u64) = (5, 50);
 /// Before a mail goes again of which nobody knows yet whose limit it met.
 const WAIT_AND_SEE: Duration = Duration::from_millis(500);
 
-/// What one mail has been through in this flight.
+/// What one mail has been through in this run.
 #[derive(Debug, Default)]
 pub(super) struct Trials {
     /// Refused without a reason, the last time, while mails went as usual: if it is taken next, the reason was the speed.

@@ -153,33 +153,33 @@ mod tests {
     #[test]
     fn leases_double_while_they_are_used_up_and_halve_when_moments_are_wasted() {
         let now = Instant::now();
-        let mut supply = Lease::new();
+        let mut lease = Lease::new();
         let mut sizes = Vec::new();
         for _ in 0..7 {
-            let size = supply.next_size(now);
+            let size = lease.next_size(now);
             sizes.push(size);
-            supply.add(size, moment(now, 200));
-            while supply.take_due(now + 200 * MS).is_some() {}
+            lease.add(size, moment(now, 200));
+            while lease.take_due(now + 200 * MS).is_some() {}
         }
         assert_eq!(sizes, [1, 2, 4, 8, 10, 10, 10], "up to 50 ms of the rate");
-        supply.add(10, moment(now, 200));
-        assert!(supply.drop_late(now + 60 * MS) > 0);
-        assert_eq!(supply.next_size(now + 60 * MS), 5);
-        assert_eq!(supply.next_size(now + 60 * MS), 10);
-        assert_eq!(supply.next_size(now + 500 * MS), 10, "nobody wanted more for a while: it stays as it is");
-        supply.others_were_faster();
-        assert_eq!(supply.next_size(now + 500 * MS), 3, "many want them");
-        supply.add(3, moment(now + 500 * MS, 200));
-        assert_eq!(supply.next_size(now + 510 * MS), 6, "nobody else does any more");
+        lease.add(10, moment(now, 200));
+        assert!(lease.drop_late(now + 60 * MS) > 0);
+        assert_eq!(lease.next_size(now + 60 * MS), 5);
+        assert_eq!(lease.next_size(now + 60 * MS), 10);
+        assert_eq!(lease.next_size(now + 500 * MS), 10, "nobody wanted more for a while: it stays as it is");
+        lease.others_were_faster();
+        assert_eq!(lease.next_size(now + 500 * MS), 3, "many want them");
+        lease.add(3, moment(now + 500 * MS, 200));
+        assert_eq!(lease.next_size(now + 510 * MS), 6, "nobody else does any more");
     }
 
     #[test]
     fn moments_are_evenly_spaced_from_the_one_that_the_database_names() {
         let now = Instant::now();
-        let mut supply = Lease::new();
-        supply.add(3, moment(now + 500 * MS, 100));
-        assert_eq!(supply.take_due(now + 494 * MS), None);
-        let moments: Vec<_> = std::iter::from_fn(|| supply.take_due(now + 600 * MS)).map(|moment| moment.at).collect();
+        let mut lease = Lease::new();
+        lease.add(3, moment(now + 500 * MS, 100));
+        assert_eq!(lease.take_due(now + 494 * MS), None);
+        let moments: Vec<_> = std::iter::from_fn(|| lease.take_due(now + 600 * MS)).map(|moment| moment.at).collect();
         assert_eq!(moments, [now + 500 * MS, now + 510 * MS, now + 520 * MS]);
     }
 
@@ -201,29 +201,29 @@ mod tests {
     #[test]
     fn late_moments_are_dropped_and_good_ones_kept_in_their_order() {
         let now = Instant::now();
-        let mut supply = Lease::new();
-        supply.add(5, moment(now, 100));
-        assert_eq!(supply.drop_late(now + 20 * MS), 0);
-        assert_eq!(supply.drop_late(now + 35 * MS), 2);
-        let (first, second) = (supply.take_due(now + 35 * MS).unwrap(), supply.take_due(now + 35 * MS).unwrap());
-        supply.put_back(second);
-        supply.put_back(first);
-        assert_eq!(supply.take_due(now + 35 * MS), Some(first));
-        assert_eq!(supply.len(), 2);
-        assert_eq!(supply.clear(), 2);
+        let mut lease = Lease::new();
+        lease.add(5, moment(now, 100));
+        assert_eq!(lease.drop_late(now + 20 * MS), 0);
+        assert_eq!(lease.drop_late(now + 35 * MS), 2);
+        let (first, second) = (lease.take_due(now + 35 * MS).unwrap(), lease.take_due(now + 35 * MS).unwrap());
+        lease.put_back(second);
+        lease.put_back(first);
+        assert_eq!(lease.take_due(now + 35 * MS), Some(first));
+        assert_eq!(lease.len(), 2);
+        assert_eq!(lease.clear(), 2);
     }
 
     #[test]
     fn more_is_leased_when_somebody_waits_and_three_quarters_of_a_lease_are_left() {
         let now = Instant::now();
-        let mut supply = Lease::new();
-        assert!(supply.is_low(1) && !supply.is_low(0));
-        supply.size = 10;
-        supply.add(10, moment(now, 1_000));
-        assert!(!supply.is_low(16));
+        let mut lease = Lease::new();
+        assert!(lease.is_low(1) && !lease.is_low(0));
+        lease.size = 10;
+        lease.add(10, moment(now, 1_000));
+        assert!(!lease.is_low(16));
         for _ in 0..3 {
-            supply.take_due(now + 10 * MS);
+            lease.take_due(now + 10 * MS);
         }
-        assert!(supply.is_low(16) && !supply.is_low(0));
+        assert!(lease.is_low(16) && !lease.is_low(0));
     }
 }

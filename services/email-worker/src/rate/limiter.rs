@@ -73,7 +73,7 @@ struct Exchanged {
 pub(super) struct Limiter<S> {
     inbox: mpsc::Receiver<Message>,
     waiters: VecDeque<Waiter>,
-    supply: Lease,
+    lease: Lease,
     clock: Clock,
     // None while it is in use.
     store: Option<S>,
@@ -107,7 +107,7 @@ impl<S: Store> Limiter<S> {
         Self {
             inbox,
             waiters: VecDeque::new(),
-            supply: Lease::new(),
+            lease: Lease::new(),
             clock: Clock::new(now),
             store: Some(store),
             terms,
@@ -166,7 +166,7 @@ impl<S: Store> Limiter<S> {
         match message {
             Message::Wait(waiter) if waiter.first => self.waiters.push_front(waiter),
             Message::Wait(waiter) => self.waiters.push_back(waiter),
-            Message::Back(moment) if moment.episode == self.shared.episode() => self.supply.put_back(moment),
+            Message::Back(moment) if moment.episode == self.shared.episode() => self.lease.put_back(moment),
             Message::Back(_) => self.shared.counters.expire(1),
             // Of a mail that was let go before the fleet stopped the last time: no news.
             Message::Refused(refusal) if refusal.episode < self.shared.episode() => {}
@@ -192,13 +192,13 @@ impl<S: Store> Limiter<S> {
 
     /// Gives every moment that is due to a waiter: a timer is as coarse as a millisecond, and a fast rate has several in one.
     fn hand_out(&mut self, now: Instant) {
-        self.shared.counters.expire(self.supply.drop_late(now));
+        self.shared.counters.expire(self.lease.drop_late(now));
         if self.refused.is_some() {
             return;
         }
         while !self.waiters.is_empty() {
             let free = self.shared.is_free(now);
-            let moment = if free { None } else { self.supply.take_due(now) };
+            let moment = if free { None } else { self.lease.take_due(now) };
             if moment.is_none() && !free {
                 return;
             }
@@ -211,7 +211,7 @@ impl<S: Store> Limiter<S> {
 
     /// Begins an exchange with the row when there is something to tell, or moments are wanted.
     fn begin(&mut self, now: Instant) -> Option<Exchange<S>> {
-        let wanted = self.look_again || (self.supply.is_low(self.waiters.len()) && !self.shared.is_free(now));
+        let wanted = self.look_again || (self.lease.is_low(self.waiters.len()) && !self.shared.is_free(now));
         let due = now >= self.not_before && (self.has_news() || wanted);
         if !due && now < self.look_at {
             return None;
@@ -230,7 +230,7 @@ impl<S: Store> Limiter<S> {
             Ask::Unlearn(domain)
         } else {
             self.look_again = false;
-            Ask::Lease(self.supply.next_size(now))
+            Ask::Lease(self.lease.next_size(now))
         };
         self.shared.counters.lease();
         let terms = self.terms;
@@ -260,8 +260,8 @@ impl<S: Store> Limiter<S> {
         if self.waiters.is_empty() && !told {
             return look;
         }
-        let due = if self.refused.is_none() && !self.waiters.is_empty() { self.supply.next_due() } else { None };
-        let low = told || self.supply.is_low(self.waiters.len());
+        let due = if self.refused.is_none() && !self.waiters.is_empty() { self.lease.next_due() } else { None };
+        let low = told || self.lease.is_low(self.waiters.len());
         // While it is free nobody waits.
         let retry = (low && self.store.is_some()).then_some(self.not_before);
         [due, retry, look].into_iter().flatten().min()
@@ -298,7 +298,7 @@ impl<S: Store> Limiter<S> {
                 self.close();
                 let (spacing, episode) = (Duration::from_secs_f64(spacing), row.learnt.episode);
                 match self.clock.moment(first) {
-                    Some(at) => self.supply.add(count, Moment { at, spacing, episode, probe }),
+                    Some(at) => self.lease.add(count, Moment { at, spacing, episode, probe }),
                     // A time that no clock shows.
                     None => self.shared.counters.expire(count.into()),
                 }
@@ -313,7 +313,7 @@ impl<S: Store> Limiter<S> {
             Grant::NotBefore(then) => {
                 self.close();
                 if then > now {
-                    self.supply.others_were_faster();
+                    self.lease.others_were_faster();
                     let then = self.clock.moment(then).unwrap_or(answered) + self.chance.random_range(JITTER);
                     let limit = if row.learnt.pauses() { LOOKED_AT.0 } else { LOOKED_AT.1.max(self.spacing() / 20) };
                     self.not_before = then.clamp(answered, answered + limit);
@@ -332,7 +332,7 @@ impl<S: Store> Limiter<S> {
     }
 
     fn drop_supply(&mut self) {
-        self.shared.counters.expire(self.supply.clear());
+        self.shared.counters.expire(self.lease.clear());
     }
 
     fn without_the_row(&mut self, ask: &Ask, answered: Instant, down: &LedgerDown) {
@@ -345,7 +345,7 @@ impl<S: Store> Limiter<S> {
             _ => {}
         }
         // Those for whom moments are left wait on.
-        let served = self.supply.len().min(self.waiters.len());
+        let served = self.lease.len().min(self.waiters.len());
         for waiter in self.waiters.drain(served..) {
             // Whoever no longer waits needs no answer.
             let _ = waiter.reply.send(Err(down.clone()));

@@ -8,8 +8,8 @@ use super::lease::Moment;
 use super::limiter::Message;
 use super::shared::Shared;
 
-/// Leave to send one mail. Wait for its moment with [`SendPermit::wait`], and say how it went. One that is dropped before its
-/// moment goes to whoever waits next.
+/// Leave to send one mail. Wait for its moment with [`SendPermit::wait`], and say how it went. One that is dropped before
+/// its moment goes to whoever waits next.
 #[derive(Debug)]
 #[must_use = "a slot that is not used is a mail less for the fleet"]
 pub struct SendPermit {
@@ -26,7 +26,7 @@ impl SendPermit {
         Self { moment, episode, used: false, shared }
     }
 
-    /// Waits for its moment. False: the moment is past, and expired; wait for another one.
+    /// Waits for its moment. False: the moment is past, and has expired; wait for another one.
     pub async fn wait(&mut self) -> bool {
         let Some(moment) = self.moment else { return true };
         if moment.at > Instant::now() {

@@ -3,7 +3,7 @@
 //! A moment comes every [`SPACING`] ticks and goes to the mail that has waited longest. Before it is sent its claim must last
 //! for a send; if it does not, it is renewed, which the ledger answers at once or a tick later. A moment is lost when it is a
 //! tick late; the mail then waits for the very next one. What can be done is done before time passes: the model is of a fleet
-//! that wants to send, so that it shows progress. The code: `FleetRate::leave`, and the queue in `rate/dispenser.rs`.
+//! that wants to send, so that it shows progress. The code: `FleetRate::leave`, and the queue in `rate/limiter.rs`.
 
 use stateright::{Model, Property};
 
