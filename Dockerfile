@@ -4,6 +4,8 @@
 # PROFILE=dev builds unoptimised, for the inner loop; release is what is shipped.
 # The toolchain is the one in rust-toolchain.toml: that file stays outside, or rustup would fetch the toolchain once more.
 ARG RUST=1.95
+# `build` compiles; `given` takes what was compiled elsewhere, for a system as old as the base below: out/ is all of the context then.
+ARG BINARIES=build
 
 FROM rust:${RUST}-bookworm AS build
 ARG PROFILE=release
@@ -17,6 +19,12 @@ RUN --mount=type=cache,id=sluice-registry,target=/usr/local/cargo/registry \
     cargo build --locked --profile "${PROFILE}" -p user-api -p email-worker \
  && directory="${PROFILE}" && if [ "${PROFILE}" = dev ]; then directory=debug; fi \
  && install -D -t /out "target/${directory}/user-api" "target/${directory}/email-worker"
+
+FROM scratch AS given
+COPY out /out
+
+# hadolint ignore=DL3006
+FROM ${BINARIES} AS binaries
 
 # glibc, certificates and time zones; no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot AS base
@@ -36,12 +44,12 @@ EXPOSE 9090
 FROM base AS user-api
 LABEL org.opencontainers.image.title=user-api \
       org.opencontainers.image.description="Takes registrations over HTTP and relays their mail tasks to the queue"
-COPY --from=build /out/user-api /usr/local/bin/user-api
+COPY --from=binaries /out/user-api /usr/local/bin/user-api
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/user-api"]
 
 FROM base AS email-worker
 LABEL org.opencontainers.image.title=email-worker \
       org.opencontainers.image.description="Takes mail tasks off the queue and sends each mail once, at the rate the mail server bears"
-COPY --from=build /out/email-worker /usr/local/bin/email-worker
+COPY --from=binaries /out/email-worker /usr/local/bin/email-worker
 ENTRYPOINT ["/usr/local/bin/email-worker"]

@@ -31,7 +31,8 @@ lint: ## Checks format, clippy without warnings, scripts, charts, what they rend
 	@for check in scripts/lint-*; do "$$check"; done
 
 # The services are built first: tests start them as processes. One PostgreSQL and one RabbitMQ serve all test programs.
-# What needs a cluster is `make e2e`.
+# Tests wait most of their time, for servers and for each other's moments: three for each core. What needs a cluster is `make e2e`.
+unit: export RUST_TEST_THREADS ?= $(shell echo $$((3 * $$(nproc))))
 unit: ## Runs unit, integration and doc tests (PostgreSQL and RabbitMQ are started privately)
 	cargo build --locked --workspace --bins
 	"$(TARGET)/debug/with-servers" cargo test --locked --workspace

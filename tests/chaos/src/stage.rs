@@ -75,7 +75,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts it all; `refused` are the addresses that never take mail.
     pub(crate) async fn set_up(seed: u64, refused: &[String]) -> Self {
-        let system = System::start().await;
+        let system = System::start_with_own_broker().await;
         crate::evidence::prepare(&system).await;
         let local = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let at_broker: SocketAddr = between(system.rabbit.amqp_url(), "@", "/").parse().expect("the broker's address");
@@ -245,7 +245,7 @@ impl Stage {
     }
 
     async fn broker(&self, fault: &Fault) {
-        let rabbit = &self.system.rabbit;
+        let rabbit = self.system.rabbit.own();
         match fault.kind {
             Kind::Kill => {
                 rabbit.kill();

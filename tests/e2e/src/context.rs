@@ -16,6 +16,8 @@ pub struct Cluster {
     pub context: String,
     /// Marks what this run of the suite has made.
     pub run: String,
+    /// Marks what one of its subjects has made.
+    pub subject: &'static str,
 }
 
 impl Cluster {
@@ -34,7 +36,7 @@ impl Cluster {
             .apiserver_version()
             .await
             .map_err(|error| format!("the cluster of {context} does not answer: {error}"))?;
-        Ok(Self { client, context, run })
+        Ok(Self { client, context, run, subject: "" })
     }
 }
 

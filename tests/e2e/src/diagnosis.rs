@@ -14,11 +14,10 @@ const LINES: usize = 12;
 /// Events of each namespace, the newest.
 const EVENTS: usize = 25;
 
-/// Pods, events and logs of every namespace that this run has made.
+/// Pods, events and logs of every namespace that a subject of this run has made.
 pub(crate) async fn of(cluster: &Cluster) -> String {
     let mut text = String::new();
-    let ours = ListParams::default().labels(&format!("{}={}", namespace::LABEL, cluster.run));
-    let namespaces = Api::<Namespace>::all(cluster.client.clone()).list(&ours).await;
+    let namespaces = Api::<Namespace>::all(cluster.client.clone()).list(&namespace::of_subject(cluster)).await;
     for name in namespaces.into_iter().flatten().filter_map(|namespace| namespace.metadata.name) {
         let _ = writeln!(text, "       -- {name}");
         events(&mut text, Api::namespaced(cluster.client.clone(), &name)).await;

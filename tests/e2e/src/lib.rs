@@ -36,7 +36,7 @@ pub use helm::{Helm, Said, repository};
 pub use inbox::{Inbox, Mail};
 pub use namespace::Namespace;
 pub use probe::{Way, connections};
-pub use run::Run;
+pub use run::{Run, Suite};
 pub use slow_mail::SlowMail;
 pub use sluice::{EMAIL_WORKER, RELEASE, Sluice, USER_API, merged, next_images};
 pub use wait::{throughout, until};

@@ -1,17 +1,18 @@
 //! A namespace of one's own, gone afterwards whatever happens.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1 as core;
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
 use crate::context::{Cluster, client, random};
-use crate::wait::until;
 
 /// The label that says which run made a namespace.
-pub(crate) const LABEL: &str = "sluice-e2e-run";
+const RUN: &str = "sluice-e2e-run";
+/// The label that says for which subject.
+const SUBJECT: &str = "sluice-e2e-subject";
 
 /// A namespace that enforces Pod Security `restricted`. Dropped, it is deleted, also by a panic.
 pub struct Namespace {
@@ -25,7 +26,8 @@ impl Namespace {
     pub async fn create(cluster: &Cluster, subject: &str) -> Self {
         let name = format!("sluice-e2e-{subject}-{}", random(5));
         let labels = json!({
-            LABEL: cluster.run,
+            RUN: cluster.run,
+            SUBJECT: as_label(cluster.subject),
             "pod-security.kubernetes.io/enforce": "restricted",
             "pod-security.kubernetes.io/warn": "restricted",
         });
@@ -35,16 +37,39 @@ impl Namespace {
         Self { name, cluster: cluster.clone() }
     }
 
-    /// Deletes it and waits until it is gone, with everything in it.
+    /// Asks for its deletion, with everything in it. Whoever needs it gone waits for [`all_gone`].
     pub async fn delete(self) {
         let api: Api<core::Namespace> = Api::all(self.cluster.client.clone());
         let _ = api.delete(&self.name, &DeleteParams::background()).await;
-        until("the namespace is gone", Duration::from_secs(150), async || match api.get_opt(&self.name).await {
-            Ok(None) => Ok(()),
-            Ok(Some(left)) => Err(format!("{:?}", left.status.and_then(|status| status.conditions))),
-            Err(error) => Err(error.to_string()),
-        })
-        .await;
+    }
+}
+
+/// The namespaces that a subject of this run has made.
+pub(crate) fn of_subject(cluster: &Cluster) -> ListParams {
+    ListParams::default().labels(&format!("{RUN}={},{SUBJECT}={}", cluster.run, as_label(cluster.subject)))
+}
+
+/// A label's value has no spaces.
+fn as_label(subject: &str) -> String {
+    subject.replace(' ', "-")
+}
+
+/// Waits until every namespace that this run has made is gone.
+///
+/// # Errors
+/// A line that names one that is left, and what keeps it.
+pub(crate) async fn all_gone(cluster: &Cluster) -> Result<(), String> {
+    let api: Api<core::Namespace> = Api::all(cluster.client.clone());
+    let ours = ListParams::default().labels(&format!("{RUN}={}", cluster.run));
+    let deadline = Instant::now() + Duration::from_secs(150);
+    loop {
+        let left = api.list(&ours).await.map_err(|error| format!("listing namespaces: {error}"))?;
+        let Some(one) = left.items.into_iter().next() else { return Ok(()) };
+        if Instant::now() > deadline {
+            let (name, why) = (one.metadata.name, one.status.and_then(|status| status.conditions));
+            return Err(format!("the namespace {} is not gone: {why:?}", name.unwrap_or_default()));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 

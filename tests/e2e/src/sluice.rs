@@ -75,7 +75,7 @@ impl Sluice {
         self.helm.upgrade(RELEASE, &self.values_with(over)).await.out();
     }
 
-    /// Takes all of it away, and waits until it is gone. Before that its logs are looked through: no test may have made it talkative.
+    /// Takes all of it away, in the background. Before that its logs are looked through: no test may have made it talkative.
     pub async fn remove(self) {
         nothing_is_given_away(&self).await;
         self.home.delete().await;

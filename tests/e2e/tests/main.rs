@@ -18,38 +18,36 @@ mod values;
 
 use std::process::ExitCode;
 
-use e2e::Run;
+use e2e::Suite;
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let mut run = match Run::start().await {
-            Ok(run) => run,
+        let mut suite = match Suite::new().await {
+            Ok(suite) => suite,
             Err(line) => return refuse(&line),
         };
-        let all = async {
-            run.subject("install", install::tests).await;
-            run.subject("keda", keda::tests).await;
-            run.subject("kubectl scale", kubectl_scale::tests).await;
-            run.subject("values", values::tests).await;
-            run.subject("boundaries", boundaries::tests).await;
-            run.subject("faults", faults::tests).await;
-            run.subject("upgrades", upgrades::tests).await;
-            run.subject("passwords", passwords::tests).await;
-            run.subject("foreign", foreign::tests).await;
-            run.subject("external", external::tests).await;
-            run.subject("broker tls", broker_tls::tests).await;
-            run.subject("three nodes", three_nodes::tests).await;
-        };
+        // The long ones first: what is left at the end runs alone.
+        suite.subject("install", install::tests);
+        suite.subject("three nodes", three_nodes::tests);
+        suite.subject("faults", faults::tests);
+        suite.subject("keda", keda::tests);
+        suite.subject("passwords", passwords::tests);
+        suite.subject("upgrades", upgrades::tests);
+        suite.subject("external", external::tests);
+        suite.subject("kubectl scale", kubectl_scale::tests);
+        suite.subject("boundaries", boundaries::tests);
+        suite.subject("broker tls", broker_tls::tests);
+        suite.subject("foreign", foreign::tests);
+        suite.subject("values", values::tests);
         // Whoever interrupts it gets the namespaces deleted all the same: what is dropped here drops them.
         let mut asked_to_end = signal(SignalKind::terminate()).expect("signals can be heard");
         tokio::select! {
-            () = all => {}
-            _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
-            _ = asked_to_end.recv() => return ExitCode::from(143),
+            all_well = suite.run() => if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+            _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+            _ = asked_to_end.recv() => ExitCode::from(143),
         }
-        if run.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     })
 }
 

@@ -9,12 +9,13 @@ mod task;
 mod ways;
 
 use std::collections::HashSet;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use amqp::{Broker, ConfirmChannel, Outgoing};
 use contract::{TaskId, queue};
 use sqlx::PgPool;
-use testkit::{Database, OtlpReceiver, Postgres, Rabbit, Service, SmtpOptions, SmtpServer, eventually};
+use testkit::{Database, OtlpReceiver, Postgres, Rabbit, Service, SmtpOptions, SmtpServer, Vhost, eventually};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use load::{Answer, Load};
@@ -31,7 +32,7 @@ pub struct System {
     /// Both databases live here.
     pub postgres: Postgres,
     /// The broker.
-    pub rabbit: Rabbit,
+    pub rabbit: Node,
     /// The mail server.
     pub smtp: SmtpServer,
     /// Where traces, metrics and logs go.
@@ -41,29 +42,62 @@ pub struct System {
     _turn: SemaphorePermit<'static>,
 }
 
-/// Each system is a dozen processes: two at a time are what two cores bear.
-const AT_ONCE: u32 = 2;
+/// A system's broker.
+pub enum Node {
+    /// Its own, which may be broken.
+    Own(Rabbit),
+    /// A vhost of its own in the one that all tests share.
+    Shared(Vhost),
+}
+
+impl Node {
+    /// The node, to be broken.
+    ///
+    /// # Panics
+    /// Where it is shared.
+    pub fn own(&self) -> &Rabbit {
+        match self {
+            Self::Own(rabbit) => rabbit,
+            Self::Shared(_) => panic!("others use this broker: System::start_with_own_broker"),
+        }
+    }
+}
+
+impl Deref for Node {
+    type Target = Vhost;
+
+    fn deref(&self) -> &Vhost {
+        match self {
+            Self::Own(rabbit) => rabbit,
+            Self::Shared(vhost) => vhost,
+        }
+    }
+}
+
+/// Each system is a dozen processes, which wait most of their time: four at a time are what two cores bear.
+const AT_ONCE: u32 = 4;
 static TURNS: Semaphore = Semaphore::const_new(AT_ONCE as usize);
 
 impl System {
-    /// Starts the servers and brings both databases up to date.
+    /// Starts the servers and brings both databases up to date. The broker is the one that all tests share.
     pub async fn start() -> Self {
-        Self::start_in(1).await
+        Self::start_in(1, async || Node::Shared(testkit::vhost().await)).await
     }
 
     /// The same with no other system beside it, for a test that measures time.
     pub async fn start_alone() -> Self {
-        Self::start_in(AT_ONCE).await
+        Self::start_in(AT_ONCE, async || Node::Shared(testkit::vhost().await)).await
     }
 
-    async fn start_in(turns: u32) -> Self {
+    /// The same with a broker of its own, for a test that breaks it.
+    pub async fn start_with_own_broker() -> Self {
+        Self::start_in(1, async || Node::Own(Rabbit::start().await)).await
+    }
+
+    async fn start_in(turns: u32, broker: impl AsyncFnOnce() -> Node) -> Self {
         let turn = TURNS.acquire_many(turns).await.unwrap();
-        let (postgres, rabbit, smtp, otlp) = tokio::join!(
-            Postgres::start(),
-            Rabbit::start(),
-            SmtpServer::start(SmtpOptions::default()),
-            OtlpReceiver::start()
-        );
+        let (postgres, rabbit, smtp, otlp) =
+            tokio::join!(Postgres::start(), broker(), SmtpServer::start(SmtpOptions::default()), OtlpReceiver::start());
         let (users, ledger) = tokio::join!(postgres.database(), postgres.database());
         let system = Self { postgres, rabbit, smtp, otlp, users, ledger, _turn: turn };
         for service in ["user-api", "email-worker"] {

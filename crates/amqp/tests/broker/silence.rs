@@ -17,13 +17,8 @@ const MANY: usize = 1000;
 const PROMPT: Duration = Duration::from_secs(3);
 
 #[tokio::test]
-async fn while_a_queue_is_silent_the_others_go_on_and_nothing_is_taken_for_confirmed() {
+async fn each_message_of_a_batch_has_its_own_outcome_and_a_late_confirm_is_nobodys() {
     let rabbit = Rabbit::start().await;
-    each_message_of_a_batch_has_its_own_outcome_and_a_late_confirm_is_nobodys(&rabbit).await;
-    a_silent_queue_holds_up_its_own_messages_alone_and_none_is_lost(&rabbit).await;
-}
-
-async fn each_message_of_a_batch_has_its_own_outcome_and_a_late_confirm_is_nobodys(rabbit: &Rabbit) {
     let (main, dead) = (topology::main(), topology::dead());
     let connection = connect_with(rabbit.amqp_url(), &[main.clone(), dead.clone()]).await;
     // A channel's first message to a quorum queue waits in the broker for its leader, and all others of the channel
@@ -59,7 +54,9 @@ async fn each_message_of_a_batch_has_its_own_outcome_and_a_late_confirm_is_nobod
     while client.take(main.name()).await.is_some() {}
 }
 
-async fn a_silent_queue_holds_up_its_own_messages_alone_and_none_is_lost(rabbit: &Rabbit) {
+#[tokio::test]
+async fn a_silent_queue_holds_up_its_own_messages_alone_and_none_is_lost() {
+    let rabbit = Rabbit::start().await;
     let stop = CancellationToken::new();
     let health = Health::new().component("publisher", Need::Required);
     let queues = vec![topology::main(), topology::dead()];

@@ -113,7 +113,7 @@ fn counts(runs: &[Run]) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_workers_with_a_backlog_share_the_rate_and_use_it() {
-    let pool = Home::shared().await;
+    let pool = Home::alone().await;
     let a_mail = Duration::from_millis(5);
     let (a, b) = (Sender::start(&pool, 200, a_mail), Sender::start(&pool, 200, a_mail));
     a.run_for(Duration::ZERO).await;
@@ -125,7 +125,7 @@ async fn two_workers_with_a_backlog_share_the_rate_and_use_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_worker_keeps_to_a_high_rate_and_uses_it() {
-    let pool = Home::shared().await;
+    let pool = Home::alone().await;
     let worker = Sender::start(&pool, 2_000, Duration::from_millis(1));
     worker.run_for(Duration::from_secs(5)).await;
     assert_rate(&[worker.stop().await], 2_000);
@@ -134,7 +134,7 @@ async fn one_worker_keeps_to_a_high_rate_and_uses_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_joins_and_one_that_leaves_change_nothing() {
     const PHASE: Duration = Duration::from_secs(3);
-    let pool = Home::shared().await;
+    let pool = Home::alone().await;
     let a_mail = Duration::from_millis(5);
     let (a, b) = (Sender::start(&pool, 200, a_mail), Sender::start(&pool, 200, a_mail));
     a.run_for(Duration::ZERO).await;
@@ -158,7 +158,7 @@ async fn a_worker_that_joins_and_one_that_leaves_change_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_fleet_shares_the_rate() {
     let server = Postgres::start().await;
-    let pool = Home::within(&server, 40).await;
+    let pool = Home::alone_within(&server, 40).await;
     let fleet: Vec<_> = (0..30).map(|_| Sender::start(&pool, 300, Duration::from_millis(5))).collect();
     for worker in &fleet {
         worker.run_for(Duration::ZERO).await;

@@ -10,7 +10,7 @@ const REGISTRATIONS: usize = 5_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_registration_becomes_one_mail_when_the_broker_is_killed_and_comes_back_after_ten_seconds() {
-    let system = System::start().await;
+    let system = System::start_with_own_broker().await;
     let api = system.api(&[("HASH_COST", "cheap")]).await;
     let worker = system.worker(&[]);
     worker.ready().await;
@@ -24,9 +24,9 @@ async fn every_registration_becomes_one_mail_when_the_broker_is_killed_and_comes
             (load.done() >= REGISTRATIONS / 3).then_some(())
         })
         .await;
-        system.rabbit.kill();
+        system.rabbit.own().kill();
         tokio::time::sleep(Duration::from_secs(10)).await;
-        system.rabbit.restart().await;
+        system.rabbit.own().restart().await;
         flood.await.unwrap()
     };
     system.everyone_is_mailed(Duration::from_secs(120)).await;

@@ -113,7 +113,7 @@ async fn told_by_rabbitmq(system: &System) -> Series {
     };
     let asked = families("charts/sluice/templates/monitoring/podmonitor.yaml");
     assert_eq!(asked, families("k8s/observability/prometheus-config.yaml"), "development asks for the same");
-    let url = format!("{}/metrics/detailed?family={asked}", system.rabbit.metrics_url());
+    let url = format!("{}/metrics/detailed?family={asked}", system.rabbit.own().metrics_url());
     // Numbers of a queue are there from the second tick on.
     let samples = eventually("RabbitMQ tells of the queue", PATIENCE, async || {
         let text = reqwest::get(&url).await.ok()?.text().await.ok()?;
@@ -174,7 +174,7 @@ fn a_wrong_name_a_wrong_label_and_a_wrong_grouping_are_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn alerts_and_dashboard_name_what_is_told() {
-    let system = System::start().await;
+    let system = System::start_with_own_broker().await;
     let told = told_by_services(&system).await.into_iter().chain(told_by_rabbitmq(&system).await).collect();
     let files = ["charts/sluice/files/alerts.yaml", "charts/sluice/files/dashboard.json"];
     let all = files.map(|path| (path, wrong(&file(path).replace("\\\"", "\""), &told)));

@@ -28,16 +28,16 @@ async fn register(url: String, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_committed_by_an_instance_that_dies_before_it_publishes_is_published_by_another() {
-    let system = System::start().await;
+    let system = System::start_with_own_broker().await;
     let worker = system.worker(&[]);
     let doomed = system.api(&[]).await;
     worker.ready().await;
     system.topology_settled().await;
     // Frozen, the broker confirms nothing.
-    system.rabbit.pause();
+    system.rabbit.own().pause();
     register(doomed.base_url(), "orphan").await;
     doomed.kill();
-    system.rabbit.resume();
+    system.rabbit.own().resume();
 
     let _other = system.api(&[("RELAY_POLL_INTERVAL", "1s")]).await;
     system.smtp.wait_for_mails(1, Duration::from_secs(30)).await;

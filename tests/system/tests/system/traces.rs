@@ -98,16 +98,16 @@ async fn four_spans_tell_of_a_registration_and_none_of_who_registered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_trace_goes_on_across_a_restart_of_the_broker() {
-    let system = System::start().await;
+    let system = System::start_with_own_broker().await;
     let api = system.api(&[("HASH_COST", "cheap")]).await;
     register(&api, "journey-before").await;
     eventually("the relay has published", PATIENCE, async || (system.queued(queue::EMAIL).await == 1).then_some(()))
         .await;
     // See System::topology_settled.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    system.rabbit.kill();
+    system.rabbit.own().kill();
     register(&api, "journey-while-away").await;
-    system.rabbit.restart().await;
+    system.rabbit.own().restart().await;
     let worker = system.worker(&[]);
     worker.ready().await;
     register(&api, "journey-after").await;
