@@ -10,13 +10,14 @@ mod attempt;
 mod exclusive;
 pub mod hold;
 mod in_flight;
+pub mod outcome;
 pub mod republish;
 mod speed;
 pub mod task;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use amqp::{Delivery, Outgoing, PublishError, Publisher, Receipt};
 use tokio::time::Instant;
@@ -26,13 +27,14 @@ use tracing::Instrument as _;
 pub use exclusive::ExclusiveGate;
 pub use in_flight::InFlight;
 
+use self::outcome::{Deferral, Outcome};
 use self::republish::DeadLetter;
 use self::task::{Identity, Message, Rejected, Task};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::clock::DatabaseClock;
 use crate::ledger::{Cancelled, Claim, Ledger, LedgerDown, Marking};
 use crate::mail::Renderer;
-use crate::metrics::{Disposition, Metrics};
+use crate::metrics::Metrics;
 use crate::rate::FleetRate;
 use crate::send::classify::{DeadReason, Doubts};
 use crate::send::refusers::Refusers;
@@ -103,40 +105,6 @@ pub struct Processor {
     pub cut_off: CancellationToken,
 }
 
-/// How a run ends, and what is still to be done for it.
-#[derive(Debug)]
-enum Ending {
-    /// Accepted by the mail server: wait for the mark, then ack.
-    Sent(Marking),
-    /// Sent before: ack.
-    Duplicate,
-    /// Held by somebody else: to the first retry queue.
-    Wait,
-    /// To be run alone from now on.
-    Suspect,
-    /// This attempt failed: to a retry queue.
-    Failed {
-        /// Which.
-        delay: Duration,
-        /// When the first attempt failed.
-        first_failed: SystemTime,
-    },
-    /// Handed over, and not answered: to a retry queue, and counted.
-    Unknown {
-        /// Which.
-        delay: Duration,
-        /// When the first attempt failed.
-        first_failed: SystemTime,
-    },
-    /// For good.
-    Dead(DeadLetter),
-    /// It waited here for as long as it may: to the first retry queue, from where a worker may take it whose circuit is
-    /// closed.
-    HeldTooLong,
-    /// The worker drains: the claim is released, and another one may have the task.
-    HandBack,
-}
-
 /// What the ledger has of a run, to be given back unless it ends with a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
@@ -148,36 +116,6 @@ enum Held {
     LoneRun,
 }
 
-impl Ending {
-    fn disposition(&self) -> Disposition {
-        match self {
-            Self::Sent(_) => Disposition::Sent,
-            Self::Duplicate => Disposition::Duplicate,
-            Self::Wait => Disposition::Waiting,
-            Self::Suspect => Disposition::Suspected,
-            Self::Failed { .. } | Self::Unknown { .. } => Disposition::Retried,
-            Self::Dead(_) => Disposition::Dead,
-            Self::HeldTooLong | Self::HandBack => Disposition::HandedBack,
-        }
-    }
-
-    /// Does the mail's own line tell where the task goes?
-    fn is_told(&self) -> bool {
-        matches!(self, Self::Failed { .. } | Self::Unknown { .. } | Self::Dead(_))
-    }
-
-    /// Where the task goes, for that line.
-    fn next(&self) -> Option<String> {
-        match self {
-            Self::Failed { delay, .. } | Self::Unknown { delay, .. } => {
-                Some(format!("again in {}", humantime::format_duration(*delay)))
-            }
-            Self::Dead(letter) => Some(format!("dead letter: {}", letter.reason.slug())),
-            _ => None,
-        }
-    }
-}
-
 impl Processor {
     /// Takes one delivery all the way.
     pub async fn process(self: Arc<Self>, delivery: Delivery) {
@@ -185,18 +123,18 @@ impl Processor {
         let span = spans::process(&delivery);
         let hold_until = began + self.hold_limit;
         let (receipt, task) = Task::read(delivery, self.clock.now(), self.retention, hold_until);
-        let disposition = match task {
+        let outcome = match task {
             Ok(task) => self.process_task(task, receipt).instrument(span.clone()).await,
             Err(rejected) => Some(self.dead_letter(rejected, receipt).instrument(span.clone()).await),
         };
-        if let Some(disposition) = disposition {
-            span.record("sluice.disposition", disposition.as_str());
-            self.metrics.finished(disposition, began.elapsed());
+        if let Some(outcome) = outcome {
+            span.record("sluice.disposition", outcome.label());
+            self.metrics.finished(&outcome, began.elapsed());
         }
     }
 
     /// Nothing is claimed for a message that cannot be read: it is put aside as it is.
-    async fn dead_letter(&self, rejected: Rejected, receipt: Receipt) -> Disposition {
+    async fn dead_letter(&self, rejected: Rejected, receipt: Receipt) -> Outcome {
         let Rejected { message, letter } = rejected;
         let outgoing = republish::to_dead_letters(message, &letter, self.clock.now());
         tracing::warn!(
@@ -205,42 +143,42 @@ impl Processor {
             detail = letter.detail,
             "a message is put aside: it can't become a mail"
         );
-        self.publish_then_ack(outgoing, [receipt], Disposition::Dead).await
+        self.publish_then_ack(outgoing, [receipt], Outcome::Dead(letter)).await
     }
 
-    async fn process_task(&self, task: Task, receipt: Receipt) -> Option<Disposition> {
+    async fn process_task(&self, task: Task, receipt: Receipt) -> Option<Outcome> {
         match self.in_flight.enter(&task, receipt) {
             Entering::Entered(guard) => {
                 let mut held = Held::Nothing;
-                let ending = self.ending(&task, &mut held).await;
-                Some(self.conclude(task, ending, held, guard).await)
+                let outcome = self.run(&task, &mut held).await;
+                Some(self.conclude(task, outcome, held, guard).await)
             }
             Entering::Worn { receipt, deliveries } => {
                 let outgoing = republish::to_wait(task.message, self.retry_schedule.first(), deliveries);
-                Some(self.publish_then_ack(outgoing, [receipt], Disposition::Waiting).await)
+                Some(self.publish_then_ack(outgoing, [receipt], self.waits(Deferral::ClaimedElsewhere)).await)
             }
             Entering::Attached => None,
         }
     }
 
     /// Claims the task and sends its mail, as far as that goes.
-    async fn ending(&self, task: &Task, held: &mut Held) -> Ending {
+    async fn run(&self, task: &Task, held: &mut Held) -> Outcome {
         if task.is_newly_suspect() {
-            return Ending::Suspect;
+            return Outcome::Suspected;
         }
         let _guard = match self.patiently(task, self.exclusive.enter(task.suspect)).await {
             Ok(guard) => guard,
-            Err(ending) => return ending,
+            Err(outcome) => return outcome,
         };
         // Not cut short by a drain: a claim that is under way would be granted after it was released.
         match self.cleared(task, held).await {
-            Err(ending) => ending,
+            Err(outcome) => outcome,
             Ok(until) => self.send(task, until).await,
         }
     }
 
     /// Claims the task, and counts the run if it is to run alone. Returns how long the claim holds.
-    async fn cleared(&self, task: &Task, held: &mut Held) -> Result<Instant, Ending> {
+    async fn cleared(&self, task: &Task, held: &mut Held) -> Result<Instant, Outcome> {
         let id = task.identity.id();
         *held = Held::Claim;
         let claim = loop {
@@ -253,7 +191,11 @@ impl Processor {
             Claim::Ours { until } => until,
             Claim::Sent | Claim::Elsewhere => {
                 *held = Held::Nothing;
-                return Err(if claim == Claim::Sent { Ending::Duplicate } else { Ending::Wait });
+                return Err(if claim == Claim::Sent {
+                    Outcome::Duplicate
+                } else {
+                    self.waits(Deferral::ClaimedElsewhere)
+                });
             }
         };
         if task.suspect {
@@ -271,7 +213,7 @@ impl Processor {
                     format!("the worker died {LONE_RUNS} times with only this task in flight"),
                 );
                 tracing::warn!(task = %id, reason = reason.slug(), detail, "a task is put aside");
-                return Err(Ending::Dead(DeadLetter::new(reason, detail)));
+                return Err(Outcome::Dead(DeadLetter::new(reason, detail)));
             }
         }
         Ok(until)
@@ -279,7 +221,7 @@ impl Processor {
 
     /// The ledger did not answer: the circuit opens, and the task is held until it closes. It may be open for another cause
     /// already: then that is what is probed, and what this task waits for.
-    async fn hold_for_the_ledger(&self, task: &Task, down: &LedgerDown) -> Result<(), Ending> {
+    async fn hold_for_the_ledger(&self, task: &Task, down: &LedgerDown) -> Result<(), Outcome> {
         self.ledger_is_down(down);
         let mut circuit = self.breaker.watch();
         let closed = circuit.wait_for(|state| !state.is_open());
@@ -288,46 +230,50 @@ impl Processor {
 
     /// Waits for something that a mail needs before `MAIL`, until the worker drains or the task has waited for as long as
     /// it may, whatever it waited for before.
-    async fn patiently<T>(&self, task: &Task, wait: impl Future<Output = T>) -> Result<T, Ending> {
+    async fn patiently<T>(&self, task: &Task, wait: impl Future<Output = T>) -> Result<T, Outcome> {
         match self.drain.run_until_cancelled(tokio::time::timeout_at(task.hold_until, wait)).await {
-            None => Err(Ending::HandBack),
-            Some(Err(_)) => Err(Ending::HeldTooLong),
+            None => Err(Outcome::Returned),
+            Some(Err(_)) => Err(self.waits(Deferral::HeldTooLong)),
             Some(Ok(ready)) => Ok(ready),
         }
     }
 
-    /// Does what the ending asks for. The delivery is acknowledged last.
-    async fn conclude(&self, task: Task, ending: Ending, held: Held, guard: InFlightGuard) -> Disposition {
-        let disposition = ending.disposition();
+    /// To the first retry queue, with no attempt spent.
+    fn waits(&self, cause: Deferral) -> Outcome {
+        Outcome::Deferred { delay: self.retry_schedule.first(), cause }
+    }
+
+    /// Does what the outcome asks for, and says what became of the delivery. It is acknowledged last.
+    async fn conclude(&self, task: Task, mut outcome: Outcome, held: Held, guard: InFlightGuard) -> Outcome {
         let id = task.identity.id();
         let is_bare = matches!(task.identity, Identity::Bare { .. });
-        let now = self.clock.now();
-        let is_told = ending.is_told();
         let Task { message, attempt, deliveries, hold_until, .. } = task;
-        let outgoing = match ending {
-            Ending::Sent(marking) => {
+        let outgoing = match &mut outcome {
+            Outcome::Sent(marking) => {
                 self.settle_once_marked(message, deliveries, hold_until, marking, guard).await;
-                return disposition;
+                return outcome;
             }
-            Ending::Duplicate => {
+            Outcome::Duplicate => {
                 acknowledge(guard.leave()).await;
-                return disposition;
+                return outcome;
             }
-            Ending::HandBack => {
+            Outcome::Returned => {
                 self.give_back(id, held).await;
                 self.hand_on(message, deliveries, guard).await;
-                return disposition;
+                return outcome;
             }
-            Ending::HeldTooLong | Ending::Wait => republish::to_wait(message, self.retry_schedule.first(), deliveries),
-            Ending::Suspect => republish::to_suspect(message),
-            Ending::Failed { delay, first_failed } => republish::to_retry(message, delay, attempt.next(), first_failed),
-            Ending::Unknown { delay, first_failed } => {
-                republish::to_repeat(message, delay, attempt.next(), first_failed)
-            }
-            Ending::Dead(letter) => republish::to_dead_letters(message, &letter, now),
+            Outcome::Deferred { delay, cause } => match *cause {
+                Deferral::Failed { first_failed } => republish::to_retry(message, *delay, attempt.next(), first_failed),
+                Deferral::Unanswered { first_failed } => {
+                    republish::to_repeat(message, *delay, attempt.next(), first_failed)
+                }
+                Deferral::ClaimedElsewhere | Deferral::HeldTooLong => republish::to_wait(message, *delay, deliveries),
+            },
+            Outcome::Suspected => republish::to_suspect(message),
+            Outcome::Dead(letter) => republish::to_dead_letters(message, letter, self.clock.now()),
         };
         self.give_back(id, held).await;
-        if !is_told {
+        if !outcome.is_told() {
             let attempts = u32::from(attempt);
             tracing::info!(task = %id, queue = %outgoing.queue, attempts, "a task moves on");
         }
@@ -335,9 +281,9 @@ impl Processor {
         let receipts = guard.leave();
         if is_bare && !receipts.iter().any(Receipt::is_live) {
             // The broker delivers it again, as a task that nothing connects with this one: a copy would be a second mail.
-            return Disposition::HandedBack;
+            return Outcome::Returned;
         }
-        self.publish_then_ack(outgoing, receipts, disposition).await
+        self.publish_then_ack(outgoing, receipts, outcome).await
     }
 
     /// The mail server has the mail, and the mark is under way: only when it is durable the delivery may go. While the
@@ -348,7 +294,7 @@ impl Processor {
         message: Message,
         deliveries: u64,
         mut hold_until: Instant,
-        marking: Marking,
+        marking: &mut Marking,
         guard: InFlightGuard,
     ) {
         let mut marked = pin!(marking.done());
@@ -364,7 +310,7 @@ impl Processor {
             let receipts = guard.take_live();
             if !receipts.is_empty() {
                 let outgoing = republish::to_wait(message.clone(), self.retry_schedule.first(), deliveries);
-                self.publish_then_ack(outgoing, receipts, Disposition::Waiting).await;
+                self.publish_then_ack(outgoing, receipts, self.waits(Deferral::ClaimedElsewhere)).await;
             }
         }
     }
@@ -395,12 +341,13 @@ impl Processor {
         }
     }
 
+    /// The outcome, or [`Outcome::Returned`] where the broker does not take the message: it delivers the task again.
     async fn publish_then_ack(
         &self,
         outgoing: Outgoing,
         receipts: impl IntoIterator<Item = Receipt>,
-        disposition: Disposition,
-    ) -> Disposition {
+        outcome: Outcome,
+    ) -> Outcome {
         let published = match self.publisher.publish(outgoing).await {
             Err(PublishError::TooLarge(outgoing)) => {
                 tracing::warn!(queue = %outgoing.queue, "a message moves on without the headers of strangers: they fit into no frame");
@@ -410,10 +357,10 @@ impl Processor {
         };
         if let Err(error) = published {
             tracing::warn!(%error, "a task does not move on: the broker delivers it again");
-            return Disposition::HandedBack;
+            return Outcome::Returned;
         }
         acknowledge(receipts).await;
-        disposition
+        outcome
     }
 }
 

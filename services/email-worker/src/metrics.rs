@@ -5,42 +5,9 @@ use std::time::Duration;
 use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
+use crate::delivery::outcome::Outcome;
 use crate::send::classify::Reason;
 use crate::smtp::Stage;
-
-/// How a delivery ended, as metrics and spans name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
-    /// The mail server took the mail.
-    Sent,
-    /// The ledger says it was sent before: dropped.
-    Duplicate,
-    /// Somebody else holds it: looked at again from the first retry queue.
-    Waiting,
-    /// Delivered suspiciously often: published again to be run alone.
-    Suspected,
-    /// This attempt failed: on to a retry queue.
-    Retried,
-    /// Put aside for good.
-    Dead,
-    /// Given back to the broker: the worker drains, or it waited here for too long.
-    HandedBack,
-}
-
-impl Disposition {
-    /// The value of the attribute `sluice.disposition`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Duplicate => "duplicate",
-            Self::Waiting => "waiting",
-            Self::Suspected => "suspected",
-            Self::Retried => "retried",
-            Self::Dead => "dead",
-            Self::HandedBack => "handed_back",
-        }
-    }
-}
 
 /// The instruments of the delivery path.
 #[derive(Debug, Clone)]
@@ -104,16 +71,16 @@ impl Metrics {
     }
 
     /// A task was finished, `took` after it was delivered.
-    pub fn finished(&self, disposition: Disposition, took: Duration) {
+    pub fn finished(&self, outcome: &Outcome, took: Duration) {
         let attributes = [
             KeyValue::new("messaging.system", "rabbitmq"),
             KeyValue::new("messaging.destination.name", contract::queue::EMAIL),
             KeyValue::new("messaging.operation.name", "process"),
-            KeyValue::new("sluice.disposition", disposition.as_str()),
+            KeyValue::new("sluice.disposition", outcome.label()),
         ];
         self.consumed.add(1, &attributes);
         self.process.record(took.as_secs_f64(), &attributes);
-        if disposition == Disposition::Duplicate {
+        if matches!(outcome, Outcome::Duplicate) {
             self.duplicates.add(1, &[]);
         }
     }

@@ -4,7 +4,8 @@ use std::pin::pin;
 
 use contract::TaskId;
 
-use super::{Ending, Processor};
+use super::Processor;
+use super::outcome::{Deferral, Outcome};
 use crate::circuit_breaker::Permit;
 use crate::delivery::republish::DeadLetter;
 use crate::delivery::task::Task;
@@ -49,7 +50,7 @@ impl Processor {
 
     /// The mail was handed over to its last byte, and nobody can know what became of it. It is sent again, a bounded number
     /// of times in all its life.
-    pub(super) async fn unanswered(&self, task: &Task, error: &SendError, mut slot: Slot, permit: Permit) -> Ending {
+    pub(super) async fn unanswered(&self, task: &Task, error: &SendError, mut slot: Slot, permit: Permit) -> Outcome {
         let id = task.identity.id();
         let times = task.unknown_outcomes.saturating_add(1);
         self.metrics.unknown_outcome();
@@ -67,11 +68,11 @@ impl Processor {
             Some(Err(NoSession::Ill(ill))) => self.server_is_ill(&ill, permit),
         }
         let again = if times > self.unknown_repeats { None } else { self.next_delay(task) };
-        let ending = match again {
-            Some((delay, first_failed)) => Ending::Unknown { delay, first_failed },
-            None => Ending::Dead(DeadLetter::new(DeadReason::OutcomeUnknown, error)),
+        let outcome = match again {
+            Some((delay, first_failed)) => Outcome::Deferred { delay, cause: Deferral::Unanswered { first_failed } },
+            None => Outcome::Dead(DeadLetter::new(DeadReason::OutcomeUnknown, error)),
         };
-        tracing::warn!(task = %id, times, %error, next = ending.next(), "nobody can know whether a mail was sent");
-        ending
+        tracing::warn!(task = %id, times, %error, next = outcome.next(), "nobody can know whether a mail was sent");
+        outcome
     }
 }

@@ -1,32 +1,30 @@
 //! The part of a run that talks to the mail server.
 
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use super::Processor;
+use super::outcome::{Deferral, Outcome};
 use super::speed::{Sent, Trials, Weighed};
-use super::{Ending, Processor};
 use crate::circuit_breaker::{Cause, Permit, State};
 use crate::delivery::republish::DeadLetter;
 use crate::delivery::task::Task;
 use crate::ledger::{Claim, LedgerDown};
 use crate::mail::Rendered;
 use crate::rate::{NoLeave, Prepare, SendPermit};
-use crate::send::classify::{self, DeadReason, Outage, Step, Verdict};
+use crate::send::classify::{self, DeadReason, Outage, Verdict};
 use crate::smtp::pool::{NoSession, Slot};
 use crate::smtp::{Accepted, Broken, SendError, Stage};
 use crate::spans;
 
-/// What one try came to.
-enum Try {
-    /// The run is over.
-    Over(Ending),
-    /// Nothing was spent: once more, when the circuit lets it.
-    Again,
-    /// Nothing was spent: once more, after this time.
-    AgainIn(Duration),
-}
+/// One try: the run is over, or nothing was spent and it is tried again after this time, when the circuit lets it.
+type Try = ControlFlow<Outcome, Duration>;
+
+/// Once more.
+const AGAIN: Try = Continue(Duration::ZERO);
 
 /// A turn at the mail server: everything that is needed to say `MAIL`.
 struct Turn {
@@ -39,7 +37,7 @@ struct Turn {
 /// Why a mail can't go now.
 enum Unready {
     /// The run is over.
-    Over(Ending),
+    Over(Outcome),
     /// It is of no use.
     CircuitOpen,
     /// No session: the server is ill.
@@ -100,8 +98,8 @@ impl Start<'_> {
                 *self.claimed_until = until;
                 Ok(())
             }
-            Ok(Claim::Sent) => Err(Unready::Over(Ending::Duplicate)),
-            Ok(Claim::Elsewhere) => Err(Unready::Over(Ending::Wait)),
+            Ok(Claim::Sent) => Err(Unready::Over(Outcome::Duplicate)),
+            Ok(Claim::Elsewhere) => Err(Unready::Over(self.processor.waits(Deferral::ClaimedElsewhere))),
             Err(down) => Err(Unready::LedgerDown(down)),
         }
     }
@@ -122,7 +120,7 @@ impl Prepare for Start<'_> {
 impl Processor {
     /// Sends a claimed task's mail. Tries again for as long as the failure is not the mail's own; gives up its turn when
     /// the worker drains before `MAIL`, or when the task has waited for as long as it may.
-    pub(super) async fn send(&self, task: &Task, mut claimed_until: Instant) -> Ending {
+    pub(super) async fn send(&self, task: &Task, mut claimed_until: Instant) -> Outcome {
         let rendered = match self.renderer.render(&task.mail, task.identity.id(), self.clock.now().into()) {
             Ok(rendered) => rendered,
             Err(unsendable) => {
@@ -135,17 +133,16 @@ impl Processor {
         let mut trials = Trials::default();
         loop {
             let turn = match self.patiently(task, self.turn(task, &mut claimed_until)).await {
-                Err(ending) | Ok(Err(ending)) => return ending,
+                Err(outcome) | Ok(Err(outcome)) => return outcome,
                 Ok(Ok(None)) => continue,
                 Ok(Ok(Some(turn))) => turn,
             };
             // From here on nothing is cancelled: the mail server may have the mail.
             match self.converse(task, &rendered, turn, &mut trials).await {
-                Try::Over(ending) => return ending,
-                Try::Again => {}
-                Try::AgainIn(wait) => {
-                    if let Err(ending) = self.patiently(task, tokio::time::sleep(wait)).await {
-                        return ending;
+                Break(outcome) => return outcome,
+                Continue(wait) => {
+                    if let Err(outcome) = self.patiently(task, tokio::time::sleep(wait)).await {
+                        return outcome;
                     }
                 }
             }
@@ -154,7 +151,7 @@ impl Processor {
 
     /// Waits for everything that a mail needs before `MAIL`: the circuit, a slot with a connection, and the fleet's rate, in
     /// this order, since a moment of the rate does not keep. `None`: start over.
-    async fn turn(&self, task: &Task, claimed_until: &mut Instant) -> Result<Option<Turn>, Ending> {
+    async fn turn(&self, task: &Task, claimed_until: &mut Instant) -> Result<Option<Turn>, Outcome> {
         let permit = self.breaker.permit(task.mail.email.ascii_domain()).await;
         let slot = self.slots.acquire().await;
         let mut start = Start { processor: self, task, permit, slot, claimed_until };
@@ -165,7 +162,7 @@ impl Processor {
         let Start { permit, slot, claimed_until, .. } = start;
         match leave {
             Ok(leave) => Ok(Some(Turn { slot, permit, leave, claimed_until: *claimed_until })),
-            Err(NoLeave::NotReady(Unready::Over(ending))) => Err(ending),
+            Err(NoLeave::NotReady(Unready::Over(outcome))) => Err(outcome),
             Err(NoLeave::NotReady(Unready::CircuitOpen | Unready::NoConnection)) => Ok(None),
             Err(NoLeave::NotReady(Unready::ServerIll(error))) => {
                 self.server_is_ill(&error, permit);
@@ -190,15 +187,15 @@ impl Processor {
             // The mail was not spoken of: another connection, for the same moment.
             match slot.reopen().await {
                 // A slow greeting wore the claim out.
-                Ok(()) if claimed_until < Instant::now() + self.send_timeout => return Try::Again,
+                Ok(()) if claimed_until < Instant::now() + self.send_timeout => return AGAIN,
                 Ok(()) => result = self.talk(task, &mut slot, rendered).instrument(span.clone()).await,
-                Err(NoSession::OthersStand) => return Try::Again,
+                Err(NoSession::OthersStand) => return AGAIN,
                 Err(NoSession::Ill(error)) => result = Err(error),
             }
         }
         if matches!(&result, Err(SendError::Broken { cause: Broken::CutOff, .. })) {
             // Before the dot: the server has no mail.
-            return Try::Over(Ending::HandBack);
+            return Break(Outcome::Returned);
         }
         self.metrics.sent(result.is_ok(), began.elapsed());
         spans::record_reply(&span, &result);
@@ -227,10 +224,10 @@ impl Processor {
         // The rule, not the news: at thousands a second a line each would cost as much as the mail. Metrics and traces tell.
         let attempts = u32::from(task.attempt.next());
         tracing::debug!(task = %task.identity.id(), attempts, reply = accepted.reply, "mail sent");
-        Try::Over(match marking {
-            Ok(marking) => Ending::Sent(marking),
+        Break(match marking {
+            Ok(marking) => Outcome::Sent(marking),
             // The ledger stopped with the worker: unmarked, unacknowledged, repeated elsewhere.
-            Err(_) => Ending::HandBack,
+            Err(_) => Outcome::Returned,
         })
     }
 
@@ -250,7 +247,7 @@ impl Processor {
             Weighed::AgainIn(wait) => {
                 leave.answered();
                 permit.put_off();
-                return Try::AgainIn(wait);
+                return Continue(wait);
             }
         };
         match (&verdict, error) {
@@ -261,14 +258,14 @@ impl Processor {
             // It did not answer: whether it would take mails again is not known.
             _ => drop(leave),
         }
-        let ending = match verdict {
+        let outcome = match verdict {
             Verdict::CircuitOpen(outage) => {
                 self.ill(permit, outage, error);
-                return Try::Again;
+                return AGAIN;
             }
             Verdict::TooFast => {
                 permit.put_off();
-                return Try::Again;
+                return AGAIN;
             }
             // No session at all, or one too many.
             Verdict::TooManyConnections => {
@@ -278,23 +275,23 @@ impl Processor {
                 } else {
                     self.ill(permit, Outage::TooManyConnections, error);
                 }
-                return Try::Again;
+                return AGAIN;
             }
             Verdict::OutcomeUnknown => self.unanswered(task, error, slot, permit).await,
             Verdict::Reconnect => match slot.reopen().await {
-                Err(NoSession::OthersStand) if trials.once_more() => return Try::Again,
+                Err(NoSession::OthersStand) if trials.once_more() => return AGAIN,
                 Ok(()) | Err(NoSession::OthersStand) => {
                     permit.refused(id, error);
-                    self.next_step(task, error)
+                    self.after_failure(task, error)
                 }
                 Err(NoSession::Ill(ill)) => {
                     self.server_is_ill(&ill, permit);
-                    return Try::Again;
+                    return AGAIN;
                 }
             },
             Verdict::Retry(_) => {
                 permit.refused(id, error);
-                self.next_step(task, error)
+                self.after_failure(task, error)
             }
             Verdict::Dead(reason) => {
                 // A mail that no server was asked about says nothing about this one.
@@ -306,15 +303,15 @@ impl Processor {
         };
         // One whose outcome nobody can know has a line of its own.
         if !matches!(error, SendError::Unanswered { .. }) {
-            self.tell(task, error, &ending);
+            self.tell(task, error, &outcome);
         }
-        Try::Over(ending)
+        Break(outcome)
     }
 
     /// A line for the mail, unless its domain refuses most of ours or too many others have one.
-    fn tell(&self, task: &Task, error: &SendError, ending: &Ending) {
-        let (id, attempts, next) = (task.identity.id(), u32::from(task.attempt.next()), ending.next());
-        let for_good = matches!(ending, Ending::Dead(_)) && matches!(error, SendError::Refused { .. });
+    fn tell(&self, task: &Task, error: &SendError, outcome: &Outcome) {
+        let (id, attempts, next) = (task.identity.id(), u32::from(task.attempt.next()), outcome.next());
+        let for_good = matches!(outcome, Outcome::Dead(_)) && matches!(error, SendError::Refused { .. });
         if self.refusers.refused(id, task.mail.email.ascii_domain(), error, for_good) {
             tracing::info!(task = %id, attempts, %error, next, "mail not accepted");
         } else {
@@ -322,9 +319,9 @@ impl Processor {
         }
     }
 
-    fn next_step(&self, task: &Task, error: &SendError) -> Ending {
+    fn after_failure(&self, task: &Task, error: &SendError) -> Outcome {
         match self.next_delay(task) {
-            Some((delay, first_failed)) => Ending::Failed { delay, first_failed },
+            Some((delay, first_failed)) => Outcome::Deferred { delay, cause: Deferral::Failed { first_failed } },
             None => dead(error, DeadReason::GaveUp),
         }
     }
@@ -332,11 +329,9 @@ impl Processor {
     /// Where a mail that failed for now waits, and when it failed first; `None`: its time is up.
     pub(super) fn next_delay(&self, task: &Task) -> Option<(Duration, SystemTime)> {
         let now = self.clock.now();
-        let delays = self.retry_schedule.delays();
-        match classify::next_step(task.attempt, task.first_failed, now, delays, self.give_up_after) {
-            Step::Retry(delay) => Some((delay, task.first_failed.unwrap_or(now))),
-            Step::GiveUp => None,
-        }
+        let first_failed = task.first_failed.unwrap_or(now);
+        let delay = self.retry_schedule.after(task.attempt, first_failed, now, self.give_up_after)?;
+        Some((delay, first_failed))
     }
 
     /// A session could not be opened.
@@ -364,6 +359,6 @@ fn hung_up_on_us(error: &SendError) -> bool {
     error.session_was_stale() && classify::judge(error) != Verdict::TooManyConnections
 }
 
-fn dead(error: &SendError, reason: DeadReason) -> Ending {
-    Ending::Dead(DeadLetter::new(reason, error))
+fn dead(error: &SendError, reason: DeadReason) -> Outcome {
+    Outcome::Dead(DeadLetter::new(reason, error))
 }

@@ -50,8 +50,8 @@ impl Marking {
     ///
     /// # Errors
     /// [`Cancelled`] when the ledger's token ended first.
-    pub async fn done(self) -> Result<(), Cancelled> {
-        self.0.await.map_err(|_| Cancelled)
+    pub async fn done(&mut self) -> Result<(), Cancelled> {
+        (&mut self.0).await.map_err(|_| Cancelled)
     }
 }
 

@@ -10,9 +10,7 @@ mod reading;
 mod reason;
 mod unanswered;
 
-use std::time::{Duration, SystemTime};
-
-use contract::{Attempt, Malformed};
+use contract::Malformed;
 
 pub use doubt::{Advice, Doubts, Kind, Unclear, Whose};
 pub use everyone::{Everyone, TooMany};
@@ -37,8 +35,8 @@ pub enum Verdict {
     Dead(DeadReason),
     /// It was handed over whole, and no answer came: the mail may have been sent.
     OutcomeUnknown,
-    /// The conversation broke off after `MAIL`: open another session to learn whose fault it was, and ask
-    /// [`after_reconnect`].
+    /// The conversation broke off after `MAIL`: open another session to learn whose fault it was. A server that greets
+    /// again is well, so that it was this mail; one that does not is ill, and nobody knows about the mail.
     Reconnect,
 }
 
@@ -248,39 +246,6 @@ pub fn tells_of_the_server(error: &SendError) -> bool {
         }
         SendError::Broken { .. } | SendError::Unanswered { .. } => true,
         SendError::Unsendable(_) => false,
-    }
-}
-
-/// What a conversation that broke off means, once another session was asked for: a server that greets again is well,
-/// so it was this mail; one that does not is ill, and nobody knows about the mail.
-pub fn after_reconnect(greeted: bool) -> Verdict {
-    if greeted { Verdict::Retry(Reason::BrokenOff) } else { Verdict::CircuitOpen(Outage::Unreachable) }
-}
-
-/// What comes after a failure for now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// To the retry queue with this delay.
-    Retry(Duration),
-    /// To the dead letters ([`DeadReason::GaveUp`]).
-    GiveUp,
-}
-
-/// The next step of a mail that has failed `attempt` times before this failure, the first time at `first_failed` (`None`:
-/// this was the first). The last delay is repeated until `give_up_after` has passed; without any delay it gives up at once.
-pub fn next_step(
-    attempt: Attempt,
-    first_failed: Option<SystemTime>,
-    now: SystemTime,
-    delays: &[Duration],
-    give_up_after: Duration,
-) -> Step {
-    // Clocks differ between workers: a failure in the future was just now.
-    let failing_for = first_failed.map_or(Duration::ZERO, |first| now.duration_since(first).unwrap_or_default());
-    let nth = usize::try_from(u32::from(attempt)).unwrap_or(usize::MAX).min(delays.len().saturating_sub(1));
-    match delays.get(nth) {
-        Some(delay) if failing_for < give_up_after => Step::Retry(*delay),
-        _ => Step::GiveUp,
     }
 }
 

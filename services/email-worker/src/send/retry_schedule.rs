@@ -1,8 +1,9 @@
 //! The retry schedule: how long a failed mail waits before each further attempt.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use contract::Attempt;
 use platform::config::duration;
 
 /// Waits, each a queue of its own; the last is repeated. Written `5s,30s,2m,10m,1h`.
@@ -26,6 +27,22 @@ impl RetrySchedule {
     /// The shortest wait, also for tasks that somebody else holds.
     pub fn first(&self) -> Duration {
         self.0.first().copied().unwrap_or(Self::MIN)
+    }
+
+    /// The wait of a mail that had failed `attempt` times before this failure, the first time at `first_failed`. The last wait is
+    /// repeated until `give_up_after` has passed; then there is none.
+    pub fn after(
+        &self,
+        attempt: Attempt,
+        first_failed: SystemTime,
+        now: SystemTime,
+        give_up_after: Duration,
+    ) -> Option<Duration> {
+        // Clocks differ between workers: a failure in the future was just now.
+        let failing_for = now.duration_since(first_failed).unwrap_or_default();
+        let nth = usize::try_from(u32::from(attempt)).unwrap_or(usize::MAX);
+        let delay = self.0.get(nth).or(self.0.last()).copied();
+        delay.filter(|_| failing_for < give_up_after)
     }
 }
 
@@ -55,5 +72,30 @@ mod tests {
         for text in ["", "5s,5s", "30s,5s", "never", "1ms", "9ms", "5s,,30s", "2d", "24h 1s", "5s,24h 1s"] {
             assert_eq!(text.parse::<RetrySchedule>(), Err(InvalidRetrySchedule), "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_last_wait_is_repeated_until_time_is_up() {
+        let schedule: RetrySchedule = "5s,30s,2m".parse().unwrap();
+        let day = Duration::from_secs(86_400);
+        let now = SystemTime::UNIX_EPOCH + 100 * day;
+        for (attempt, failing_for, expected) in [
+            (0, 0, Some(5)),
+            (1, 5, Some(30)),
+            (2, 40, Some(120)),
+            (3, 200, Some(120)),
+            (700, 86_399, Some(120)),
+            (700, 86_400, None),
+            (1, 200_000, None),
+            (u32::MAX, 0, Some(120)),
+        ] {
+            let first_failed = now - Duration::from_secs(failing_for);
+            let delay = schedule.after(Attempt::from(attempt), first_failed, now, day);
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(delay, expected, "attempt {attempt}, failing for {failing_for} s");
+        }
+        let in_the_future = schedule.after(Attempt::from(1), now + day, now, day);
+        assert_eq!(in_the_future, Some(Duration::from_secs(30)));
+        assert_eq!(schedule.after(Attempt::default(), now, now, Duration::ZERO), None);
     }
 }

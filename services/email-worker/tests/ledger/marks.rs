@@ -73,7 +73,7 @@ async fn a_database_that_hangs_is_down_in_bounded_time() {
     let claims = join_all((0..10).map(|_| worker.ledger.claim(TaskId::new()))).await;
     assert!(claims.iter().all(Result::is_err));
     assert!(asked.elapsed() < Duration::from_secs(3), "LedgerDown took {:?}", asked.elapsed());
-    let mark = worker.ledger.begin_mark(id).await.unwrap();
+    let mut mark = worker.ledger.begin_mark(id).await.unwrap();
     server.resume();
     timeout(Duration::from_secs(10), mark.done()).await.expect("the mark is made once the database answers").unwrap();
     assert_eq!(worker.ledger.claim(id).await.unwrap(), Claim::Sent);
@@ -94,9 +94,9 @@ async fn no_more_than_a_hundred_mails_wait_for_their_marks_while_the_database_is
     tokio::pin!(one_more);
     timeout(Duration::from_millis(300), &mut one_more).await.expect_err("a hundred places are taken");
     server.restart().await;
-    let one_more = timeout(Duration::from_secs(10), one_more).await.expect("places become free").unwrap();
+    let mut one_more = timeout(Duration::from_secs(10), one_more).await.expect("places become free").unwrap();
     one_more.done().await.unwrap();
-    for mark in marks {
+    for mut mark in marks {
         mark.done().await.unwrap();
     }
 }
@@ -121,7 +121,7 @@ async fn marks_that_wait_when_the_worker_stops_are_still_made() {
     let worker = Worker::start(&pool);
     let id = TaskId::new();
     worker.ledger.claim(id).await.unwrap();
-    let mark = worker.ledger.begin_mark(id).await.unwrap();
+    let mut mark = worker.ledger.begin_mark(id).await.unwrap();
     worker.stop().await;
     mark.done().await.unwrap();
     let next = Worker::start(&pool);

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const FRESH: bool = true;
@@ -190,8 +192,6 @@ fn a_conversation_that_broke_off_is_judged_by_the_next_greeting() {
             assert_eq!(judge(&broken(stage, cause.clone())), Verdict::Reconnect, "{stage:?} {cause:?}");
         }
     }
-    assert_eq!(after_reconnect(true), Verdict::Retry(Reason::BrokenOff));
-    assert_eq!(after_reconnect(false), Verdict::CircuitOpen(Outage::Unreachable));
 }
 
 /// Row 6: half-open admits one mail.
@@ -254,31 +254,6 @@ fn what_is_for_now_or_the_addresss_own_tells_nothing_of_the_server() {
     ] {
         assert_eq!(tells_of_the_server(&error), tells, "{error}");
     }
-}
-
-#[test]
-fn the_retry_schedule_is_climbed_and_its_last_retry_queue_repeated_until_time_is_up() {
-    let delays = [5, 30, 120].map(Duration::from_secs);
-    let day = Duration::from_secs(86_400);
-    let now = SystemTime::UNIX_EPOCH + 100 * day;
-    let delay = |seconds| Step::Retry(Duration::from_secs(seconds));
-    let first = |ago: u64| Some(now - Duration::from_secs(ago));
-    for (attempt, first_failed, expected) in [
-        (0, None, delay(5)),
-        (1, first(5), delay(30)),
-        (2, first(40), delay(120)),
-        (3, first(200), delay(120)),
-        (700, first(86_399), delay(120)),
-        (700, first(86_400), Step::GiveUp),
-        (1, first(200_000), Step::GiveUp),
-        (u32::MAX, None, delay(120)),
-        (1, Some(now + day), delay(30)),
-    ] {
-        let step = next_step(Attempt::from(attempt), first_failed, now, &delays, day);
-        assert_eq!(step, expected, "attempt {attempt}, first failed {first_failed:?}");
-    }
-    assert_eq!(next_step(Attempt::default(), None, now, &[], day), Step::GiveUp);
-    assert_eq!(next_step(Attempt::default(), None, now, &delays, Duration::ZERO), Step::GiveUp);
 }
 
 #[test]

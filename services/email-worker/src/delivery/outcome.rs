@@ -1,0 +1,81 @@
+//! What becomes of a delivery, in one word from the mail server's reply to the metric's label.
+//!
+//! Which reply means what is [`send::classify`](crate::send::classify)'s; which outcome follows is drawn under "What becomes of a task"
+//! in `docs/architecture.md`.
+
+use std::time::{Duration, SystemTime};
+
+use super::republish::DeadLetter;
+use crate::ledger::Marking;
+
+/// What becomes of a delivery, and what is still to be done for it.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The mail server took the mail: acknowledged once this mark is durable.
+    Sent(Marking),
+    /// The ledger says it was sent before: acknowledged.
+    Duplicate,
+    /// To a retry queue.
+    Deferred {
+        /// Which: how long it waits there.
+        delay: Duration,
+        /// What for.
+        cause: Deferral,
+    },
+    /// Delivered suspiciously often: back to the main queue, to be run alone.
+    Suspected,
+    /// Put aside for good.
+    Dead(DeadLetter),
+    /// Back to the main queue, for another worker or another delivery; the claim is released.
+    Returned,
+}
+
+/// Why a task waits on a retry queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deferral {
+    /// An attempt failed.
+    Failed {
+        /// When the first attempt did.
+        first_failed: SystemTime,
+    },
+    /// The mail server took the last byte and did not answer: an attempt, and one that may have been sent.
+    Unanswered {
+        /// When the first attempt failed.
+        first_failed: SystemTime,
+    },
+    /// Another worker has its claim. No attempt is spent.
+    ClaimedElsewhere,
+    /// It was held here for as long as it may be. No attempt is spent.
+    HeldTooLong,
+}
+
+impl Outcome {
+    /// The value of the attribute `sluice.disposition`, of metrics and spans.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Sent(_) => "sent",
+            Self::Duplicate => "duplicate",
+            Self::Deferred { cause: Deferral::Failed { .. } | Deferral::Unanswered { .. }, .. } => "retried",
+            Self::Deferred { cause: Deferral::ClaimedElsewhere, .. } => "waiting",
+            Self::Suspected => "suspected",
+            Self::Dead(_) => "dead",
+            Self::Deferred { cause: Deferral::HeldTooLong, .. } | Self::Returned => "handed_back",
+        }
+    }
+
+    /// Does the mail's own line tell where the task goes?
+    pub(super) fn is_told(&self) -> bool {
+        self.next().is_some()
+    }
+
+    /// Where the task goes after an attempt, for that line.
+    pub(super) fn next(&self) -> Option<String> {
+        match self {
+            Self::Deferred { delay, cause: Deferral::Failed { .. } | Deferral::Unanswered { .. } } => {
+                Some(format!("again in {}", humantime::format_duration(*delay)))
+            }
+            Self::Dead(letter) => Some(format!("dead letter: {}", letter.reason.slug())),
+            _ => None,
+        }
+    }
+}
