@@ -91,23 +91,33 @@ impl Client {
         self.channel.queue_declare(queue.into(), options, arguments).await.map(drop)
     }
 
-    /// How many messages wait in a queue, exactly and now. A quorum queue whose leader is busy says 0 of everything: then it is
-    /// asked again, a few times.
+    /// How many messages wait in a queue, exactly and now.
     pub async fn ready(&self, queue: &str) -> u32 {
-        for _ in 1..CERTAIN {
-            let queue = self.ask(queue).await;
-            if queue.message_count() > 0 || queue.consumer_count() > 0 {
-                return queue.message_count();
-            }
-            tokio::time::sleep(ANOTHER_LOOK).await;
-        }
-        self.ask(queue).await.message_count()
+        self.look(queue).await.message_count()
     }
 
     /// Somebody consumes a queue, and nothing waits in it: whoever says that there is a consumer has looked.
     pub async fn is_taken(&self, queue: &str) -> bool {
         let queue = self.ask(queue).await;
         queue.consumer_count() > 0 && queue.message_count() == 0
+    }
+
+    /// Nobody consumes a queue, and nothing is in it.
+    pub async fn is_left_empty(&self, queue: &str) -> bool {
+        let queue = self.look(queue).await;
+        queue.consumer_count() == 0 && queue.message_count() == 0
+    }
+
+    /// A quorum queue whose leader is busy says 0 of everything: then it is asked again, a few times.
+    async fn look(&self, queue: &str) -> lapin::Queue {
+        for _ in 1..CERTAIN {
+            let queue = self.ask(queue).await;
+            if queue.message_count() > 0 || queue.consumer_count() > 0 {
+                return queue;
+            }
+            tokio::time::sleep(ANOTHER_LOOK).await;
+        }
+        self.ask(queue).await
     }
 
     async fn ask(&self, queue: &str) -> lapin::Queue {
