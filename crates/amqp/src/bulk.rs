@@ -138,6 +138,11 @@ impl Bulk {
     /// The channel is gone, and everything is back already.
     pub async fn close(self) -> Result<(), AmqpError> {
         let attempt = || format!("give back messages of {}", self.queue);
+        // Answered when what was settled is done: the broker's end of a channel forgets what it has kept back of that. Where it
+        // brings a message, that is given back with the others.
+        if get(&self.channel, &self.queue).await?.is_some() {
+            self.got.take();
+        }
         // The newest first: its room is the only one that may not be full.
         let cancels = (1..=self.made).rev().map(|n| {
             let channel = &self.channel;

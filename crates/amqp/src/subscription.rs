@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::time::{Instant, timeout_at};
@@ -22,6 +22,7 @@ use crate::account::Account;
 use crate::connection::ANSWER;
 use crate::error::{AmqpError, bounded};
 use crate::message::short;
+use crate::queues::{ask, get};
 use crate::{Connection, Delivery};
 
 /// How long settlements are held up for a consumer to become full. With a backlog it takes a round trip.
@@ -169,22 +170,28 @@ impl Subscription {
             .await
     }
 
-    /// Waits until the queue has what was settled on this channel. To be called before the connection is closed: a
-    /// settlement is not answered, under load the broker's end of the channel keeps some back, and what it has kept is
-    /// forgotten with the channel.
+    /// Waits until the queue has done what was settled on this channel. To be called before the connection is closed: a
+    /// settlement is not answered; of those that are not done yet the broker's end of the channel keeps all but a few, and
+    /// forgets them with the channel.
     ///
-    /// It asks after the queue on the same channel. The answer comes after all that went to the queue before, and whose being
-    /// done makes the channel let go what it kept; so twice is enough, and once more does no harm.
+    /// It asks for the next message (`basic.get`), which a quorum queue answers in its turn, when all is done that it was told
+    /// before. A question after its length is answered at once, whatever is still to be written; but its answer comes after
+    /// the channel was told what is done, and let go what it kept.
+    ///
+    /// Where a message waits, this delivers it: to be settled like the others. It is the only one then, and none is kept.
     ///
     /// # Errors
     /// The channel is gone, or the queue is.
-    pub async fn settled(&mut self) -> Result<(), AmqpError> {
+    pub async fn settled(&mut self) -> Result<Option<Delivery>, AmqpError> {
+        let next = get(&self.channel, &self.queue).await?;
         for _ in 0..3 {
-            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            let asked = self.channel.queue_declare(short(&self.queue), options, FieldTable::default());
-            bounded(ANSWER, || format!("ask after {}", self.queue), asked).await?;
+            ask(&self.channel, &self.queue).await?;
         }
-        Ok(())
+        Ok(next.map(|next| {
+            let account = Arc::<Account>::default();
+            account.take();
+            Delivery::from_lapin(next.delivery, account)
+        }))
     }
 
     async fn consume(&mut self, level: u32) -> Result<Part, AmqpError> {

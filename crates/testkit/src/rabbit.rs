@@ -209,6 +209,14 @@ impl Rabbit {
         self.ctl(&["eval", &format!("ok = sys:{action}(whereis('%2F_{queue}')).")]).await;
     }
 
+    /// Stops what writes the log of all quorum queues where it stands, or lets it go on: a disk that is far behind. Commands are taken,
+    /// and done when they are written; questions are answered.
+    pub async fn stall_log(&self, stalled: bool) {
+        let action = if stalled { "suspend" } else { "resume" };
+        let wal = "#{names := #{wal := Wal}} = ra_system:fetch(quorum_queues)";
+        self.ctl(&["eval", &format!("{wal}, ok = sys:{action}(Wal).")]).await;
+    }
+
     /// Runs `rabbitmqctl` on this node and gives what it printed. Takes about a second.
     ///
     /// # Panics

@@ -184,12 +184,17 @@ impl Consumer {
             self.in_flight.spawn(Arc::clone(&self.processor).process(delivery));
         }
         self.all_ended().await?;
+        match subscription.settled().await {
+            // To be handed on like the others.
+            Ok(Some(delivery)) => {
+                self.in_flight.spawn(Arc::clone(&self.processor).process(delivery));
+                self.all_ended().await?;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "it is not known whether the broker has all acknowledgements"),
+        }
         // What could not be handed on. Mostly nothing.
-        let end = async {
-            subscription.requeue_unsettled().await?;
-            subscription.settled().await
-        };
-        if let Err(error) = end.await {
+        if let Err(error) = subscription.requeue_unsettled().await {
             tracing::debug!(%error, "nothing was given back: the connection is gone, the broker takes back all of it");
         }
         connection.close().await;

@@ -1,6 +1,7 @@
 //! Deliveries, and how they end.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use amqp::{Settled, Subscription, topology};
 use futures_util::StreamExt as _;
@@ -68,10 +69,44 @@ async fn a_prefetch_that_changes_under_load_gives_nothing_back() {
         assert!(seen.insert(delivery.body), "delivered twice");
     }
     subscription.stop().await.unwrap();
-    subscription.settled().await.unwrap();
+    assert!(subscription.settled().await.unwrap().is_none(), "nothing waits");
     drop(subscription);
     connection.close().await;
     assert_eq!(vhost.client().await.ready(QUEUE).await, 0, "all were acknowledged");
+}
+
+/// Of many acknowledgements that are not done yet, the broker's end of the channel keeps some back, and forgets them with the channel.
+#[tokio::test]
+async fn what_was_acknowledged_stays_so_though_the_brokers_disk_is_far_behind() {
+    const MESSAGES: usize = 300;
+    let rabbit = testkit::Rabbit::start().await;
+    let vhost = rabbit.vhost().await;
+    let connection = connect_with(vhost.amqp_url(), &[topology::main()]).await;
+    publish(&vhost, MESSAGES).await;
+    let mut subscription = Subscription::open(&connection, QUEUE, "test").await.unwrap();
+    subscription.set_prefetch(Some(512)).await.unwrap();
+    let mut deliveries = Vec::new();
+    while deliveries.len() < MESSAGES {
+        deliveries.push(next(&mut subscription).await);
+    }
+    subscription.stop().await.unwrap();
+    rabbit.stall_log(true).await;
+    for delivery in &deliveries {
+        assert_eq!(delivery.receipt.ack().await, Settled::Sent);
+    }
+    let end = async {
+        let settled = subscription.settled().await;
+        connection.close().await;
+        settled
+    };
+    let (settled, ()) = tokio::join!(end, async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        rabbit.stall_log(false).await;
+    });
+    assert!(settled.unwrap().is_none(), "nothing waits");
+    let client = vhost.client().await;
+    client.publish_bare(QUEUE, b"the end").await;
+    assert_eq!(client.take(QUEUE).await.unwrap().body, b"the end", "one that was acknowledged came again");
 }
 
 #[tokio::test]
