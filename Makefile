@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint unit deny bench flood profile instructions chaos fuzz mutants schemathesis e2e render
+.PHONY: help setup run test quick lint unit deny bench flood profile instructions chaos fuzz mutants schemathesis e2e render
 MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -24,6 +24,11 @@ test: ## Runs every check: format, lints, all tests, licences and advisories of 
 	$(MAKE) unit
 	$(MAKE) deny
 	@echo "make test: everything passed"
+
+quick: ## Checks format, clippy and the tests that need no server: for the inner loop
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo test --locked --quiet --workspace --lib -- --skip simulation
 
 lint: ## Checks format, clippy without warnings, scripts, charts, what they render, the Dockerfile, workflows, alerts, pages
 	cargo fmt --all --check

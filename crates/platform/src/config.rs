@@ -14,7 +14,7 @@
 //! ```
 
 mod args;
-mod complaint;
+mod diagnostic;
 mod help;
 mod mistyped;
 mod renamed;
@@ -94,7 +94,7 @@ pub fn try_parse<C: Parser>(
     let matches = without_env(C::command()).try_get_matches_from(args);
     matches
         .and_then(|mut matches| C::from_arg_matches_mut(&mut matches))
-        .map_err(|err| complaint::explain(path.iter().map(|(_, command)| *command), &err, &var))
+        .map_err(|err| diagnostic::explain(path.iter().map(|(_, command)| *command), &err, &var))
 }
 
 /// Tells the log which variables of this process are almost those of the configuration `C`, or have a name that is no

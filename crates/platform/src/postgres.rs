@@ -3,6 +3,7 @@
 //! Behind a pooler in transaction mode too: nothing here, or in the services, is set, locked or listened to for longer than a
 //! transaction.
 
+mod kept;
 mod migration;
 mod pooler;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+pub use kept::{Held, Kept, NoAnswer, Statement, ask};
 pub use migration::{migrate, migrate_as_told};
 pub use pooler::{UnfitPooler, Unproven, check_pooler, is_unfit_pooler};
 
@@ -20,6 +22,9 @@ use crate::config::Secret;
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// How long one statement may take, in milliseconds; none of ours comes near it.
 const STATEMENT_MS: u32 = 10_000;
+
+/// How long [`bounded`] lets a statement take, waiting for a connection included. The server's own limit is no help when it hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What trying again would not change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +60,16 @@ pub fn pool(url: &Secret, size: u32, application: &str) -> anyhow::Result<PgPool
         .acquire_timeout(ACQUIRE)
         .test_before_acquire(false)
         .connect_lazy_with(options))
+}
+
+/// The result of `statement`, or an error if it takes longer than any of ours should.
+///
+/// # Errors
+/// Those of the statement; [`sqlx::Error::Io`] when it took too long.
+pub async fn bounded<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(PATIENCE, statement).await.unwrap_or_else(|_| {
+        Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from the database in time")))
+    })
 }
 
 /// What an error of the database says, without the line of the server's own source that the driver adds to it; and what can

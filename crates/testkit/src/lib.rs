@@ -3,7 +3,7 @@
 //! - [`database`] and [`vhost`] hand out a database and a vhost of their own in servers that the tests of one process
 //!   (or of one `with-servers` run) share; [`Postgres`] and [`Rabbit`] start a server of one's own, to be killed, paused, restarted.
 //! - [`PgBouncer`] is a pooler before a database.
-//! - [`SmtpServer`] is a mail server with moods: any answer at any stage, drops, hangs, delays, greylisting, TLS, login.
+//! - [`SmtpServer`] is a mail server with scripts: any answer at any stage, drops, hangs, delays, greylisting, TLS, login.
 //! - [`OtlpReceiver`] reads traces, metrics and logs; [`TcpProxy`] cuts and slows networks; [`Service`] runs our own services as processes.
 //! - [`page_in_chromium`] shows a page as people see it.
 //! - [`fuzz`] throws a corpus and its mutations at a parser.
@@ -52,6 +52,6 @@ pub use postgres::{Database, Postgres, database, database_encoded};
 pub use proxy::TcpProxy;
 pub use rabbit::{Client, Management, QueueInfo, Rabbit, RawPublisher, Taken, Vhost, vhost};
 pub use service::Service;
-pub use smtp::{Arrival, Command, Counts, Mail, Mood, SmtpOptions, SmtpServer, Stage, Tls, self_signed};
+pub use smtp::{Arrival, Command, Counts, Mail, Script, SmtpOptions, SmtpServer, Stage, Tls, self_signed};
 pub use tls_front::{Preamble, Shown, TlsFront, Trust, address_of};
 pub use watchdog::{mark, stop_everything};

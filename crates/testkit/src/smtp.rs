@@ -1,4 +1,4 @@
-//! A mail server with moods.
+//! A mail server with scripts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use crate::background::Background;
 use crate::port::Port;
 
 mod mail;
-mod mood;
 mod record;
+mod script;
 mod session;
 mod syntax;
 mod tls;
 mod wire;
 
 pub use mail::Mail;
-pub use mood::{Mood, Stage};
 pub use record::{Arrival, Command, Counts};
+pub use script::{Script, Stage};
 pub use tls::self_signed;
 
 use record::Shared;
@@ -71,7 +71,7 @@ impl Default for SmtpOptions {
     }
 }
 
-/// A mail server on a thread of its own. It takes every mail unless its [`Mood`] says otherwise.
+/// A mail server on a thread of its own. It takes every mail unless its [`Script`] says otherwise.
 #[derive(Debug)]
 pub struct SmtpServer {
     shared: Arc<Shared>,
@@ -112,8 +112,8 @@ impl SmtpServer {
     }
 
     /// Changes what it answers, from the next command on.
-    pub fn set_mood(&self, mood: Mood) {
-        self.shared.set_mood(mood);
+    pub fn set_script(&self, script: Script) {
+        self.shared.set_script(script);
     }
 
     /// Calls back for every command with its stage and, if it has one, its recipient, before it is answered; on the server's

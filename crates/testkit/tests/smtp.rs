@@ -1,10 +1,10 @@
-//! The mail server does what its mood says, and what a real one would where a client is wrong.
+//! The mail server does what its script says, and what a real one would where a client is wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use testkit::{Mood, SmtpOptions, SmtpServer, Stage};
+use testkit::{Script, SmtpOptions, SmtpServer, Stage};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
@@ -57,24 +57,24 @@ async fn send(server: &SmtpServer, to: &str) -> String {
 async fn every_stage_can_refuse_and_drop() {
     let server = SmtpServer::start(SmtpOptions::default()).await;
     let table = [
-        (Mood::healthy(), "220 250 250 250 354 250"),
-        (Mood::healthy().reply(Stage::Connect, "554 go away"), "554"),
-        (Mood::healthy().drop_at(Stage::Connect), ""),
-        (Mood::healthy().reply(Stage::Ehlo, "421 busy"), "220 421"),
-        (Mood::healthy().reply(Stage::Mail, "451 4.3.0 ill"), "220 250 451"),
-        (Mood::healthy().drop_at(Stage::Mail), "220 250"),
-        (Mood::healthy().reply(Stage::Rcpt, "450 4.2.0 later\nor never"), "220 250 250 450"),
-        (Mood::healthy().reply(Stage::Rcpt, "550 no").for_recipient("bob@example.com"), "220 250 250 250 354 250"),
-        (Mood::healthy().reply(Stage::Rcpt, "550 no").for_recipient("Ann@example.com"), "220 250 250 550"),
-        (Mood::healthy().reply(Stage::Data, "554 no"), "220 250 250 250 554"),
-        (Mood::healthy().drop_at(Stage::Data), "220 250 250 250"),
-        (Mood::healthy().reply(Stage::Content, "552 5.2.2 full"), "220 250 250 250 354 552"),
-        (Mood::healthy().drop_at(Stage::Content), "220 250 250 250 354"),
-        (Mood::healthy().accept_then_drop(), "220 250 250 250 354"),
+        (Script::healthy(), "220 250 250 250 354 250"),
+        (Script::healthy().reply(Stage::Connect, "554 go away"), "554"),
+        (Script::healthy().drop_at(Stage::Connect), ""),
+        (Script::healthy().reply(Stage::Ehlo, "421 busy"), "220 421"),
+        (Script::healthy().reply(Stage::Mail, "451 4.3.0 ill"), "220 250 451"),
+        (Script::healthy().drop_at(Stage::Mail), "220 250"),
+        (Script::healthy().reply(Stage::Rcpt, "450 4.2.0 later\nor never"), "220 250 250 450"),
+        (Script::healthy().reply(Stage::Rcpt, "550 no").for_recipient("bob@example.com"), "220 250 250 250 354 250"),
+        (Script::healthy().reply(Stage::Rcpt, "550 no").for_recipient("Ann@example.com"), "220 250 250 550"),
+        (Script::healthy().reply(Stage::Data, "554 no"), "220 250 250 250 554"),
+        (Script::healthy().drop_at(Stage::Data), "220 250 250 250"),
+        (Script::healthy().reply(Stage::Content, "552 5.2.2 full"), "220 250 250 250 354 552"),
+        (Script::healthy().drop_at(Stage::Content), "220 250 250 250 354"),
+        (Script::healthy().accept_then_drop(), "220 250 250 250 354"),
     ];
-    for (mood, want) in table {
-        server.set_mood(mood.clone());
-        assert_eq!(send(&server, "ann@example.com").await, want, "{mood:?}");
+    for (script, want) in table {
+        server.set_script(script.clone());
+        assert_eq!(send(&server, "ann@example.com").await, want, "{script:?}");
     }
     assert_eq!(server.mails().len(), 3, "healthy, another's refusal, and taken then dropped");
 }
@@ -82,7 +82,7 @@ async fn every_stage_can_refuse_and_drop() {
 #[tokio::test]
 async fn greylisting_takes_the_third_attempt() {
     let server = SmtpServer::start(SmtpOptions::default()).await;
-    server.set_mood(Mood::healthy().greylisting(2));
+    server.set_script(Script::healthy().greylisting(2));
     for want in ["220 250 250 450", "220 250 250 450", "220 250 250 250 354 250"] {
         assert_eq!(send(&server, "ann@example.com").await, want);
     }
@@ -124,12 +124,12 @@ async fn hanging_delaying_and_pausing_keep_the_connection_open() {
     server.resume();
     assert_eq!(client.reply().await, "250", "resumed, it answers what was asked meanwhile");
 
-    server.set_mood(Mood::healthy().delay_at(Stage::Noop, Duration::from_millis(150)));
+    server.set_script(Script::healthy().delay_at(Stage::Noop, Duration::from_millis(150)));
     let asked = Instant::now();
     assert_eq!(client.say("NOOP").await, "250");
     assert!(asked.elapsed() >= Duration::from_millis(150), "delayed by {:?}", asked.elapsed());
 
-    server.set_mood(Mood::healthy().hang_at(Stage::Noop));
+    server.set_script(Script::healthy().hang_at(Stage::Noop));
     assert!(tokio::time::timeout(Duration::from_millis(100), client.say("NOOP")).await.is_err(), "hangs");
 }
 

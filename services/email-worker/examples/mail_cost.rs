@@ -6,12 +6,12 @@
 use std::fs;
 
 use contract::{TaskId, WelcomeEmail};
-use email_worker::mail::{MailOptions, Renderer};
 use email_worker::smtp::{SmtpOptions, Tls, Transport};
 use lettre::address::Envelope;
 use lettre::message::{Mailbox, Message, MultiPart};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::extension::ClientId;
+use mail::{MailOptions, Renderer};
 use std::time::Duration;
 use testkit::SmtpServer;
 use time::OffsetDateTime;

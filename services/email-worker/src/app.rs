@@ -18,16 +18,16 @@ use crate::circuit_breaker::{CircuitBreaker, probe};
 use crate::clock::DatabaseClock;
 use crate::config::Config;
 use crate::consumer::{Consumer, delivery_limit};
-use crate::delivery::{ExclusiveGate, InFlight, Processor, hold};
+use crate::delivery::{Ends, ExclusiveGate, InFlight, Limits, Processor, hold};
 use crate::ledger::retention::{self, RetentionOptions};
 use crate::ledger::{self, Ledger, LedgerOptions};
-use crate::mail::Renderer;
 use crate::metrics::Metrics;
 use crate::rate::FleetRate;
 use crate::send::classify::Doubts;
 use crate::send::refusers::Refusers;
 use crate::smtp::Transport;
-use crate::smtp::pool::Slots;
+use crate::smtp::pool::ConnectionPool;
+use mail::Renderer;
 
 /// Waits between two probes of an open circuit.
 const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
@@ -94,7 +94,7 @@ impl App {
             Ok(None) => Ok(()),
             Ok(Some(Err(unfit))) => Err(unfit).context("the database of DATABASE_URL"),
             Ok(Some(Ok(clock))) => {
-                let ends = Ends { stop, cut_off: CancellationToken::new(), background: background.clone() };
+                let ends = Ends { drain: stop, settled: background.clone(), ..Ends::default() };
                 let sender = Sender { config, pool: pool.clone(), transport, renderer, health, parts, clock };
                 Box::pin(sender.run(ends, &mut tasks)).await
             }
@@ -140,7 +140,7 @@ struct Sender {
 impl Sender {
     async fn run(self, ends: Ends, tasks: &mut Tasks) -> anyhow::Result<()> {
         let Self { config, pool, transport, renderer, health, parts, clock } = self;
-        let (stop, background) = (ends.stop.clone(), ends.background.clone());
+        let (stop, background) = (ends.drain.clone(), ends.settled.clone());
         let mail = Mail { transport, renderer, clock: clock.clone() };
         let processor = Arc::new(assemble(&config, &pool, mail, parts.moving, &ends, tasks));
         tasks.spawn("prober", probe::run(Arc::clone(&processor), parts.sending, parts.database, background.clone()));
@@ -173,16 +173,6 @@ struct Mail {
     clock: DatabaseClock,
 }
 
-/// How a worker ends, step by step.
-struct Ends {
-    /// No further mail is begun.
-    stop: CancellationToken,
-    /// No answer is waited for any longer.
-    cut_off: CancellationToken,
-    /// Nothing is left to be settled.
-    background: CancellationToken,
-}
-
 /// The part of the grace in which answers are no longer waited for: what has none is counted, published and acknowledged.
 fn reserve(grace: Duration) -> Duration {
     (grace / 5).min(Duration::from_secs(5))
@@ -191,7 +181,7 @@ fn reserve(grace: Duration) -> Duration {
 /// Runs the consumer; once stopped it has `grace` to drain.
 async fn run_bounded(consumer: Consumer, ends: Ends, health: &Health, grace: Duration) -> anyhow::Result<()> {
     let deadline = async {
-        ends.stop.cancelled().await;
+        ends.drain.cancelled().await;
         health.start_draining();
         tracing::info!("draining: mails being sent are finished, the rest is handed back");
         tokio::time::sleep(grace - reserve(grace)).await;
@@ -199,7 +189,7 @@ async fn run_bounded(consumer: Consumer, ends: Ends, health: &Health, grace: Dur
         tokio::time::sleep(reserve(grace)).await;
     };
     tokio::select! {
-        ended = consumer.run(ends.stop.clone()) => ended.context("take tasks from the queue"),
+        ended = consumer.run(ends.drain.clone()) => ended.context("take tasks from the queue"),
         () = deadline => {
             tracing::warn!(?grace, "the drain took longer than SHUTDOWN_GRACE: what is left is delivered again elsewhere");
             Ok(())
@@ -215,7 +205,7 @@ fn assemble(
     ends: &Ends,
     tasks: &mut Tasks,
 ) -> Processor {
-    let background = &ends.background;
+    let background = &ends.settled;
     let flow = &config.flow;
     let lease = lease(config.mail.send_timeout);
     let options = LedgerOptions::new(lease);
@@ -228,7 +218,7 @@ fn assemble(
     let (publisher, publisher_task) =
         Publisher::start(broker(config, "email-worker publisher"), queues(config), moving, background.clone());
     tasks.spawn("publisher", publisher_task);
-    let slots = Slots::new(flow.sending_slots, transport);
+    let slots = ConnectionPool::new(flow.sending_slots, transport);
     slots.observe();
     Processor {
         ledger,
@@ -242,17 +232,17 @@ fn assemble(
         publisher,
         in_flight: InFlight::default(),
         exclusive: ExclusiveGate::default(),
-        retry_schedule: flow.retry_schedule.clone(),
-        give_up_after: flow.give_up_after,
-        retention: flow.ledger_retention,
-        hold_limit: hold::before_mail(flow.hold_limit, config.mail.send_timeout + config.mail.smtp_data_timeout),
-        send_timeout: config.mail.send_timeout,
-        renew_every: lease / 3,
-        unknown_repeats: flow.unknown_repeats,
+        limits: Limits {
+            retry_schedule: flow.retry_schedule.clone(),
+            give_up_after: flow.give_up_after,
+            retention: flow.ledger_retention,
+            hold: hold::before_mail(flow.hold_limit, config.mail.send_timeout + config.mail.smtp_data_timeout),
+            send_timeout: config.mail.send_timeout,
+            renew_every: lease / 3,
+            unknown_repeats: flow.unknown_repeats,
+        },
         metrics: Metrics::new(),
-        drain: ends.stop.clone(),
-        undelivered: CancellationToken::new(),
-        cut_off: ends.cut_off.clone(),
+        ends: ends.clone(),
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// The database's clock, as it is known here. Clones share it.
 #[derive(Debug, Clone)]
-pub struct DatabaseClock(Arc<Mutex<Known>>);
+pub(crate) struct DatabaseClock(Arc<Mutex<Known>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Known {
@@ -20,20 +20,20 @@ struct Known {
 
 impl DatabaseClock {
     /// At this moment it was so many seconds after 1970 there. Ages are counted in seconds: the way of the answer does not matter.
-    pub fn learnt(at: Instant, seconds: f64) -> Self {
+    pub(crate) fn learnt(at: Instant, seconds: f64) -> Self {
         let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         let time = SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH);
         Self(Arc::new(Mutex::new(Known { at, time })))
     }
 
     /// The time now.
-    pub fn now(&self) -> SystemTime {
+    pub(crate) fn now(&self) -> SystemTime {
         let Known { at, time } = self.known();
         time + at.elapsed()
     }
 
     /// What was learnt later counts from now on.
-    pub fn correct(&self, later: &Self) {
+    pub(crate) fn correct(&self, later: &Self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = later.known();
     }
 

@@ -10,10 +10,10 @@ use amqp::topology::{self, QueueSpec};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 
+pub use self::mail::{MailArgs, MailConfigError, TransportKind};
 use crate::dead_letters::Filter;
 use crate::rate::Ceiling;
 use crate::send::retry_schedule::RetrySchedule;
-pub use mail::{MailArgs, MailConfigError, TransportKind};
 
 /// Takes mail tasks off the queue and sends each mail once, at the rate the mail server bears.
 #[derive(Debug, Parser)]

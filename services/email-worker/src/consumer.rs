@@ -173,13 +173,13 @@ impl Consumer {
     /// Stops the deliveries and waits for the runs: what is not done is handed on.
     async fn drain(mut self, line: Option<ConsumerConnection>) -> Result<(), ConsumerError> {
         let Some(ConsumerConnection { connection, mut subscription }) = line else {
-            self.processor.undelivered.cancel();
+            self.processor.ends.undelivered.cancel();
             return self.all_ended().await;
         };
         if let Err(error) = subscription.stop().await {
             tracing::debug!(%error, "the consumers were not cancelled: the connection is gone");
         }
-        self.processor.undelivered.cancel();
+        self.processor.ends.undelivered.cancel();
         while let Some(delivery) = subscription.delivered() {
             self.in_flight.spawn(Arc::clone(&self.processor).process(delivery));
         }

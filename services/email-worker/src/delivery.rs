@@ -7,9 +7,11 @@
 
 mod answer;
 mod attempt;
+mod dead_letter;
 mod exclusive;
 pub mod hold;
 mod in_flight;
+mod limits;
 pub mod outcome;
 pub mod republish;
 mod speed;
@@ -24,24 +26,24 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+pub use dead_letter::DeadLetter;
 pub use exclusive::ExclusiveGate;
 pub use in_flight::InFlight;
+pub use limits::Limits;
 
 use self::outcome::{Deferral, Outcome};
-use self::republish::DeadLetter;
 use self::task::{Identity, Message, Rejected, Task};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::clock::DatabaseClock;
 use crate::ledger::{Cancelled, Claim, Ledger, LedgerDown, Marking};
-use crate::mail::Renderer;
 use crate::metrics::Metrics;
 use crate::rate::FleetRate;
 use crate::send::classify::{DeadReason, Doubts};
 use crate::send::refusers::Refusers;
-use crate::send::retry_schedule::RetrySchedule;
-use crate::smtp::pool::Slots;
+use crate::smtp::pool::ConnectionPool;
 use crate::spans;
 use in_flight::{Entering, InFlightGuard};
+use mail::Renderer;
 
 /// A mail is made ready at most so long before its moment, the tolerance of a moment included.
 const LEAD: Duration = Duration::from_secs(1);
@@ -59,43 +61,38 @@ const LONE_RUNS: u16 = 3;
 #[derive(Debug)]
 pub struct Processor {
     /// What was sent, and who is sending what.
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// The fleet's rate.
-    pub rate: FleetRate,
+    pub(crate) rate: FleetRate,
     /// What refusals without a reason were found to mean.
-    pub doubts: Doubts,
+    pub(crate) doubts: Doubts,
     /// Who refuses most of our mails, for the log.
     pub(crate) refusers: Refusers,
     /// Whether sending makes sense at all.
-    pub breaker: CircuitBreaker,
+    pub(crate) breaker: CircuitBreaker,
     /// The sending slots and their connections.
-    pub slots: Slots,
+    pub(crate) slots: ConnectionPool,
     /// Writes the mails.
-    pub renderer: Renderer,
+    pub(crate) renderer: Renderer,
     /// What time it is.
-    pub clock: DatabaseClock,
+    pub(crate) clock: DatabaseClock,
     /// Publishes tasks again.
-    pub publisher: Publisher,
+    pub(crate) publisher: Publisher,
     /// What is in flight here.
-    pub in_flight: InFlight,
+    pub(crate) in_flight: InFlight,
     /// Lets a suspect run alone.
-    pub exclusive: ExclusiveGate,
-    /// Where failed attempts wait.
-    pub retry_schedule: RetrySchedule,
-    /// How long after its first failure a mail is given up.
-    pub give_up_after: Duration,
-    /// How long the ledger remembers.
-    pub retention: Duration,
-    /// How long a delivery may wait here for everything that it needs before `MAIL`.
-    pub hold_limit: Duration,
-    /// One conversation about a mail, up to its last byte; a claim must last longer.
-    pub send_timeout: Duration,
-    /// How often a claim is renewed while the answer is waited for; it must last for some times that.
-    pub renew_every: Duration,
-    /// How often a mail is repeated whose outcome nobody can know.
-    pub unknown_repeats: u32,
+    pub(crate) exclusive: ExclusiveGate,
+    /// How long things may take, and how often.
+    pub(crate) limits: Limits,
     /// What is counted.
-    pub metrics: Metrics,
+    pub(crate) metrics: Metrics,
+    /// How it ends.
+    pub(crate) ends: Ends,
+}
+
+/// How a worker ends, step by step.
+#[derive(Debug, Clone, Default)]
+pub struct Ends {
     /// Cancelled when the worker drains: whatever has not reached `MAIL` is handed back.
     pub drain: CancellationToken,
     /// Cancelled when the broker delivers nothing more to this worker. What is handed on before that might come back here, and
@@ -103,6 +100,8 @@ pub struct Processor {
     pub undelivered: CancellationToken,
     /// Cancelled when the drain's time is nearly up: no answer is waited for any longer.
     pub cut_off: CancellationToken,
+    /// Cancelled when nothing is left to be settled.
+    pub settled: CancellationToken,
 }
 
 /// What the ledger has of a run, to be given back unless it ends with a mark.
@@ -121,8 +120,8 @@ impl Processor {
     pub async fn process(self: Arc<Self>, delivery: Delivery) {
         let began = Instant::now();
         let span = spans::process(&delivery);
-        let hold_until = began + self.hold_limit;
-        let (receipt, task) = Task::read(delivery, self.clock.now(), self.retention, hold_until);
+        let hold_until = began + self.limits.hold;
+        let (receipt, task) = Task::read(delivery, self.clock.now(), self.limits.retention, hold_until);
         let outcome = match task {
             Ok(task) => self.process_task(task, receipt).instrument(span.clone()).await,
             Err(rejected) => Some(self.dead_letter(rejected, receipt).instrument(span.clone()).await),
@@ -154,7 +153,7 @@ impl Processor {
                 Some(self.conclude(task, outcome, held, guard).await)
             }
             Entering::Worn { receipt, deliveries } => {
-                let outgoing = republish::to_wait(task.message, self.retry_schedule.first(), deliveries);
+                let outgoing = republish::to_wait(task.message, self.limits.retry_schedule.first(), deliveries);
                 Some(self.publish_then_ack(outgoing, [receipt], self.waits(Deferral::ClaimedElsewhere)).await)
             }
             Entering::Attached => None,
@@ -231,7 +230,7 @@ impl Processor {
     /// Waits for something that a mail needs before `MAIL`, until the worker drains or the task has waited for as long as
     /// it may, whatever it waited for before.
     async fn patiently<T>(&self, task: &Task, wait: impl Future<Output = T>) -> Result<T, Outcome> {
-        match self.drain.run_until_cancelled(tokio::time::timeout_at(task.hold_until, wait)).await {
+        match self.ends.drain.run_until_cancelled(tokio::time::timeout_at(task.hold_until, wait)).await {
             None => Err(Outcome::Returned),
             Some(Err(_)) => Err(self.waits(Deferral::HeldTooLong)),
             Some(Ok(ready)) => Ok(ready),
@@ -240,7 +239,7 @@ impl Processor {
 
     /// To the first retry queue, with no attempt spent.
     fn waits(&self, cause: Deferral) -> Outcome {
-        Outcome::Deferred { delay: self.retry_schedule.first(), cause }
+        Outcome::Deferred { delay: self.limits.retry_schedule.first(), cause }
     }
 
     /// Does what the outcome asks for, and says what became of the delivery. It is acknowledged last.
@@ -298,7 +297,7 @@ impl Processor {
         guard: InFlightGuard,
     ) {
         let mut marked = pin!(marking.done());
-        hold_until = hold_until.max(Instant::now() + MARK.min(self.hold_limit));
+        hold_until = hold_until.max(Instant::now() + MARK.min(self.limits.hold));
         loop {
             match tokio::time::timeout_at(hold_until, &mut marked).await {
                 Ok(Ok(())) => return acknowledge(guard.leave()).await,
@@ -306,10 +305,10 @@ impl Processor {
                 Ok(Err(Cancelled)) => return,
                 Err(_) => {}
             }
-            hold_until = Instant::now() + self.hold_limit;
+            hold_until = Instant::now() + self.limits.hold;
             let receipts = guard.take_live();
             if !receipts.is_empty() {
-                let outgoing = republish::to_wait(message.clone(), self.retry_schedule.first(), deliveries);
+                let outgoing = republish::to_wait(message.clone(), self.limits.retry_schedule.first(), deliveries);
                 self.publish_then_ack(outgoing, receipts, self.waits(Deferral::ClaimedElsewhere)).await;
             }
         }
@@ -319,7 +318,7 @@ impl Processor {
     /// known by its id from here on. Where the broker does not take it in time, it stays unacknowledged: the broker has it
     /// back when the connection ends, as it has what this worker lost with an earlier one.
     async fn hand_on(&self, message: Message, deliveries: u64, guard: InFlightGuard) {
-        self.undelivered.cancelled().await;
+        self.ends.undelivered.cancelled().await;
         let receipts = guard.leave();
         if receipts.iter().any(Receipt::is_live) {
             let handed_on = self.publisher.publish(republish::to_hand_on(message, deliveries));

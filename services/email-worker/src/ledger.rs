@@ -10,7 +10,7 @@
 
 mod batch;
 mod claims;
-pub(crate) mod link;
+mod down;
 mod marks;
 mod proof;
 pub mod retention;
@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use contract::TaskId;
 use futures_util::future::BoxFuture;
+use platform::postgres::{self, Kept, Statement};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::time::Instant;
@@ -29,8 +30,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::claims::Claims;
-pub use self::link::LedgerDown;
-use self::link::{Link, Statement};
+pub use self::down::LedgerDown;
 pub use self::marks::Marking;
 use self::marks::Marks;
 pub(crate) use self::proof::{keep_time, prove};
@@ -166,8 +166,8 @@ pub struct Ledger {
     owner: Uuid,
     fences: Fences,
     answer_within: Duration,
-    claims: claims::Desk,
-    marks: marks::Desk,
+    claims: claims::Handle,
+    marks: marks::Handle,
     counters: Arc<LedgerCounters>,
 }
 
@@ -177,13 +177,13 @@ impl Ledger {
     /// The actors are to be awaited beside the worker.
     pub fn start(pool: PgPool, owner: Uuid, options: LedgerOptions, token: CancellationToken) -> (Self, Actors) {
         let counters = Arc::<LedgerCounters>::default();
-        let link = || Link::new(pool.clone(), options.answer_within);
         let fences = Fences::default();
-        let (claim_desk, claims) = Claims::new(link(), owner, fences.clone(), &options, Arc::clone(&counters));
-        let (mark_desk, marks) = Marks::new(link(), owner, &options, Arc::clone(&counters));
+        let (claim_handle, claims) =
+            Claims::new(Kept::one(pool.clone()), owner, fences.clone(), &options, Arc::clone(&counters));
+        let (mark_handle, marks) = Marks::new(Kept::one(pool.clone()), owner, &options, Arc::clone(&counters));
         let actors = Actors { claims: Box::pin(claims.run(token.clone())), marks: Box::pin(marks.run(token)) };
         let answer_within = options.answer_within;
-        let ledger = Self { pool, owner, fences, answer_within, claims: claim_desk, marks: mark_desk, counters };
+        let ledger = Self { pool, owner, fences, answer_within, claims: claim_handle, marks: mark_handle, counters };
         (ledger, actors)
     }
 
@@ -267,6 +267,6 @@ impl Ledger {
 
     async fn ask<S: Statement>(&self, statement: S) -> Result<S::Answer, LedgerDown> {
         self.counters.other_trips.fetch_add(1, Ordering::Relaxed);
-        link::ask(&self.pool, self.answer_within, &statement).await
+        Ok(postgres::ask(&self.pool, &statement, self.answer_within).await?)
     }
 }

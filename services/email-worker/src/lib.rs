@@ -13,7 +13,6 @@ pub mod consumer;
 pub mod dead_letters;
 pub mod delivery;
 pub mod ledger;
-pub mod mail;
 pub mod metrics;
 pub mod queue_migration;
 pub mod rate;

@@ -46,14 +46,14 @@ use crate::ledger::LedgerDown;
 /// More than a worker has sending slots, twice: each may wait, or tell how it went.
 const INBOX: usize = 4096;
 
-/// Leases and slots so far.
+/// Leases and permits so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RateCounts {
     /// Exchanges with the database.
     pub leases: u64,
-    /// Slots handed out.
+    /// Permits handed out.
     pub handed_out: u64,
-    /// Slots that nobody took in time.
+    /// Permits that nobody took in time.
     pub expired: u64,
     /// Mails that the server refused because they came too fast.
     pub refused: u64,
@@ -83,7 +83,7 @@ impl fmt::Display for Throttled {
 /// Why there is no leave to send.
 #[derive(Debug)]
 pub enum NoLeave<E> {
-    /// The database, which alone can give slots, does not answer, or the worker is stopping.
+    /// The database, which alone can give permits, does not answer, or the worker is stopping.
     Down(LedgerDown),
     /// What must be right at the moment can't be made so.
     NotReady(E),
@@ -143,10 +143,10 @@ impl FleetRate {
     pub async fn leave<P: Prepare>(&self, what: &mut P) -> Result<SendPermit, NoLeave<P::Unready>> {
         let mut first = false;
         loop {
-            let mut slot = self.slot(first).await.map_err(NoLeave::Down)?;
+            let mut permit = self.permit(first).await.map_err(NoLeave::Down)?;
             what.prepare().await.map_err(NoLeave::NotReady)?;
-            if slot.wait().await {
-                return Ok(slot);
+            if permit.wait().await {
+                return Ok(permit);
             }
             first = true;
         }
@@ -155,8 +155,8 @@ impl FleetRate {
     /// A permit, as early as it may be had: [`SendPermit::wait`] waits for its moment. `first`: before all others.
     ///
     /// # Errors
-    /// [`LedgerDown`] when the database, which alone can give slots, does not answer, or when the worker is stopping.
-    pub async fn slot(&self, first: bool) -> Result<SendPermit, LedgerDown> {
+    /// [`LedgerDown`] when the database, which alone can give permits, does not answer, or when the worker is stopping.
+    pub async fn permit(&self, first: bool) -> Result<SendPermit, LedgerDown> {
         let Self { inbox, shared } = self;
         let asked = Instant::now();
         if shared.is_free(asked) {
@@ -165,13 +165,13 @@ impl FleetRate {
                 let _ = inbox.try_send(Message::LookAgain);
             }
             shared.counters.hand_out();
-            return Ok(shared.slot(None));
+            return Ok(shared.permit(None));
         }
         let (reply, handed_out) = oneshot::channel();
         inbox.send(Message::Wait(Waiter { reply, first })).await.map_err(|_| LedgerDown::stopping())?;
-        let slot = handed_out.await.map_err(|_| LedgerDown::stopping())??;
+        let permit = handed_out.await.map_err(|_| LedgerDown::stopping())??;
         shared.counters.waited(asked.elapsed());
-        Ok(slot)
+        Ok(permit)
     }
 
     /// Does the fleet learn what the mail server takes?

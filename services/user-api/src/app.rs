@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use amqp::Broker;
 use anyhow::Context as _;
+use outbox::{Outbox, Relay, RelayOptions};
 use platform::admin::AdminServer;
 use platform::health::{Health, Need};
-use platform::postgres::UnfitPooler;
+use platform::postgres::{Kept, UnfitPooler};
 use platform::shutdown;
 use platform::tasks::Tasks;
 use sqlx::PgPool;
@@ -16,18 +17,19 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{RelayArgs, ServeConfig};
-use crate::db::{self, Availability, Lanes};
+use crate::config::ServeConfig;
+use crate::db::{self, Availability};
 use crate::hashing::Hasher;
 use crate::middleware::rate_limit::RateLimit;
 use crate::registration::Registrar;
-use crate::relay::{self, Outbox, Relay};
 use crate::router::{Api, router};
 use crate::telemetry::Metrics;
 use crate::{purge, server};
 
 /// What both services call it in the database and at the broker.
 const NAME: &str = "user-api";
+/// Connections that requests leave to the relay and to what looks after the database.
+const OTHERS: u32 = 2;
 /// The task that reports on the others, and ends after them.
 const ADMIN: &str = "admin";
 /// How long it may take.
@@ -90,7 +92,7 @@ impl App {
 
         let hash = &config.hash;
         let parts = Parts {
-            lanes: Lanes::new(pool.clone()),
+            kept: Kept::all_but(OTHERS, pool.clone()),
             availability: Availability::new(),
             hasher: Hasher::new(hash.concurrency(), hash.hash_max_wait, hash.hash_cost, metrics.clone()),
             limit: RateLimit::new(
@@ -112,7 +114,7 @@ impl App {
         // Stopped in this order: requests, what works for them, and last whoever reports on all of it.
         let (background, report) = (CancellationToken::new(), CancellationToken::new());
         tasks.spawn(ADMIN, admin.run(report.clone()));
-        parts.start(&mut tasks, Broker::new(config.broker.amqp_url, NAME), config.relay, &background);
+        parts.start(&mut tasks, Broker::new(config.broker.amqp_url, NAME), config.relay.options(NAME), &background);
         let requests = async {
             // Until then nobody knows what to answer.
             if token.run_until_cancelled(parts.availability.known()).await.is_some() {
@@ -137,7 +139,7 @@ impl App {
         report.cancel();
         let drained = drained.context("finishing requests and background work (SHUTDOWN_GRACE)")?;
         let reported = tasks.finish(LAST_WORDS).await;
-        parts.lanes.give_all_back();
+        parts.kept.give_all_back();
         // Connections say goodbye; one that hangs is left to the server.
         let _ = tokio::time::timeout(Duration::from_secs(1), parts.pool.close()).await;
         drained.and(reported)?;
@@ -150,7 +152,7 @@ impl App {
 
 /// What requests and background tasks share.
 struct Parts {
-    lanes: Lanes,
+    kept: Kept,
     availability: Availability,
     hasher: Hasher,
     limit: Option<RateLimit>,
@@ -166,7 +168,7 @@ struct Parts {
 impl Parts {
     fn registrar(&self) -> Registrar {
         Registrar {
-            lanes: self.lanes.clone(),
+            db: self.kept.clone(),
             availability: self.availability.clone(),
             hasher: self.hasher.clone(),
             committed: Arc::clone(&self.committed),
@@ -174,11 +176,11 @@ impl Parts {
     }
 
     /// Starts what works in the background.
-    fn start(&self, tasks: &mut Tasks, broker: Broker, settings: RelayArgs, stop: &CancellationToken) {
+    fn start(&self, tasks: &mut Tasks, broker: Broker, options: RelayOptions, stop: &CancellationToken) {
         let (pool, health, stop) = (|| self.pool.clone(), &self.health, || stop.clone());
         // Once proven it is informative: a pod that leaves the Service can't say 503 (decision 21).
         let database = health.component("database", Need::ToStart);
-        let watch = db::watch(pool(), self.lanes.clone(), self.availability.clone(), database, stop());
+        let watch = db::watch(pool(), self.kept.clone(), self.availability.clone(), database, stop());
         let (unfit, end, told) = (Arc::clone(&self.unfit), self.end.clone(), stop());
         tasks.spawn("database", async move {
             if let Err(pooler) = watch.await {
@@ -190,11 +192,10 @@ impl Parts {
         // Informative: registration works without the broker.
         let of_broker = health.component("broker", Need::Informative);
         health.observe("user-api");
-        let outbox =
-            Outbox { pool: pool(), availability: self.availability.clone(), committed: Arc::clone(&self.committed) };
-        let relay = Relay::new(outbox, broker, settings, of_broker);
+        let outbox = Outbox { pool: pool(), proven: self.availability.proof(), committed: Arc::clone(&self.committed) };
+        let relay = Relay::new(outbox, broker, options, of_broker);
         tasks.spawn("relay", relay.run(stop()));
-        tasks.spawn("backlog", self.once_proven(stop(), relay::watch_backlog(pool(), stop())));
+        tasks.spawn("backlog", self.once_proven(stop(), outbox::watch_backlog(NAME, pool(), stop())));
         tasks.spawn("purge", self.once_proven(stop(), purge::run(pool(), stop())));
         let (hasher, token) = (self.hasher.clone(), stop());
         tasks.spawn("hashing-memory", async move { hasher.give_memory_back(token).await });

@@ -8,6 +8,7 @@ use std::time::Duration;
 use amqp::BrokerUrl;
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
+use outbox::RelayOptions;
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 
 use crate::check;
@@ -172,6 +173,14 @@ pub struct RelayArgs {
     /// How long the broker may take to confirm a batch
     #[arg(long, env = "CONFIRM_TIMEOUT", default_value = "10s", value_parser = duration)]
     pub confirm_timeout: Duration,
+}
+
+impl RelayArgs {
+    /// For the relay of this application.
+    pub fn options(&self, app: &'static str) -> RelayOptions {
+        let Self { relay_batch: batch, relay_poll_interval: poll_interval, confirm_timeout } = *self;
+        RelayOptions { app, batch, poll_interval, confirm_timeout }
+    }
 }
 
 fn network(text: &str) -> Result<IpNet, String> {

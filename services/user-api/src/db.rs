@@ -1,32 +1,17 @@
 //! The database: every SQL statement of the service.
 
 mod idempotency;
-mod lanes;
-pub mod outbox;
 mod users;
 mod watch;
-
-use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 
 pub use idempotency::{Claimed, find_key, forget_expired_key, purge_expired_keys};
-pub use lanes::{Lane, Lanes};
 pub use users::{Conflict, Insert, Inserted, NewUser, Taken, insert_user, what_is_taken};
 pub use watch::{Availability, watch};
 
 /// The schema.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
-
-/// How long a statement may take, waiting for a connection included. The server's own limit is no help when it hangs.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The result of `statement`, or an error if it takes too long.
-async fn bounded<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(PATIENCE, statement).await.unwrap_or_else(|_| {
-        Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from the database in time")))
-    })
-}
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

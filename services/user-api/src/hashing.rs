@@ -6,7 +6,7 @@
 mod admission;
 mod argon;
 mod memory;
-mod turns;
+mod work_queue;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::telemetry::Metrics;
 use admission::Admission;
 use argon::Room;
 use memory::Memory;
-use turns::Turns;
+use work_queue::WorkQueue;
 
 /// Memory is given back after so long without a hash.
 const IDLE: Duration = Duration::from_secs(2);
@@ -36,7 +36,7 @@ pub struct Hasher {
 #[derive(Debug)]
 struct Shared {
     admission: Arc<Admission>,
-    turns: Arc<Turns>,
+    queue: Arc<WorkQueue>,
     memory: Arc<Memory>,
     max_wait: Duration,
     cost: HashCost,
@@ -60,7 +60,7 @@ impl Hasher {
         let memory = Arc::new(Memory::new(IDLE));
         let shared = Shared {
             admission: Arc::new(Admission::new(concurrency, max_wait)),
-            turns: Arc::new(Turns::new(concurrency, Arc::clone(&memory))),
+            queue: Arc::new(WorkQueue::new(concurrency, Arc::clone(&memory))),
             memory,
             max_wait,
             cost,
@@ -107,7 +107,7 @@ impl Hasher {
         let place = shared.admission.enter()?;
         let (done, mut hashed) = oneshot::channel();
         let (asked, metrics) = (Instant::now(), shared.metrics.clone());
-        let ticket = shared.turns.join(move |room| {
+        let ticket = shared.queue.join(move |room| {
             metrics.hashing_wait(asked.elapsed());
             let started = Instant::now();
             let hash = work(room);

@@ -10,7 +10,6 @@ pub mod hashing;
 pub mod middleware;
 pub mod openapi;
 pub mod registration;
-pub mod relay;
 pub mod router;
 pub mod routes;
 pub mod server;

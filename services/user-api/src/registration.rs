@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use contract::{TYPE_WELCOME, TaskId, WelcomeEmail};
+use platform::postgres::Kept;
 use platform::telemetry::context::current_traceparent;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::db::{self, Availability, Conflict, DbError, Insert, Inserted, Lanes, NewUser, Taken};
+use crate::db::{self, Availability, Conflict, DbError, Insert, Inserted, NewUser, Taken};
 use crate::domain::{IdempotencyKey, LocaleTag, Registration};
 use crate::hashing::{HashError, Hasher};
 
@@ -16,7 +17,7 @@ use crate::hashing::{HashError, Hasher};
 #[derive(Debug, Clone)]
 pub struct Registrar {
     /// The database.
-    pub lanes: Lanes,
+    pub db: Kept,
     /// Whether it is there.
     pub availability: Availability,
     /// The queue for hashing.
@@ -94,12 +95,12 @@ impl Registrar {
             Err(conflict) => conflict,
         };
         if let Some(key) = key {
-            match db::find_key(&self.lanes, key).await? {
+            match db::find_key(&self.db, key).await? {
                 Some(claimed) if !claimed.expired => return self.replay(asked, claimed).await,
                 None if conflict != Conflict::Key => {}
                 // It has expired, or was purged just now: it counts as absent.
                 _ => {
-                    db::forget_expired_key(&self.lanes, key).await?;
+                    db::forget_expired_key(&self.db, key).await?;
                     if conflict == Conflict::Key {
                         match self.insert(asked, &password_hash, Some(key)).await? {
                             Ok(user) => return Ok(Registered::Now(user)),
@@ -139,7 +140,7 @@ impl Registrar {
             trace: &current_traceparent(),
             key,
         };
-        let created_at = match db::insert_user(&self.lanes, &insert).await {
+        let created_at = match db::insert_user(&self.db, &insert).await {
             Ok(Inserted::Committed(at)) => at,
             Ok(Inserted::Conflict(conflict)) => return Ok(Err(conflict)),
             Err(error) => {
@@ -166,7 +167,7 @@ impl Registrar {
     }
 
     async fn taken(&self, asked: &Registration, conflict: Conflict) -> Result<RegisterError, DbError> {
-        let mut taken = db::what_is_taken(&self.lanes, &asked.username, &asked.email).await?;
+        let mut taken = db::what_is_taken(&self.db, &asked.username, &asked.email).await?;
         // Whoever had it may be gone by now; the answer is about the moment of the insert.
         taken.username |= conflict == Conflict::Username;
         taken.email |= conflict == Conflict::Email;

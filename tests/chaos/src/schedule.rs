@@ -44,15 +44,15 @@ pub(crate) enum Kind {
     /// The broker believes its disk to be full.
     DiskAlarm,
     MemoryAlarm,
-    /// Mood: every recipient 4yz.
+    /// Script: every recipient 4yz.
     RefusesForNow,
-    /// Mood: some recipients 5yz.
+    /// Script: some recipients 5yz.
     RefusesSome,
     DropsAt(At),
     HangsAt(At),
-    /// Mood: the mail is taken, the answer lost.
+    /// Script: the mail is taken, the answer lost.
     AcceptsThenDrops,
-    /// Mood: the answer to the dot comes late, now and then too late.
+    /// Script: the answer to the dot comes late, now and then too late.
     Slow,
     Greylists,
     RefusesConnections,

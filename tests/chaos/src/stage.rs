@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use system::System;
-use testkit::{Mood, Service, Stage as At_, TcpProxy};
+use testkit::{Script, Service, Stage as At_, TcpProxy};
 use tokio::time::sleep;
 
 use crate::facts::Happened;
@@ -67,7 +67,7 @@ pub(crate) struct Stage {
     database: TcpProxy,
     mail: TcpProxy,
     /// What the mail server always does: some recipients are refused for good.
-    base: Mood,
+    base: Script,
     happened: Mutex<Vec<Happened>>,
     odd: Mutex<Vec<String>>,
 }
@@ -84,10 +84,10 @@ impl Stage {
             TcpProxy::start(local(system.postgres.port())),
             TcpProxy::start(system.smtp.addr())
         );
-        let base = refused.iter().fold(Mood::healthy(), |mood, address| {
-            mood.reply(At_::Rcpt, "550 5.1.1 No such user").for_recipient(address)
+        let base = refused.iter().fold(Script::healthy(), |script, address| {
+            script.reply(At_::Rcpt, "550 5.1.1 No such user").for_recipient(address)
         });
-        system.smtp.set_mood(base.clone());
+        system.smtp.set_script(base.clone());
 
         let amqp = system.rabbit.amqp_url().replace(&at_broker.to_string(), &broker.addr().to_string());
         let amqp = format!("{amqp}?heartbeat={HEARTBEAT}");
@@ -204,9 +204,9 @@ impl Stage {
                 self.system.smtp.listen_again().await;
             }
             (Victim::MailServer, kind) => {
-                self.system.smtp.set_mood(mood(self.base.clone(), kind));
+                self.system.smtp.set_script(script(self.base.clone(), kind));
                 sleep(fault.length).await;
-                self.system.smtp.set_mood(self.base.clone());
+                self.system.smtp.set_script(self.base.clone());
             }
         }
         self.clock.now()
@@ -271,7 +271,7 @@ impl Stage {
     }
 }
 
-fn mood(base: Mood, kind: Kind) -> Mood {
+fn script(base: Script, kind: Kind) -> Script {
     let stage = |at| match at {
         At::Greeting => At_::Connect,
         At::Sender => At_::Mail,

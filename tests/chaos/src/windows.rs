@@ -130,7 +130,7 @@ fn is_frozen(fault: &Happened, worker: usize) -> bool {
     fault.victim == Victim::Worker(worker) && fault.kind == Kind::Freeze
 }
 
-/// Faults under which the worker may not hear what the mail server said. A mood that refuses, or hangs up before it has taken
+/// Faults under which the worker may not hear what the mail server said. A script that refuses, or hangs up before it has taken
 /// the mail, is none of them.
 fn loses_answers(fault: &Happened, worker: usize) -> bool {
     let way =
@@ -222,7 +222,7 @@ mod tests {
             case("came out of a blackhole", None, None, vec![fault(MailServer, Blackhole, 4.0, 9.9)], LOST),
             case("a slow server", None, None, vec![fault(MailServer, Slow, 5.0, 8.0)], LOST),
             case(
-                "a mood that takes nothing",
+                "a script that takes nothing",
                 None,
                 None,
                 vec![

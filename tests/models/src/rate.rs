@@ -17,7 +17,7 @@ const WINDOW: u8 = 3;
 const LATE: u8 = 1;
 /// How far ahead slots are leased.
 const AHEAD: u8 = 3;
-/// Slots of a lease at most.
+/// Permits of a lease at most.
 const LEASE: u8 = 2;
 
 /// A rule that is left out, to see what it is for.
@@ -44,7 +44,7 @@ pub struct State {
     now: u8,
     /// The next free slot: the fleet's in the first place, or each worker's own.
     next_free: [u8; WORKERS],
-    /// Slots that a worker has leased and not used.
+    /// Permits that a worker has leased and not used.
     leased: [Vec<u8>; WORKERS],
     /// Mails in each of the last ticks, the present one last.
     sent: [u8; WINDOW as usize],

@@ -1,6 +1,6 @@
-//! Three rows of the outbox, two relays: committed in any order, claimed behind a bookmark, published, confirmed, deleted.
+//! Three rows of the outbox, two relays: committed in any order, claimed behind a cursor, published, confirmed, deleted.
 //!
-//! The code: `services/user-api/src/relay.rs`, `services/user-api/src/relay/bookmark.rs`, `services/user-api/src/db/outbox.rs`.
+//! The code: `services/user-api/src/relay.rs`, `services/user-api/src/relay/cursor.rs`, `services/user-api/src/db/outbox.rs`.
 
 #[cfg(test)]
 mod tests;
@@ -21,7 +21,7 @@ pub enum LeftOut {
     Confirms,
     /// Rows are read without a lock.
     Locks,
-    /// Nobody looks before a bookmark.
+    /// Nobody looks before a cursor.
     FromTheBeginning,
 }
 
@@ -65,7 +65,7 @@ pub enum Stage {
 
 /// Where the next claim starts: behind the last row relayed, as far as that is old. An id is the row's number plus one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Bookmark {
+pub struct Cursor {
     last: usize,
     /// An interval has not passed since the last look from the beginning.
     fresh: bool,
@@ -78,7 +78,7 @@ pub struct Relay {
     batch: Rows,
     /// Its transaction lives: the rows of the batch are locked.
     locks: bool,
-    bookmark: Bookmark,
+    cursor: Cursor,
 }
 
 /// Everything at one moment.
@@ -103,7 +103,7 @@ pub enum Step {
     Age,
     /// An interval passes since the relay's last look from the beginning.
     Interval(usize),
-    /// The relay claims what it finds behind its bookmark, or from the beginning.
+    /// The relay claims what it finds behind its cursor, or from the beginning.
     Claim(usize),
     /// It publishes, and the broker keeps all tasks.
     Publish(usize),
@@ -143,20 +143,20 @@ impl Relaying {
     }
 
     fn claim(&self, state: &mut State, r: usize) {
-        let mut bookmark = state.relays[r].bookmark;
-        let looks_behind = bookmark.fresh || self.left_out == LeftOut::FromTheBeginning;
+        let mut cursor = state.relays[r].cursor;
+        let looks_behind = cursor.fresh || self.left_out == LeftOut::FromTheBeginning;
         let behind = if looks_behind { state.start(&state.relays[r]) } else { 0 };
-        bookmark.fresh = true;
+        cursor.fresh = true;
         let free =
             |row: usize| self.left_out == LeftOut::Locks || !state.relays.iter().any(|o| o.locks && o.batch[row]);
         let batch = std::array::from_fn(|row| row + 1 > behind && state.rows[row] == Row::Waiting && free(row));
         let found = batch.contains(&true);
         let stage = if found { Stage::Claimed } else { Stage::Idle };
-        state.relays[r] = Relay { stage, batch, locks: found, bookmark };
+        state.relays[r] = Relay { stage, batch, locks: found, cursor };
     }
 
     fn commit(&self, state: &mut State, r: usize, confirmed: Rows) {
-        let Relay { batch, locks, mut bookmark, .. } = state.relays[r];
+        let Relay { batch, locks, mut cursor, .. } = state.relays[r];
         // Without its locks the transaction is gone, and the commit fails.
         let committed = locks || self.left_out == LeftOut::Locks;
         for row in (0..ROWS).filter(|row| committed && confirmed[*row]) {
@@ -164,18 +164,18 @@ impl Relaying {
         }
         let last = batch.iter().rposition(|claimed| *claimed).map_or(0, |row| row + 1);
         if committed && confirmed == batch {
-            bookmark.last = last;
+            cursor.last = last;
         } else {
-            bookmark = Bookmark::default();
+            cursor = Cursor::default();
         }
-        state.relays[r] = Relay { bookmark, ..Relay::new(Stage::Idle) };
+        state.relays[r] = Relay { cursor, ..Relay::new(Stage::Idle) };
     }
 }
 
 impl Relay {
-    /// It has nothing, and its bookmark is at the beginning: after a start, and after every failure.
+    /// It has nothing, and its cursor is at the beginning: after a start, and after every failure.
     fn new(stage: Stage) -> Self {
-        Self { stage, batch: [false; ROWS], locks: false, bookmark: Bookmark::default() }
+        Self { stage, batch: [false; ROWS], locks: false, cursor: Cursor::default() }
     }
 
     /// Tasks that the broker has, or will have, and that stay in the outbox if this relay stops now.
@@ -191,7 +191,7 @@ impl Relay {
 impl State {
     /// Where the relay looks, but for its looks from the beginning.
     fn start(&self, relay: &Relay) -> usize {
-        relay.bookmark.last.min(self.old)
+        relay.cursor.last.min(self.old)
     }
 
     fn publish(&mut self, r: usize, kept: Rows) {
@@ -243,7 +243,7 @@ impl Model for Relaying {
                 Stage::Dead => steps.push(Step::Restart(r)),
                 Stage::Idle => {
                     steps.push(Step::Claim(r));
-                    steps.extend(relay.bookmark.fresh.then_some(Step::Interval(r)));
+                    steps.extend(relay.cursor.fresh.then_some(Step::Interval(r)));
                 }
                 Stage::Claimed => {
                     steps.push(Step::Publish(r));
@@ -267,7 +267,7 @@ impl Model for Relaying {
         match step {
             Step::Register(row) => state.rows[row] = Row::Waiting,
             Step::Age => state.old += 1,
-            Step::Interval(r) => state.relays[r].bookmark.fresh = false,
+            Step::Interval(r) => state.relays[r].cursor.fresh = false,
             Step::Claim(r) => self.claim(&mut state, r),
             Step::Publish(r) => state.publish(r, before.relays[r].batch),
             Step::PublishInVain(r, kept) => {
@@ -319,7 +319,7 @@ impl Model for Relaying {
             Property::sometimes("a row is committed behind the bookmarks of both", |_, state: &State| {
                 state.rows[0] == Row::Waiting && state.relays.iter().all(|relay| state.start(relay) > 0)
             }),
-            Property::sometimes("a row of a relay that died is behind the other's bookmark", |_, state: &State| {
+            Property::sometimes("a row of a relay that died is behind the other's cursor", |_, state: &State| {
                 let dead = state.relays.iter().any(|relay| relay.stage == Stage::Dead);
                 let behind = state.relays.iter().any(|relay| state.start(relay) > 0);
                 state.rows[0] == Row::Waiting && state.queued[0] > 0 && dead && behind

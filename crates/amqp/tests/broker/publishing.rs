@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use amqp::{ConfirmChannel, Line, LineState, Outcome, PublishError, Publisher, topology};
+use amqp::{ConfirmChannel, ConnectionState, Outcome, PublishError, Publisher, PublisherConnection, topology};
 use platform::health::{Component, Health, Need};
 use testkit::lapin::types::{AMQPValue, FieldTable};
 use testkit::{Rabbit, eventually};
@@ -159,13 +159,14 @@ async fn on_one_node_a_blocked_line_says_so_and_no_confirmed_message_dies_with_t
 
 async fn blocked(rabbit: &Rabbit) {
     let doomed = broker(rabbit.amqp_url(), "blocked");
-    let mut line = Line::open(&doomed, &[topology::main()], Duration::from_secs(1)).await.unwrap();
+    let mut connection = PublisherConnection::open(&doomed, &[topology::main()], Duration::from_secs(1)).await.unwrap();
     rabbit.memory_alarm(true).await;
-    line.publish(&[message(QUEUE, "blocked")]).await.expect_err("the broker reads nothing");
-    assert_eq!(line.state(), LineState::Blocked);
+    connection.publish(&[message(QUEUE, "blocked")]).await.expect_err("the broker reads nothing");
+    assert_eq!(connection.state(), ConnectionState::Blocked);
     rabbit.memory_alarm(false).await;
-    eventually("the broker reads again", SOON, async || (line.state() != LineState::Blocked).then_some(())).await;
-    assert_eq!(line.state(), LineState::Gone, "a batch without its confirms spends the line");
+    eventually("the broker reads again", SOON, async || (connection.state() != ConnectionState::Blocked).then_some(()))
+        .await;
+    assert_eq!(connection.state(), ConnectionState::Closed, "a batch without its confirms spends the connection");
 }
 
 async fn killed(rabbit: &Rabbit) {

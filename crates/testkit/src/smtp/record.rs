@@ -1,4 +1,4 @@
-//! What the sessions share: the mood, and what has happened.
+//! What the sessions share: the script, and what has happened.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::mood::{Decision, Mood, Stage};
+use super::script::{Decision, Script, Stage};
 use super::{Mail, SmtpOptions, Tls, tls};
 
 /// One command and its answer.
@@ -64,7 +64,7 @@ pub(crate) struct Shared {
 
 #[derive(Default)]
 struct State {
-    mood: Mood,
+    script: Script,
     hook: Option<Hook>,
     mails: Vec<Mail>,
     arrivals: Vec<Arrival>,
@@ -93,8 +93,8 @@ impl Shared {
         }
     }
 
-    pub(crate) fn set_mood(&self, mood: Mood) {
-        self.state.lock().unwrap().mood = mood;
+    pub(crate) fn set_script(&self, script: Script) {
+        self.state.lock().unwrap().script = script;
     }
 
     pub(crate) fn set_hook(&self, hook: Hook) {
@@ -130,7 +130,7 @@ impl Shared {
         state.open.remove(&number);
     }
 
-    /// Notes that a command came over a connection, and asks the mood about it.
+    /// Notes that a command came over a connection, and asks the script about it.
     pub(crate) fn arrived(&self, connection: u64, stage: Stage, recipients: &[String], at: Instant) -> Decision {
         let (decision, hook) = {
             let mut state = self.state.lock().unwrap();
@@ -139,7 +139,7 @@ impl Shared {
                 state.mail_from.push(at);
             }
             let older = state.open.range(..connection).count();
-            (state.mood.decide(stage, recipients, older), state.hook.clone())
+            (state.script.decide(stage, recipients, older), state.hook.clone())
         };
         if let Some(hook) = hook {
             hook(stage, recipients.first().map(String::as_str));

@@ -6,8 +6,8 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::mood::{Act, Stage};
 use super::record::{Command, Shared};
+use super::script::{Act, Stage};
 use super::syntax::{base64, command, parameter, path};
 use super::wire::{End, Wire};
 use super::{Mail, Tls};
@@ -275,7 +275,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.answer_then(stage, recipients, healthy, || {}).await
     }
 
-    /// Answers as the mood says, else with `healthy`; runs `accept` before an answer that agrees. True when it agrees.
+    /// Answers as the script says, else with `healthy`; runs `accept` before an answer that agrees. True when it agrees.
     async fn answer_then(
         &mut self,
         stage: Stage,

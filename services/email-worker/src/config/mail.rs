@@ -9,8 +9,8 @@ use humantime::format_duration;
 use platform::config::{AppEnv, Secret, duration};
 
 use crate::delivery::hold;
-use crate::mail::{MailOptions, Sender};
 use crate::smtp::{Login, SmtpOptions, Tls, TlsError, Transport};
+use mail::{MailOptions, Sender};
 
 /// Where mails go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

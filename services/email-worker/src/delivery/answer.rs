@@ -7,25 +7,30 @@ use contract::TaskId;
 use super::Processor;
 use super::outcome::{Deferral, Outcome};
 use crate::circuit_breaker::Permit;
-use crate::delivery::republish::DeadLetter;
+use crate::delivery::dead_letter::DeadLetter;
 use crate::delivery::task::Task;
 use crate::ledger::Claim;
-use crate::mail::Rendered;
 use crate::send::classify::{DeadReason, Outage};
-use crate::smtp::pool::{NoSession, Slot};
+use crate::smtp::pool::{NoSession, PooledConnection};
 use crate::smtp::{Accepted, SendError};
+use mail::Rendered;
 
 impl Processor {
     /// One conversation, on the slot's connection; the claim is kept for as long as it lasts.
-    pub(super) async fn talk(&self, task: &Task, slot: &mut Slot, mail: &Rendered) -> Result<Accepted, SendError> {
-        self.keeping_the_claim(task.identity.id(), slot.send(mail, &self.cut_off)).await
+    pub(super) async fn talk(
+        &self,
+        task: &Task,
+        slot: &mut PooledConnection,
+        mail: &Rendered,
+    ) -> Result<Accepted, SendError> {
+        self.keeping_the_claim(task.identity.id(), slot.send(mail, &self.ends.cut_off)).await
     }
 
     /// A lease is short, so that the tasks of a worker that died are soon free; an answer may take longer.
     async fn keeping_the_claim<T>(&self, id: TaskId, talk: impl Future<Output = T>) -> T {
         let mut talk = pin!(talk);
         loop {
-            if let Ok(answer) = tokio::time::timeout(self.renew_every, &mut talk).await {
+            if let Ok(answer) = tokio::time::timeout(self.limits.renew_every, &mut talk).await {
                 return answer;
             }
             let mut renewal = pin!(self.ledger.renew(id));
@@ -50,12 +55,18 @@ impl Processor {
 
     /// The mail was handed over to its last byte, and nobody can know what became of it. It is sent again, a bounded number
     /// of times in all its life.
-    pub(super) async fn unanswered(&self, task: &Task, error: &SendError, mut slot: Slot, permit: Permit) -> Outcome {
+    pub(super) async fn unanswered(
+        &self,
+        task: &Task,
+        error: &SendError,
+        mut slot: PooledConnection,
+        permit: Permit,
+    ) -> Outcome {
         let id = task.identity.id();
         let times = task.unknown_outcomes.saturating_add(1);
         self.metrics.unknown_outcome();
         // While the worker has to end, this says nothing of the server, and there is no time for another session.
-        match self.cut_off.run_until_cancelled(slot.reopen()).await {
+        match self.ends.cut_off.run_until_cancelled(slot.reopen()).await {
             None | Some(Err(NoSession::OthersStand)) => drop(permit),
             Some(Ok(())) => {
                 if permit.unanswered(id) {
@@ -67,7 +78,7 @@ impl Processor {
             }
             Some(Err(NoSession::Ill(ill))) => self.server_is_ill(&ill, permit),
         }
-        let again = if times > self.unknown_repeats { None } else { self.next_delay(task) };
+        let again = if times > self.limits.unknown_repeats { None } else { self.next_delay(task) };
         let outcome = match again {
             Some((delay, first_failed)) => Outcome::Deferred { delay, cause: Deferral::Unanswered { first_failed } },
             None => Outcome::Dead(DeadLetter::new(DeadReason::OutcomeUnknown, error)),

@@ -10,15 +10,15 @@ use super::Processor;
 use super::outcome::{Deferral, Outcome};
 use super::speed::{Sent, Trials, Weighed};
 use crate::circuit_breaker::{Cause, Permit, State};
-use crate::delivery::republish::DeadLetter;
+use crate::delivery::dead_letter::DeadLetter;
 use crate::delivery::task::Task;
 use crate::ledger::{Claim, LedgerDown};
-use crate::mail::Rendered;
 use crate::rate::{NoLeave, Prepare, SendPermit};
 use crate::send::classify::{self, DeadReason, Outage, Verdict};
-use crate::smtp::pool::{NoSession, Slot};
-use crate::smtp::{Accepted, Broken, SendError, Stage};
+use crate::smtp::pool::{NoSession, PooledConnection};
+use crate::smtp::{Accepted, Broken, SendError, Stage, Unsendable};
 use crate::spans;
+use mail::Rendered;
 
 /// One try: the run is over, or nothing was spent and it is tried again after this time, when the circuit lets it.
 type Try = ControlFlow<Outcome, Duration>;
@@ -28,7 +28,7 @@ const AGAIN: Try = Continue(Duration::ZERO);
 
 /// A turn at the mail server: everything that is needed to say `MAIL`.
 struct Turn {
-    slot: Slot,
+    slot: PooledConnection,
     permit: Permit,
     leave: SendPermit,
     claimed_until: Instant,
@@ -65,7 +65,7 @@ struct Start<'a> {
     processor: &'a Processor,
     task: &'a Task,
     permit: Permit,
-    slot: Slot,
+    slot: PooledConnection,
     claimed_until: &'a mut Instant,
 }
 
@@ -90,7 +90,7 @@ impl Start<'_> {
 
     /// Makes the claim last as long as a send may take.
     async fn renew(&mut self) -> Result<(), Unready> {
-        if *self.claimed_until >= Instant::now() + self.processor.send_timeout + super::LEAD {
+        if *self.claimed_until >= Instant::now() + self.processor.limits.send_timeout + super::LEAD {
             return Ok(());
         }
         match self.processor.ledger.renew(self.task.identity.id()).await {
@@ -123,8 +123,8 @@ impl Processor {
     pub(super) async fn send(&self, task: &Task, mut claimed_until: Instant) -> Outcome {
         let rendered = match self.renderer.render(&task.mail, task.identity.id(), self.clock.now().into()) {
             Ok(rendered) => rendered,
-            Err(unsendable) => {
-                let error = SendError::from(unsendable);
+            Err(error) => {
+                let error = SendError::from(Unsendable::from(error));
                 let (id, reason) = (task.identity.id(), DeadReason::Unrenderable);
                 tracing::warn!(task = %id, reason = reason.slug(), %error, "a mail can't be written: it is put aside");
                 return dead(&error, reason);
@@ -187,7 +187,7 @@ impl Processor {
             // The mail was not spoken of: another connection, for the same moment.
             match slot.reopen().await {
                 // A slow greeting wore the claim out.
-                Ok(()) if claimed_until < Instant::now() + self.send_timeout => return AGAIN,
+                Ok(()) if claimed_until < Instant::now() + self.limits.send_timeout => return AGAIN,
                 Ok(()) => result = self.talk(task, &mut slot, rendered).instrument(span.clone()).await,
                 Err(NoSession::OthersStand) => return AGAIN,
                 Err(NoSession::Ill(error)) => result = Err(error),
@@ -211,7 +211,7 @@ impl Processor {
     }
 
     /// The mail is the server's now. The slot is kept until the mark has its place: this bounds what a crash repeats.
-    async fn accepted(&self, task: &Task, accepted: &Accepted, mut slot: Slot, permit: Permit) -> Try {
+    async fn accepted(&self, task: &Task, accepted: &Accepted, mut slot: PooledConnection, permit: Permit) -> Try {
         slot.accepted();
         self.refusers.taken(task.mail.email.ascii_domain());
         let marking = self.ledger.begin_mark(task.identity.id()).await;
@@ -330,7 +330,7 @@ impl Processor {
     pub(super) fn next_delay(&self, task: &Task) -> Option<(Duration, SystemTime)> {
         let now = self.clock.now();
         let first_failed = task.first_failed.unwrap_or(now);
-        let delay = self.retry_schedule.after(task.attempt, first_failed, now, self.give_up_after)?;
+        let delay = self.limits.retry_schedule.after(task.attempt, first_failed, now, self.limits.give_up_after)?;
         Some((delay, first_failed))
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::republish::DeadLetter;
+use super::dead_letter::DeadLetter;
 use crate::ledger::Marking;
 
 /// What becomes of a delivery, and what is still to be done for it.

@@ -8,27 +8,12 @@ use std::time::{Duration, SystemTime};
 use amqp::{Headers, Outgoing, Properties};
 use contract::{Attempt, TaskId, header, queue};
 
+use crate::delivery::dead_letter::DeadLetter;
 use crate::delivery::task::Message;
 use crate::send::classify::DeadReason;
 
 /// A mail server may say as much as it likes; the rest of its words has no room in a header. Bytes.
 const LONGEST_DETAIL: usize = 512;
-
-/// Why a task is put aside: the reason to count and select by, and a sentence for whoever reads the dead letters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// What was decided.
-    pub reason: DeadReason,
-    /// One sentence. It never contains an address.
-    pub detail: String,
-}
-
-impl DeadLetter {
-    /// A reason with its explanation.
-    pub fn new(reason: DeadReason, detail: impl ToString) -> Self {
-        Self { reason, detail: detail.to_string() }
-    }
-}
 
 /// A failed attempt: on to a retry queue, one failure richer.
 pub fn to_retry(message: Message, delay: Duration, attempt: Attempt, first_failed: SystemTime) -> Outgoing {

@@ -6,7 +6,7 @@ use amqp::{Delivery, Headers, Properties, Receipt};
 use contract::{Attempt, TaskId, WelcomeEmail, header};
 use tokio::time::Instant;
 
-use crate::delivery::republish::DeadLetter;
+use crate::delivery::dead_letter::DeadLetter;
 use crate::send::classify::DeadReason;
 
 /// How often a task may have been delivered before it is suspected of killing its worker.

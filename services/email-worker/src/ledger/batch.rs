@@ -57,14 +57,14 @@ fn window(per_second: f64, missing: usize, longest: Duration) -> Duration {
 
 /// A queue that is read in batches.
 #[derive(Debug)]
-pub(super) struct Gathering<T> {
+pub(super) struct Batcher<T> {
     queue: Receiver<T>,
     pace: Pace,
     longest: Duration,
     full: usize,
 }
 
-impl<T> Gathering<T> {
+impl<T> Batcher<T> {
     /// Batches of at most `full`, that gather for `longest` at most.
     pub(super) fn new(queue: Receiver<T>, longest: Duration, full: usize) -> Self {
         Self { queue, pace: Pace::new(Instant::now()), longest, full: full.max(1) }
@@ -156,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn what_waits_goes_together_up_to_the_limit_and_the_rest_goes_next() {
         let (sender, queue) = mpsc::channel(16);
-        let mut gathering = Gathering::new(queue, 25 * MS, 6);
+        let mut gathering = Batcher::new(queue, 25 * MS, 6);
         for item in 0..9 {
             sender.send(item).await.unwrap();
         }
@@ -174,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn a_burst_that_is_over_does_not_wait_for_more() {
         let (sender, queue) = mpsc::channel(16);
-        let mut gathering = Gathering::new(queue, 1_000 * MS, 100);
+        let mut gathering = Batcher::new(queue, 1_000 * MS, 100);
         for item in 0..16 {
             sender.send(item).await.unwrap();
         }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use platform::postgres::Kept;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::batch::Gathering;
-use super::link::{LedgerDown, Link};
-use super::{Claim, Fences, LedgerCounters, LedgerOptions, sql};
+use super::batch::Batcher;
+use super::{Claim, Fences, LedgerCounters, LedgerDown, LedgerOptions, sql};
 
 /// More than a worker has deliveries at once.
 const QUEUE: usize = 1024;
@@ -26,9 +26,9 @@ struct Request {
 
 /// Where claims are asked for.
 #[derive(Debug, Clone)]
-pub(super) struct Desk(mpsc::Sender<Request>);
+pub(super) struct Handle(mpsc::Sender<Request>);
 
-impl Desk {
+impl Handle {
     pub(super) async fn claim(&self, id: Uuid) -> Answer {
         let (answer, answered) = oneshot::channel();
         self.0.send(Request { id, answer }).await.map_err(|_| LedgerDown::stopping())?;
@@ -38,27 +38,29 @@ impl Desk {
 
 #[derive(Debug)]
 pub(super) struct Claims {
-    queue: Gathering<Request>,
+    queue: Batcher<Request>,
     // Taken off the queue and not asked for yet: a second claim of an id waits for the answer to the first.
     waiting: Vec<Request>,
-    link: Link,
+    database: Kept,
     owner: Uuid,
     fences: Fences,
     lease: Duration,
+    answer_within: Duration,
     counters: Arc<LedgerCounters>,
 }
 
 impl Claims {
     pub(super) fn new(
-        link: Link,
+        database: Kept,
         owner: Uuid,
         fences: Fences,
         options: &LedgerOptions,
         counters: Arc<LedgerCounters>,
-    ) -> (Desk, Self) {
+    ) -> (Handle, Self) {
         let (sender, queue) = mpsc::channel(QUEUE);
-        let queue = Gathering::new(queue, options.claim_window, options.claim_batch);
-        (Desk(sender), Self { queue, waiting: Vec::new(), link, owner, fences, lease: options.lease, counters })
+        let queue = Batcher::new(queue, options.claim_window, options.claim_batch);
+        let LedgerOptions { lease, answer_within, .. } = *options;
+        (Handle(sender), Self { queue, waiting: Vec::new(), database, owner, fences, lease, answer_within, counters })
     }
 
     pub(super) async fn run(mut self, token: CancellationToken) {
@@ -87,7 +89,7 @@ impl Claims {
         self.counters.claim_trips.fetch_add(1, Ordering::Relaxed);
         // The database counts the lease from its own now, which is later: this end of it comes first.
         let until = Instant::now() + self.lease;
-        let refused = self.link.ask(&statement).await?;
+        let refused = self.database.ask(&statement, self.answer_within).await?;
         let ids = statement.ids;
         self.counters.claims.fetch_add(ids.len() as u64, Ordering::Relaxed);
         let mut claims = vec![Claim::Ours { until }; ids.len()];

@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use platform::backoff::Backoff;
+use platform::postgres::Kept;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::batch::Gathering;
-use super::link::{LedgerDown, Link};
-use super::{Cancelled, LedgerCounters, LedgerOptions, sql};
+use super::batch::Batcher;
+use super::{Cancelled, LedgerCounters, LedgerDown, LedgerOptions, sql};
 
 /// The first and the longest wait for a database that is away.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -24,13 +24,13 @@ struct Request {
 
 /// Where marks are handed in.
 #[derive(Debug, Clone)]
-pub(super) struct Desk {
+pub(super) struct Handle {
     // One permit a mail that may be accepted and not yet marked. Closed when the actor ends.
     places: Arc<Semaphore>,
     queue: mpsc::Sender<Request>,
 }
 
-impl Desk {
+impl Handle {
     pub(super) async fn begin(&self, id: Uuid) -> Result<Marking, Cancelled> {
         let place = self.places.acquire().await.map_err(|_| Cancelled)?;
         let (done, marked) = oneshot::channel();
@@ -57,20 +57,27 @@ impl Marking {
 
 #[derive(Debug)]
 pub(super) struct Marks {
-    queue: Gathering<Request>,
+    queue: Batcher<Request>,
     places: Arc<Semaphore>,
-    link: Link,
+    database: Kept,
     owner: Uuid,
+    answer_within: Duration,
     counters: Arc<LedgerCounters>,
 }
 
 impl Marks {
-    pub(super) fn new(link: Link, owner: Uuid, options: &LedgerOptions, counters: Arc<LedgerCounters>) -> (Desk, Self) {
+    pub(super) fn new(
+        database: Kept,
+        owner: Uuid,
+        options: &LedgerOptions,
+        counters: Arc<LedgerCounters>,
+    ) -> (Handle, Self) {
         let room = options.mark_batch.max(1);
         let places = Arc::new(Semaphore::new(room));
         let (sender, queue) = mpsc::channel(room);
-        let desk = Desk { places: Arc::clone(&places), queue: sender };
-        (desk, Self { queue: Gathering::new(queue, options.mark_window, room), places, link, owner, counters })
+        let handle = Handle { places: Arc::clone(&places), queue: sender };
+        let queue = Batcher::new(queue, options.mark_window, room);
+        (handle, Self { queue, places, database, owner, answer_within: options.answer_within, counters })
     }
 
     pub(super) async fn run(mut self, token: CancellationToken) {
@@ -119,7 +126,7 @@ impl Marks {
         }
         self.counters.mark_trips.fetch_add(1, Ordering::Relaxed);
         let statement = sql::Mark { ids, owner: self.owner };
-        self.link.ask(&statement).await?;
+        self.database.ask(&statement, self.answer_within).await?;
         self.counters.marks.fetch_add(statement.ids.len() as u64, Ordering::Relaxed);
         self.places.add_permits(batch.len());
         for request in batch.drain(..) {

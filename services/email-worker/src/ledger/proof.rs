@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use platform::backoff::Backoff;
 use platform::health::Component;
-use platform::postgres::{UnfitPooler, Unproven, check_pooler};
+use platform::postgres::{UnfitPooler, Unproven, ask, check_pooler};
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::link::{LedgerDown, ask};
+use super::LedgerDown;
 use super::sql::Probe;
 use crate::clock::DatabaseClock;
 
@@ -78,7 +78,7 @@ pub(crate) async fn keep_time(pool: PgPool, clock: DatabaseClock, token: Cancell
 /// [`LedgerDown`] with the reason.
 pub(crate) async fn probe(pool: &PgPool, limit: Duration) -> Result<DatabaseClock, LedgerDown> {
     let asked = Instant::now();
-    let probed = ask(pool, limit, &Probe).await?;
+    let probed = ask(pool, &Probe, limit).await?;
     if probed.writable {
         Ok(DatabaseClock::learnt(asked, probed.now))
     } else {

@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
+use platform::postgres::{Statement, ask};
 use rand::RngExt as _;
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::LedgerDown;
-use crate::ledger::link::{Statement, ask};
 
 /// The fleet purges one at a time: whoever holds this advisory lock. The number is the project's own.
 pub const TURN: i64 = 0x51_75_1c_e0_1e_d6_e7;
@@ -68,7 +68,7 @@ pub async fn purge(pool: &PgPool, options: &RetentionOptions) -> Result<u64, Led
     let mut purged = 0;
     loop {
         let statement = Purge { keep: options.keep, batch: options.batch };
-        let batch = ask(pool, options.answer_within, &statement).await?;
+        let batch = ask(pool, &statement, options.answer_within).await?;
         purged += batch;
         if batch < u64::from(options.batch) {
             return Ok(purged);

@@ -6,10 +6,9 @@
 
 use std::time::Duration;
 
+use platform::postgres::Statement;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
-
-use super::link::Statement;
 
 /// Claims tasks. Answers with the exceptions: what was not claimed, and whether it is sent. A row that a later statement of
 /// this owner has written is not claimed.

@@ -1,7 +1,7 @@
 //! The database's clock, read from here. No I/O.
 //!
 //! An answer says what time it was at the database when it was made, and is older by as long as it travelled. The answer that
-//! travelled shortest says most, so it is kept for a while: slots of one lease after the other then lie as evenly here as they
+//! travelled shortest says most, so it is kept for a while: permits of one lease after the other then lie as evenly here as they
 //! do in the database's row, however long each answer took.
 
 use std::collections::VecDeque;

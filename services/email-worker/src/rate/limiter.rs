@@ -205,7 +205,7 @@ impl<S: Store> Limiter<S> {
             let Some(waiter) = self.waiters.pop_front() else { return };
             self.shared.counters.hand_out();
             // One that no longer waits gives it back as it is dropped.
-            let _ = waiter.reply.send(Ok(self.shared.slot(moment)));
+            let _ = waiter.reply.send(Ok(self.shared.permit(moment)));
         }
     }
 

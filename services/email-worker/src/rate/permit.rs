@@ -11,7 +11,7 @@ use super::shared::Shared;
 /// Leave to send one mail. Wait for its moment with [`SendPermit::wait`], and say how it went. One that is dropped before
 /// its moment goes to whoever waits next.
 #[derive(Debug)]
-#[must_use = "a slot that is not used is a mail less for the fleet"]
+#[must_use = "a permit that is not used is a mail less for the fleet"]
 pub struct SendPermit {
     // None: nothing holds the fleet back.
     moment: Option<Moment>,

@@ -107,7 +107,7 @@ impl Shared {
     }
 
     /// A moment as those who wait get it; none: as fast as you like.
-    pub(super) fn slot(self: &Arc<Self>, moment: Option<Moment>) -> SendPermit {
+    pub(super) fn permit(self: &Arc<Self>, moment: Option<Moment>) -> SendPermit {
         SendPermit::new(moment, Arc::clone(self))
     }
 
@@ -164,7 +164,7 @@ impl Shared {
     }
 }
 
-/// Counts of this worker.
+/// Counts of this worker. Metrics that were renamed are told by their old names as well, for one release.
 #[derive(Debug)]
 pub(super) struct Counters {
     leases: AtomicU64,
@@ -172,9 +172,9 @@ pub(super) struct Counters {
     expired: AtomicU64,
     refused: AtomicU64,
     accepted: AtomicU64,
-    forfeited_metric: Counter<u64>,
+    expired_metrics: [Counter<u64>; 2],
     refused_metric: Counter<u64>,
-    wait_metric: Histogram<f64>,
+    wait_metrics: [Histogram<f64>; 2],
 }
 
 impl Counters {
@@ -186,25 +186,23 @@ impl Counters {
             expired: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
-            forfeited_metric: meter
-                .u64_counter("sluice.rate.slots.forfeited")
-                .with_unit("{slot}")
-                .with_description("Slots of the fleet's rate that were leased and not used in time")
-                .build(),
+            expired_metrics: ["sluice.rate.permits.expired", "sluice.rate.slots.forfeited"].map(|name| {
+                let counter = meter.u64_counter(name).with_unit("{permit}");
+                counter.with_description("Permits of the fleet's rate that were leased and not used in time").build()
+            }),
             refused_metric: meter
                 .u64_counter("sluice.rate.refusals")
                 .with_unit("{mail}")
                 .with_description("Mails that the mail server refused because they came too fast; each is sent again")
                 .build(),
-            wait_metric: meter
-                .f64_histogram("sluice.rate.slot.wait")
-                .with_unit("s")
-                .with_description("How long a mail waited for its slot of the fleet's rate")
-                .with_boundaries(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0])
-                .build(),
+            wait_metrics: ["sluice.rate.permit.wait", "sluice.rate.slot.wait"].map(|name| {
+                let histogram = meter.f64_histogram(name).with_unit("s");
+                let histogram = histogram.with_description("How long a mail waited for its permit of the fleet's rate");
+                histogram.with_boundaries(vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0]).build()
+            }),
         };
         // As of all counters that may stay at 0: the first one is to be seen as a rise.
-        counters.forfeited_metric.add(0, &[]);
+        counters.expired_metrics.iter().for_each(|counter| counter.add(0, &[]));
         counters.refused_metric.add(0, &[]);
         counters
     }
@@ -217,10 +215,10 @@ impl Counters {
         self.handed_out.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn expire(&self, slots: u64) {
-        if slots > 0 {
-            self.expired.fetch_add(slots, Ordering::Relaxed);
-            self.forfeited_metric.add(slots, &[]);
+    pub(super) fn expire(&self, permits: u64) {
+        if permits > 0 {
+            self.expired.fetch_add(permits, Ordering::Relaxed);
+            self.expired_metrics.iter().for_each(|counter| counter.add(permits, &[]));
         }
     }
 
@@ -234,7 +232,7 @@ impl Counters {
     }
 
     pub(super) fn waited(&self, how_long: Duration) {
-        self.wait_metric.record(how_long.as_secs_f64(), &[]);
+        self.wait_metrics.iter().for_each(|histogram| histogram.record(how_long.as_secs_f64(), &[]));
     }
 
     pub(super) fn read(&self) -> RateCounts {

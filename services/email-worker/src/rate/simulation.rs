@@ -475,9 +475,9 @@ async fn what_one_domain_taught_the_fleet_goes_when_its_limit_is_found_to_be_its
     };
     let (one, other) = (worker(), worker());
     let leave = async |rate: &FleetRate| {
-        let mut slot = rate.slot(false).await.unwrap();
-        slot.wait().await;
-        slot
+        let mut permit = rate.permit(false).await.unwrap();
+        permit.wait().await;
+        permit
     };
     let learnt = || memory.row.lock().unwrap().learnt.rate().map(Rate::per_second);
     // Longer than any exchange.
@@ -522,9 +522,9 @@ async fn the_lowest_ceiling_holds_for_as_long_as_a_worker_that_has_it_is_alive()
         let until = Instant::now() + Duration::from_secs(seconds);
         let mut sent = 0;
         while Instant::now() < until {
-            let mut slot = rate.slot(false).await.unwrap();
-            if slot.wait().await {
-                slot.accepted();
+            let mut permit = rate.permit(false).await.unwrap();
+            if permit.wait().await {
+                permit.accepted();
                 sent += 1;
             }
         }

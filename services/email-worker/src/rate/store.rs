@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use platform::postgres::{Kept, Statement};
 use rand::RngExt as _;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
@@ -10,7 +11,6 @@ use super::ceilings::Ceilings;
 use super::learnt::{Learnt, Seconds};
 use super::row::{Ask, Grant, Row, Terms};
 use crate::ledger::LedgerDown;
-use crate::ledger::link::{Link, Statement};
 
 /// An exchange may take so long; then the database counts as down.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -36,19 +36,17 @@ pub(super) struct Answer {
 
 /// The row of a PostgreSQL database, over a connection of its own.
 #[derive(Debug)]
-pub(super) struct Database {
-    link: Link,
-}
+pub(super) struct Database(Kept);
 
 impl Database {
     pub(super) fn new(pool: PgPool) -> Self {
-        Self { link: Link::new(pool, ANSWER_WITHIN) }
+        Self(Kept::one(pool))
     }
 }
 
 impl Store for Database {
     async fn exchange(&mut self, ask: &Ask, terms: Terms) -> Result<Answer, LedgerDown> {
-        self.link.ask(&Exchange { ask, terms }).await
+        Ok(self.0.ask(&Exchange { ask, terms }, ANSWER_WITHIN).await?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amqp::{AmqpError, Broker, Line, Outcome, Outgoing, Receipt};
+use amqp::{AmqpError, Broker, Outcome, Outgoing, PublisherConnection, Receipt};
 use anyhow::{Context as _, bail};
 use platform::backoff::Backoff;
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ pub(super) struct Road {
     broker: Broker,
     /// Where the messages come from.
     from: String,
-    line: Option<Line>,
+    connection: Option<PublisherConnection>,
 }
 
 /// What became of messages.
@@ -38,7 +38,7 @@ pub(super) struct Moved {
 
 impl Road {
     pub(super) fn new(broker: Broker, from: &str) -> Self {
-        Self { broker, from: from.to_owned(), line: None }
+        Self { broker, from: from.to_owned(), connection: None }
     }
 
     /// Publishes messages once.
@@ -48,11 +48,11 @@ impl Road {
     pub(super) async fn publish(&mut self, batch: Vec<(Outgoing, Receipt)>) -> anyhow::Result<Moved> {
         let (messages, receipts): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let attempt = || format!("move {} messages of {}", messages.len(), self.from);
-        let mut line = match self.line.take() {
-            Some(line) => line,
-            None => Line::open(&self.broker, &[], CONFIRM).await.with_context(attempt)?,
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => PublisherConnection::open(&self.broker, &[], CONFIRM).await.with_context(attempt)?,
         };
-        let published = line.publish(&messages).await;
+        let published = connection.publish(&messages).await;
         let outcomes = match published {
             Ok(outcomes) => outcomes,
             Err(error @ AmqpError::Timeout { .. }) => vec![Outcome::Unanswered(error.to_string()); messages.len()],
@@ -72,17 +72,17 @@ impl Road {
             }
         }
         if moved.refusal.is_none() {
-            self.line = Some(line);
+            self.connection = Some(connection);
         } else {
             // The channel is spent, or may go on refusing.
-            line.close().await;
+            connection.close().await;
         }
         Ok(moved)
     }
 
     pub(super) async fn close(self) {
-        if let Some(line) = self.line {
-            line.close().await;
+        if let Some(connection) = self.connection {
+            connection.close().await;
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::reply::{Accepted, Broken, SendError, Stage};
-use crate::mail::Rendered;
+use mail::Rendered;
 
 /// The folder exists and can be written.
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::reply::{Accepted, Reply, SendError, Stage};
 use super::session::{Smtp, SmtpOptions, Tls};
 use super::wire::Wire;
-use crate::mail::{MailOptions, Rendered, Renderer};
 use crate::send::classify::{Verdict, judge};
+use mail::{MailOptions, Rendered, Renderer};
 
 const LOCAL: &str = "ada.lovelace";
 

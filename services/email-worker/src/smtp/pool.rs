@@ -10,10 +10,10 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::mail::Rendered;
 use crate::send::classify::{self, Outage, Verdict};
 use crate::smtp::{Accepted, Broken, SendError, Session, Stage, Transport};
 use limit::{Limit, News, Place, Refusal};
+use mail::Rendered;
 
 /// A connection that was not used for so long is closed: mail servers count them.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ const TELLS_FOR: Duration = Duration::from_secs(10);
 
 /// All sending slots of this worker.
 #[derive(Debug, Clone)]
-pub struct Slots(Arc<Shared>);
+pub struct ConnectionPool(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -60,7 +60,7 @@ struct Pool {
 
 /// One slot, held by one mail.
 #[derive(Debug)]
-pub struct Slot {
+pub struct PooledConnection {
     shared: Arc<Shared>,
     session: Option<Session>,
     // Given back when the slot is dropped.
@@ -79,7 +79,7 @@ pub enum NoSession {
 /// A connection that is being opened; one that is given up half way is not counted.
 struct Opening<'a>(&'a Shared);
 
-impl Slots {
+impl ConnectionPool {
     /// At most `count` slots over one transport.
     pub fn new(count: u16, transport: Transport) -> Self {
         let pool =
@@ -93,14 +93,14 @@ impl Slots {
     }
 
     /// Waits for a slot whose connection stands or may be opened. Dropping the future costs nothing but the turn.
-    pub async fn acquire(&self) -> Slot {
+    pub async fn acquire(&self) -> PooledConnection {
         // Never closed, so there is always a turn.
         let _turn = self.0.turn.acquire().await;
         loop {
             let next_try = {
                 let mut pool = self.0.pool();
                 if let Some((place, session)) = pool.take() {
-                    return Slot { shared: Arc::clone(&self.0), session, place: Some(place) };
+                    return PooledConnection { shared: Arc::clone(&self.0), session, place: Some(place) };
                 }
                 pool.limit.next_try()
             };
@@ -125,7 +125,7 @@ impl Slots {
     /// What it answered, or that it did not.
     pub async fn greet(&self) -> Result<(), SendError> {
         let place = self.0.pool().limit.take_to_probe();
-        let mut slot = Slot { shared: Arc::clone(&self.0), session: None, place: Some(place) };
+        let mut slot = PooledConnection { shared: Arc::clone(&self.0), session: None, place: Some(place) };
         slot.session = slot.adopt();
         while let Some(session) = &mut slot.session {
             if session.check().await {
@@ -276,7 +276,7 @@ fn may_be_for_the_number(outage: Outage, error: &SendError) -> bool {
     }
 }
 
-impl Slot {
+impl PooledConnection {
     /// The slot's connection; if it has none, one that nobody uses, or a new one.
     ///
     /// # Errors
@@ -395,7 +395,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         self.forget_a_broken_one();
         let Some(place) = self.place.take() else { return };

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use mail::TemplateError;
+
 /// How far the conversation with the mail server had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
@@ -209,8 +211,14 @@ pub enum Unsendable {
     #[error("the part before the @ is not ASCII, and the mail server does not offer SMTPUTF8")]
     NeedsSmtpUtf8,
     /// A mistake in a template of ours.
-    #[error("cannot render the mail: {0}")]
+    #[error("{0}")]
     Template(String),
+}
+
+impl From<TemplateError> for Unsendable {
+    fn from(error: TemplateError) -> Self {
+        Self::Template(error.to_string())
+    }
 }
 
 /// The server has taken the mail over.

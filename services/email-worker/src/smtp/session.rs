@@ -22,7 +22,7 @@ use super::connect::{self, TlsError};
 use super::reply::{Accepted, Broken, SendError, Stage, Unsendable};
 use super::transaction::{Conversation, Failure, Offers};
 use super::wire::Spoken;
-use crate::mail::Rendered;
+use mail::Rendered;
 
 /// RSET, NOOP: a healthy server answers these at once.
 const SMALL_TALK: Duration = Duration::from_secs(5);

@@ -10,8 +10,8 @@ use lettre::transport::smtp::extension::{ClientId, Extension, ServerInfo};
 use lettre::transport::smtp::response::Response;
 
 use super::reply::{Accepted, Broken, Reply, SendError, Stage, redact};
-use crate::mail::Envelope;
-use crate::mail::Rendered;
+use mail::Envelope;
+use mail::Rendered;
 
 /// A [`SendError`] whose stage is not known yet.
 pub(super) enum Failure {

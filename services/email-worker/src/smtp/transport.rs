@@ -10,7 +10,7 @@ use super::connect::TlsError;
 use super::file::FileSession;
 use super::reply::{Accepted, SendError};
 use super::session::{Smtp, SmtpOptions, SmtpSession};
-use crate::mail::Rendered;
+use mail::Rendered;
 
 /// A way to send mails; cheap to clone. It holds no connection: each sending slot opens a [`Session`] of its own.
 #[derive(Debug, Clone)]

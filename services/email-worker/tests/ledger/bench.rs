@@ -72,7 +72,7 @@ async fn bench_slots() {
         let rate = rate.clone();
         tasks.spawn(async move {
             while began.elapsed() < Duration::from_secs(4) {
-                assert!(rate.slot(false).await.unwrap().wait().await);
+                assert!(rate.permit(false).await.unwrap().wait().await);
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         });

@@ -13,8 +13,8 @@ mod tls;
 use std::time::Duration;
 
 use contract::{TaskId, WelcomeEmail};
-use email_worker::mail::{MailOptions, Rendered, Renderer};
 use email_worker::smtp::{SendError, Session, SmtpOptions, Tls, Transport};
+use mail::{MailOptions, Rendered, Renderer};
 use testkit::SmtpServer;
 use time::OffsetDateTime;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use email_worker::smtp::{SmtpOptions, Transport};
-use testkit::{Mood, SmtpOptions as ServerOptions, SmtpServer, Stage, eventually};
+use testkit::{Script, SmtpOptions as ServerOptions, SmtpServer, Stage, eventually};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +43,7 @@ async fn a_session_that_was_closed_while_idle_is_stale_and_a_new_one_is_not() {
 
     let mut session = open(&server).await;
     session.send(&mail()).await.unwrap();
-    server.set_mood(Mood::healthy().reply(Stage::Mail, "421 4.4.2 idle for too long"));
+    server.set_script(Script::healthy().reply(Stage::Mail, "421 4.4.2 idle for too long"));
     let error = session.send(&mail()).await.unwrap_err();
     assert_eq!(short(&error), "mail 421 4.4.2 stale");
 
@@ -82,8 +82,9 @@ async fn the_limit_is_for_all_that_comes_before_the_dot_however_slowly_each_answ
     let server = server().await;
     let slow = LIMIT / 2;
     let mut session = impatient(&server).open().await.unwrap();
-    server
-        .set_mood(Mood::healthy().delay_at(Stage::Mail, slow).delay_at(Stage::Rcpt, slow).delay_at(Stage::Data, slow));
+    server.set_script(
+        Script::healthy().delay_at(Stage::Mail, slow).delay_at(Stage::Rcpt, slow).delay_at(Stage::Data, slow),
+    );
     let error = session.send(&mail()).await.unwrap_err();
     assert!(error.to_string().contains("no answer within"), "{error}");
 }
@@ -91,7 +92,7 @@ async fn the_limit_is_for_all_that_comes_before_the_dot_however_slowly_each_answ
 #[tokio::test]
 async fn the_answer_to_the_dot_has_a_limit_of_its_own() {
     let server = server().await;
-    server.set_mood(Mood::healthy().delay(LIMIT * 3));
+    server.set_script(Script::healthy().delay(LIMIT * 3));
     let (short_send, short_data) = (LIMIT, LIMIT * 10);
     for (send_timeout, data_timeout, expected) in
         [(short_send, short_data, "taken"), (short_data, short_send, "content unanswered timeout")]
@@ -107,7 +108,7 @@ async fn the_answer_to_the_dot_has_a_limit_of_its_own() {
 async fn what_is_cut_off_is_unknown_from_the_dot_on() {
     let server = server().await;
     for (stage, expected) in [(Stage::Rcpt, "rcpt cut off"), (Stage::Content, "content unanswered cut off")] {
-        server.set_mood(Mood::healthy().hang_at(stage));
+        server.set_script(Script::healthy().hang_at(stage));
         let mut session = open(&server).await;
         let cut_off = CancellationToken::new();
         let (mail, said) = (mail(), || server.counts().commands.get(&stage).copied().unwrap_or_default());
@@ -124,7 +125,7 @@ async fn what_is_cut_off_is_unknown_from_the_dot_on() {
 async fn a_send_that_is_dropped_half_way_leaves_no_session_behind() {
     let server = server().await;
     let mut session = open(&server).await;
-    server.set_mood(Mood::healthy().hang_at(Stage::Content));
+    server.set_script(Script::healthy().hang_at(Stage::Content));
     assert!(timeout(LIMIT, session.send(&mail())).await.is_err());
     assert!(!session.is_usable(), "the answer to this mail would be taken for the answer to the next");
     eventually("the connection is closed", SOON, async || (server.counts().open == 0).then_some(())).await;
@@ -135,7 +136,7 @@ async fn a_server_that_forgets_to_answer_rset_costs_the_session_alone() {
     let server = server().await;
     let unhurried = SmtpOptions { send_timeout: LIMIT * 5, ..options(&server) };
     let mut session = Transport::smtp(unhurried).unwrap().open().await.unwrap();
-    server.set_mood(Mood::healthy().reply(Stage::Rcpt, "550 5.1.1 no").hang_at(Stage::Rset));
+    server.set_script(Script::healthy().reply(Stage::Rcpt, "550 5.1.1 no").hang_at(Stage::Rset));
     assert_eq!(short(&session.send(&mail()).await.unwrap_err()), "rcpt 550 5.1.1");
     assert!(!session.is_usable());
 }
@@ -144,6 +145,6 @@ async fn a_server_that_forgets_to_answer_rset_costs_the_session_alone() {
 async fn goodbye_does_not_wait_for_a_server_that_hangs() {
     let server = server().await;
     let session = open(&server).await;
-    server.set_mood(Mood::healthy().hang_at(Stage::Quit));
+    server.set_script(Script::healthy().hang_at(Stage::Quit));
     timeout(SOON, session.quit()).await.expect("quit is bounded");
 }

@@ -1,6 +1,6 @@
 //! Each refusal is seen at its stage, with its code.
 
-use testkit::{Mood, SmtpOptions as ServerOptions, SmtpServer, Stage};
+use testkit::{Script, SmtpOptions as ServerOptions, SmtpServer, Stage};
 
 use crate::{impatient, impatient_to_open, mail, open, options, patient, short};
 use email_worker::smtp::Transport;
@@ -41,7 +41,7 @@ async fn refusals(server: SmtpServer) {
         (Stage::Content, "452 4.3.1 disk full", "content 452 4.3.1"),
         (Stage::Content, "554 5.7.1 spam", "content 554 5.7.1"),
     ] {
-        server.set_mood(Mood::healthy().reply(stage, reply).times(1));
+        server.set_script(Script::healthy().reply(stage, reply).times(1));
         let error = session.send(&mail()).await.unwrap_err();
         assert_eq!(short(&error), expected, "{reply}");
         assert!(!error.to_string().contains("ada@"), "the address stands in: {error}");
@@ -64,16 +64,16 @@ async fn breaks(server: SmtpServer) {
     {
         // The dot was said.
         let unknown = if stage == Stage::Content { "unanswered " } else { "" };
-        for (mood, expected) in [
-            (Mood::healthy().drop_at(stage), format!("{slug} {unknown}dropped")),
-            (Mood::healthy().hang_at(stage), format!("{slug} {unknown}timeout")),
-            (Mood::healthy().reply(stage, "421 4.3.2 closing"), format!("{slug} 421 4.3.2")),
-            (Mood::healthy().reply(stage, "250 what").times(1), String::new()),
+        for (script, expected) in [
+            (Script::healthy().drop_at(stage), format!("{slug} {unknown}dropped")),
+            (Script::healthy().hang_at(stage), format!("{slug} {unknown}timeout")),
+            (Script::healthy().reply(stage, "421 4.3.2 closing"), format!("{slug} 421 4.3.2")),
+            (Script::healthy().reply(stage, "250 what").times(1), String::new()),
         ] {
-            server.set_mood(Mood::healthy());
+            server.set_script(Script::healthy());
             let transport = if expected.ends_with("timeout") { impatient(&server) } else { patient(&server) };
             let mut session = transport.open().await.unwrap();
-            server.set_mood(mood);
+            server.set_script(script);
             let outcome = session.send(&mail()).await;
             if expected.is_empty() {
                 // 2yz is a fine answer to all but DATA.
@@ -93,16 +93,16 @@ async fn breaks(server: SmtpServer) {
 #[tokio::test]
 async fn whatever_fails_before_the_first_mail_fails_at_connect() {
     let server = SmtpServer::start(ServerOptions::default()).await;
-    for (mood, expected) in [
-        (Mood::healthy().reply(Stage::Connect, "421 4.3.2 too busy"), "connect 421 4.3.2"),
-        (Mood::healthy().reply(Stage::Connect, "554 go away"), "connect 554"),
-        (Mood::healthy().drop_at(Stage::Connect), "connect dropped"),
-        (Mood::healthy().hang_at(Stage::Connect), "connect timeout"),
-        (Mood::healthy().reply(Stage::Ehlo, "500 what"), "connect 500"),
-        (Mood::healthy().drop_at(Stage::Ehlo), "connect dropped"),
-        (Mood::healthy().hang_at(Stage::Ehlo), "connect timeout"),
+    for (script, expected) in [
+        (Script::healthy().reply(Stage::Connect, "421 4.3.2 too busy"), "connect 421 4.3.2"),
+        (Script::healthy().reply(Stage::Connect, "554 go away"), "connect 554"),
+        (Script::healthy().drop_at(Stage::Connect), "connect dropped"),
+        (Script::healthy().hang_at(Stage::Connect), "connect timeout"),
+        (Script::healthy().reply(Stage::Ehlo, "500 what"), "connect 500"),
+        (Script::healthy().drop_at(Stage::Ehlo), "connect dropped"),
+        (Script::healthy().hang_at(Stage::Ehlo), "connect timeout"),
     ] {
-        server.set_mood(mood);
+        server.set_script(script);
         let transport = if expected.ends_with("timeout") { impatient_to_open(&server) } else { patient(&server) };
         let error = transport.open().await.unwrap_err();
         assert_eq!(short(&error), expected);
@@ -124,7 +124,7 @@ async fn odd_answers_to_ehlo_are_no_reason_to_panic() {
         ("250 localhost\n\nSIZE", "open"),
         ("250 localhost\nAUTH\nAUTH=LOGIN\nSIZE x\nsmtputf8", "open"),
     ] {
-        server.set_mood(Mood::healthy().reply(Stage::Ehlo, offer));
+        server.set_script(Script::healthy().reply(Stage::Ehlo, offer));
         let opened = patient(&server).open().await;
         assert_eq!(opened.map_or_else(|error| short(&error), |_| "open".to_owned()), expected, "{offer:?}");
     }
@@ -191,7 +191,8 @@ async fn an_answer_that_is_not_utf8_keeps_its_code() {
 #[tokio::test]
 async fn an_answer_without_a_text_is_an_answer() {
     let server = SmtpServer::start(ServerOptions::default()).await;
-    server.set_mood(Mood::healthy().reply(Stage::Mail, "250").reply(Stage::Rcpt, "250").reply(Stage::Content, "250"));
+    server
+        .set_script(Script::healthy().reply(Stage::Mail, "250").reply(Stage::Rcpt, "250").reply(Stage::Content, "250"));
     let mut session = open(&server).await;
     session.send(&mail()).await.unwrap();
     let (error, usable, _) = send_scripted(&[b"220\r\n", b"250 hi\n", b"250 hi\n", b"550\r\n", b"250\r\n"]).await;

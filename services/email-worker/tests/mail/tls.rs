@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use email_worker::smtp::{Login, SmtpOptions, Tls, Transport};
-use testkit::{Mood, SmtpOptions as ServerOptions, SmtpServer, Stage, Tls as ServerTls};
+use testkit::{Script, SmtpOptions as ServerOptions, SmtpServer, Stage, Tls as ServerTls};
 
 use crate::{LIMIT, mail, options, short};
 
@@ -107,19 +107,19 @@ mod trusting {
             });
             transport.open().await.map_or_else(|error| short(&error), |_| "open".to_owned())
         };
-        for (mood, expected) in [
-            (Mood::healthy(), "open"),
-            (Mood::healthy().reply(Stage::StartTls, "454 4.7.0 TLS not available"), "connect 454 4.7.0"),
-            (Mood::healthy().drop_at(Stage::StartTls), "connect dropped"),
-            (Mood::healthy().hang_at(Stage::StartTls), "connect timeout"),
-            (Mood::healthy().reply(Stage::Connect, "554 no"), "connect 554"),
-            (Mood::healthy().reply(Stage::Ehlo, "502 no"), "connect 502"),
+        for (script, expected) in [
+            (Script::healthy(), "open"),
+            (Script::healthy().reply(Stage::StartTls, "454 4.7.0 TLS not available"), "connect 454 4.7.0"),
+            (Script::healthy().drop_at(Stage::StartTls), "connect dropped"),
+            (Script::healthy().hang_at(Stage::StartTls), "connect timeout"),
+            (Script::healthy().reply(Stage::Connect, "554 no"), "connect 554"),
+            (Script::healthy().reply(Stage::Ehlo, "502 no"), "connect 502"),
         ] {
-            server.set_mood(mood);
+            server.set_script(script);
             assert_eq!(open(Tls::Starttls).await, expected);
         }
         // Greets in the clear where TLS is expected, and the other way round.
-        server.set_mood(Mood::healthy());
+        server.set_script(Script::healthy());
         assert_eq!(open(Tls::Implicit).await, "connect tls");
     }
 
@@ -188,13 +188,13 @@ async fn logins_in_the_clear_work_where_they_were_chosen() {
     };
     assert_eq!(open("geheim").await, "open");
     // LOGIN where PLAIN is not offered.
-    server.set_mood(Mood::healthy().reply(Stage::Ehlo, "250 localhost\nAUTH LOGIN"));
+    server.set_script(Script::healthy().reply(Stage::Ehlo, "250 localhost\nAUTH LOGIN"));
     assert_eq!(open("geheim").await, "open");
-    server.set_mood(Mood::healthy().reply(Stage::Ehlo, "250 localhost\nAUTH CRAM-MD5"));
+    server.set_script(Script::healthy().reply(Stage::Ehlo, "250 localhost\nAUTH CRAM-MD5"));
     assert_eq!(open("geheim").await, "connect lacks");
-    server.set_mood(Mood::healthy().reply(Stage::Auth, "454 4.7.0 temporary failure"));
+    server.set_script(Script::healthy().reply(Stage::Auth, "454 4.7.0 temporary failure"));
     assert_eq!(open("geheim").await, "connect 454 4.7.0");
-    server.set_mood(Mood::healthy());
+    server.set_script(Script::healthy());
     assert!(open("wrong").await.starts_with("connect 535"));
 
     let mut session = transport(&server, |_| {}).open().await.unwrap();

@@ -3,7 +3,7 @@
 use contract::{MAX_BODY, TYPE_WELCOME, header, queue};
 use testkit::lapin::BasicProperties;
 use testkit::lapin::types::{AMQPValue, FieldTable};
-use testkit::{Mood, Stage};
+use testkit::{Script, Stage};
 
 use crate::helpers::{PATIENCE, World, body};
 
@@ -76,8 +76,8 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn a_compressed_task_is_mailed_also_where_it_had_to_wait_or_was_put_aside() {
     let world = World::new().await;
-    let later = Mood::healthy().reply(Stage::Rcpt, "451 4.3.0 later").times(1);
-    world.smtp.set_mood(later.reply(Stage::Rcpt, "550 5.1.1 nobody").for_recipient("nobody@example.com"));
+    let later = Script::healthy().reply(Stage::Rcpt, "451 4.3.0 later").times(1);
+    world.smtp.set_script(later.reply(Stage::Rcpt, "550 5.1.1 nobody").for_recipient("nobody@example.com"));
     let worker = world.worker().await;
     world.client.publish(queue::EMAIL, &gzip(&body("ada@example.com")), encoded("gzip")).await;
     let mails = world.smtp.wait_for_mails(1, PATIENCE).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use contract::{TaskId, queue};
 use futures_util::StreamExt as _;
-use testkit::{Mood, TcpProxy, eventually};
+use testkit::{Script, TcpProxy, eventually};
 
 use crate::helpers::{PATIENCE, World, body};
 
@@ -43,7 +43,7 @@ async fn as_many_bare_tasks_as_are_published_are_mailed_while_prefetches_change_
         let (published, next) = tokio::join!(publish_everyone(&world), async {
             // Faster and slower: the prefetch follows.
             for delay in [0, 40, 0] {
-                world.smtp.set_mood(Mood::healthy().delay(Duration::from_millis(delay)));
+                world.smtp.set_script(Script::healthy().delay(Duration::from_millis(delay)));
                 let enough = world.smtp.mails().len() + PEOPLE / 5;
                 world.smtp.wait_for_count(enough, PATIENCE).await;
             }
@@ -69,7 +69,7 @@ async fn no_bare_task_is_lost_when_connections_are() {
     let broker: SocketAddr = address(world.vhost.amqp_url()).parse().unwrap();
     let proxy = TcpProxy::start(broker).await;
     let url = world.vhost.amqp_url().replace(&broker.to_string(), &proxy.addr().to_string());
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_millis(10)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_millis(10)));
     let variables = [("AMQP_URL", url.as_str()), ("SENDING_SLOTS", "8")];
     let (one, other) = (world.worker_with(&variables).await, world.worker_with(&variables).await);
     for round in 1..=ROUNDS {

@@ -1,10 +1,8 @@
 //! The binary as people and platforms run it: what it says when it cannot work, and its commands for dead letters.
 
-use std::time::Duration;
-
 use contract::{TaskId, header, queue};
 use testkit::lapin::types::FieldTable;
-use testkit::{Mood, Service, Stage, Taken, eventually};
+use testkit::{Script, Service, Stage, Taken, eventually};
 
 use crate::helpers::{PATIENCE, SlowWay, World, body, registration};
 
@@ -13,14 +11,7 @@ pub(crate) async fn run(arguments: &[&str], environment: &[(&str, String)]) -> (
     let process = Service::spawn_with("email-worker", arguments, environment);
     let status = process.exited(PATIENCE).await;
     let code = status.code().unwrap_or_else(|| panic!("{arguments:?} ended with {status}"));
-    // The end of the process is seen before the end of its output is read.
-    let mut lines = process.log_lines();
-    eventually("its output", Duration::from_secs(5), async || {
-        let before = std::mem::replace(&mut lines, process.log_lines());
-        (!lines.is_empty() && lines == before).then_some(())
-    })
-    .await;
-    (code, lines)
+    (code, process.log_lines())
 }
 
 #[tokio::test]
@@ -149,13 +140,13 @@ async fn migrate_brings_an_empty_database_up_to_date() {
 /// A world with this many dead letters (fewer than open the circuit), and no worker.
 async fn dead_letters(count: usize) -> (World, Vec<(&'static str, String)>) {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Content, "554 5.7.1 no"));
+    world.smtp.set_script(Script::healthy().reply(Stage::Content, "554 5.7.1 no"));
     let worker = world.worker().await;
     world.register_many("user", count).await;
     let died = async || (world.waiting(queue::DEAD).await as usize == count).then_some(());
     eventually(&format!("{count} dead letters"), PATIENCE, died).await;
     worker.stop().await;
-    world.smtp.set_mood(Mood::healthy());
+    world.smtp.set_script(Script::healthy());
     let variables = vec![("AMQP_URL", world.vhost.amqp_url().to_owned())];
     (world, variables)
 }

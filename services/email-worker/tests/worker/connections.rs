@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use contract::queue;
-use testkit::{Mood, Stage, eventually};
+use testkit::{Script, Stage, eventually};
 
 use crate::helpers::{PATIENCE, Running, World};
 
@@ -12,11 +12,11 @@ use crate::helpers::{PATIENCE, Running, World};
 const EACH: Duration = Duration::from_millis(100);
 
 /// A server that takes `limit` connections, and says so at this stage.
-fn at_most(limit: usize, stage: Stage, reply: &str) -> Mood {
-    Mood::healthy().reply(stage, reply).beyond(limit).delay(EACH)
+fn at_most(limit: usize, stage: Stage, reply: &str) -> Script {
+    Script::healthy().reply(stage, reply).beyond(limit).delay(EACH)
 }
 
-fn greeting(limit: usize) -> Mood {
+fn greeting(limit: usize) -> Script {
     at_most(limit, Stage::Connect, "421 4.7.0 Too many concurrent SMTP connections; please try again later")
 }
 
@@ -44,11 +44,11 @@ async fn nothing_was_spent(world: &World, workers: Vec<Running>, mails: usize) {
     world.ends_clean(last).await;
 }
 
-async fn goes_on_with(limit: usize, mails: usize, mood: Mood) {
+async fn goes_on_with(limit: usize, mails: usize, script: Script) {
     let world = World::new().await;
     world.queue_exists().await;
     world.register_many("user", mails).await;
-    world.smtp.set_mood(mood);
+    world.smtp.set_script(script);
     let worker = world.worker().await;
     all_connections_send(&world, mails, limit).await;
     assert!(worker.is_sending().await, "the circuit opened");
@@ -95,7 +95,7 @@ async fn a_server_that_hangs_up_on_one_too_many_is_no_outage() {
     let world = World::new().await;
     world.queue_exists().await;
     world.register_many("user", 160).await;
-    world.smtp.set_mood(Mood::healthy().drop_at(Stage::Connect).beyond(4).delay(EACH));
+    world.smtp.set_script(Script::healthy().drop_at(Stage::Connect).beyond(4).delay(EACH));
     let worker = world.worker().await;
     all_connections_send(&world, 160, 4).await;
     assert!(worker.is_sending().await, "the circuit opened");
@@ -106,12 +106,12 @@ async fn a_server_that_hangs_up_on_one_too_many_is_no_outage() {
 async fn it_grows_when_the_server_takes_more() {
     let world = World::new().await;
     world.queue_exists().await;
-    world.smtp.set_mood(greeting(4));
+    world.smtp.set_script(greeting(4));
     let worker = world.worker().await;
     world.register_many("before", 60).await;
     world.smtp.wait_for_count(60, PATIENCE).await;
     assert_eq!(world.smtp.counts().open, 4, "as many as it takes");
-    world.smtp.set_mood(Mood::healthy().delay(EACH));
+    world.smtp.set_script(Script::healthy().delay(EACH));
     world.register_many("after", 800).await;
     // The next try comes 5 s after the refusal; from then on one after the other.
     world.smtp.wait_for_count(860, PATIENCE).await;
@@ -123,7 +123,7 @@ async fn it_grows_when_the_server_takes_more() {
 async fn three_workers_share_the_four_connections_of_their_account() {
     let world = World::new().await;
     world.queue_exists().await;
-    world.smtp.set_mood(greeting(4));
+    world.smtp.set_script(greeting(4));
     world.register_many("user", 360).await;
     let workers = vec![world.worker().await, world.worker().await, world.worker().await];
     // What a worker holds that got no connection waits until another one leaves one.
@@ -136,7 +136,7 @@ async fn three_workers_share_the_four_connections_of_their_account() {
 async fn a_rolling_update_passes_the_limit_on() {
     let world = World::new().await;
     world.queue_exists().await;
-    world.smtp.set_mood(greeting(4));
+    world.smtp.set_script(greeting(4));
     world.register_many("user", 200).await;
     let old = world.worker().await;
     world.smtp.wait_for_count(50, PATIENCE).await;
@@ -154,7 +154,7 @@ async fn a_server_that_takes_no_connection_at_all_is_an_outage_of_its_own_cause(
     world.falls_into(greeting(0)).await;
     world.register_many("user", 40).await;
     worker.circuit_opens("too-many-connections").await;
-    world.smtp.set_mood(greeting(2));
+    world.smtp.set_script(greeting(2));
     world.smtp.wait_for_count(40, PATIENCE).await;
     worker.circuit_closes().await;
     nothing_was_spent(&world, vec![worker], 40).await;
@@ -164,13 +164,13 @@ async fn a_server_that_takes_no_connection_at_all_is_an_outage_of_its_own_cause(
 async fn a_mail_that_ends_its_conversations_is_counted_though_no_connection_can_be_opened() {
     let world = World::new().await;
     world.queue_exists().await;
-    world.smtp.set_mood(greeting(4));
+    world.smtp.set_script(greeting(4));
     world.register_many("user", 40).await;
     let delay = Duration::from_secs(30);
     let worker = world.worker_with(&[("MAIL_RETRY_SCHEDULE", "30s")]).await;
     world.smtp.wait_for_count(40, PATIENCE).await;
-    let full = Mood::healthy().reply(Stage::Connect, "421 4.7.0 too many connections").beyond(1);
-    world.smtp.set_mood(full.drop_at(Stage::Data).for_recipient("bad@example.com"));
+    let full = Script::healthy().reply(Stage::Connect, "421 4.7.0 too many connections").beyond(1);
+    world.smtp.set_script(full.drop_at(Stage::Data).for_recipient("bad@example.com"));
     world.register("bad@example.com").await;
     let on_the_retry_queue = async || (world.waiting(&queue::retry(delay)).await == 1).then_some(());
     eventually("its attempt is spent", PATIENCE, on_the_retry_queue).await;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use contract::queue;
-use testkit::{Mood, eventually};
+use testkit::{Script, eventually};
 use uuid::Uuid;
 
 use crate::helpers::{PATIENCE, World};
@@ -27,7 +27,7 @@ fn mailed(world: &World) -> BTreeMap<Uuid, usize> {
 #[tokio::test]
 async fn a_worker_killed_again_and_again_loses_no_mail_and_repeats_only_what_was_not_marked() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_millis(5)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_millis(5)));
     world.queue_exists().await;
     world.register_many("user", MAILS).await;
     let worker = world.process(&[("SENDING_SLOTS", &SLOTS.to_string()), ("SEND_TIMEOUT", "1s")]);

@@ -14,12 +14,12 @@ use crate::commands::run;
 use crate::helpers::{PATIENCE, SlowWay, body, registration};
 
 /// Everything that a command needs, and no worker.
-struct Desk {
+struct Support {
     vhost: Vhost,
     client: testkit::Client,
 }
 
-impl Desk {
+impl Support {
     async fn new() -> Self {
         let vhost = testkit::vhost().await;
         let connection = Broker::new(vhost.amqp_url().parse().unwrap(), "test").connect().await.unwrap();
@@ -66,10 +66,10 @@ fn dead(reason: &str) -> BasicProperties {
 
 #[tokio::test]
 async fn letters_are_chosen_by_reason_domain_type_and_age() {
-    let desk = Desk::new().await;
-    desk.letters(3, "example.com", "mailbox-full").await;
-    desk.letters(2, "example.org", "mailbox-full").await;
-    desk.letters(4, "example.org", "blocked").await;
+    let support = Support::new().await;
+    support.letters(3, "example.com", "mailbox-full").await;
+    support.letters(2, "example.org", "mailbox-full").await;
+    support.letters(4, "example.org", "blocked").await;
     for (arguments, expected) in [
         (["--reason", "mailbox-full"].as_slice(), 5),
         (&["--reason", "mailbox-full,blocked"], 9),
@@ -79,7 +79,7 @@ async fn letters_are_chosen_by_reason_domain_type_and_age() {
         (&["--offset", "7"], 2),
         (&["--offset", "2", "--limit", "3"], 3),
     ] {
-        let (code, lines) = desk.run(&[&["dead", "list", "--json"], arguments].concat()).await;
+        let (code, lines) = support.run(&[&["dead", "list", "--json"], arguments].concat()).await;
         assert_eq!(
             (code, lines.iter().filter(|line| line.contains("\"reason\":")).count()),
             (0, expected),
@@ -87,43 +87,43 @@ async fn letters_are_chosen_by_reason_domain_type_and_age() {
         );
         assert!(!lines.iter().any(|line| line.contains('@')), "an address is shown: {lines:#?}");
     }
-    let (_, lines) = desk.run(&["dead", "list", "--type", "none"]).await;
+    let (_, lines) = support.run(&["dead", "list", "--type", "none"]).await;
     assert_eq!(lines, ["no dead letters"]);
-    let (_, lines) = desk.run(&["dead", "list", "--count"]).await;
+    let (_, lines) = support.run(&["dead", "list", "--count"]).await;
     assert_eq!(lines, ["REASON        COUNT", "blocked       4", "mailbox-full  5", "all           9"]);
 
-    let (code, lines) = desk.run(&["redrive", "--reason", "mailbox-full", "--domain", "example.org"]).await;
+    let (code, lines) = support.run(&["redrive", "--reason", "mailbox-full", "--domain", "example.org"]).await;
     assert_eq!((code, lines), (0, vec!["2 dead letters back on the queue".to_owned()]));
-    desk.holds(2, 7).await;
+    support.holds(2, 7).await;
 }
 
 #[tokio::test]
 async fn letters_are_thrown_away_by_choice_and_never_unasked() {
-    let desk = Desk::new().await;
-    desk.letters(3, "example.com", "no-email").await;
-    desk.letters(2, "example.com", "blocked").await;
-    let (code, lines) = desk.run(&["dead", "discard", "--yes"]).await;
+    let support = Support::new().await;
+    support.letters(3, "example.com", "no-email").await;
+    support.letters(2, "example.com", "blocked").await;
+    let (code, lines) = support.run(&["dead", "discard", "--yes"]).await;
     assert!(code == 64 && lines.iter().any(|line| line.contains("--all")), "no choice is not all: {code} {lines:#?}");
-    let (code, lines) = desk.run(&["dead", "discard", "--reason", "no-email"]).await;
+    let (code, lines) = support.run(&["dead", "discard", "--reason", "no-email"]).await;
     assert!(code == 64 && lines.iter().any(|line| line.contains("--yes")), "nobody was asked: {code} {lines:#?}");
-    desk.holds(0, 5).await;
-    let (code, lines) = desk.run(&["dead", "discard", "--reason", "no-email", "--yes"]).await;
+    support.holds(0, 5).await;
+    let (code, lines) = support.run(&["dead", "discard", "--reason", "no-email", "--yes"]).await;
     assert_eq!((code, lines), (0, vec!["3 dead letters thrown away".to_owned()]));
-    desk.holds(0, 2).await;
-    let (code, lines) = desk.run(&["dead", "discard", "--all", "--yes"]).await;
+    support.holds(0, 2).await;
+    let (code, lines) = support.run(&["dead", "discard", "--all", "--yes"]).await;
     assert_eq!((code, lines), (0, vec!["2 dead letters thrown away".to_owned()]));
-    desk.holds(0, 0).await;
+    support.holds(0, 0).await;
 }
 
 #[tokio::test]
 async fn a_second_reader_waits_and_then_sees_all() {
-    let desk = Desk::new().await;
-    desk.letters(600, "example.com", "blocked").await;
-    let slow = SlowWay::to(&desk.vhost).await;
+    let support = Support::new().await;
+    support.letters(600, "example.com", "blocked").await;
+    let slow = SlowWay::to(&support.vhost).await;
     let first = Service::spawn_with("email-worker", &["dead", "list", "--limit", "600"], slow.variables());
-    let reading = async || (desk.counts().await.1 < 600).then_some(());
+    let reading = async || (support.counts().await.1 < 600).then_some(());
     eventually("the first reads", PATIENCE, reading).await;
-    let second = Service::spawn_with("email-worker", &["dead", "list", "--count"], &desk.variables());
+    let second = Service::spawn_with("email-worker", &["dead", "list", "--count"], &support.variables());
     second.wait_for_log("waiting", PATIENCE).await;
     second.wait_for_log("all      600", PATIENCE).await;
     assert_eq!(second.exited(PATIENCE).await.code(), Some(0));
@@ -133,19 +133,19 @@ async fn a_second_reader_waits_and_then_sees_all() {
 
 #[tokio::test]
 async fn a_signal_ends_a_redrive_orderly_and_the_next_goes_on() {
-    let desk = Desk::new().await;
-    desk.letters(1000, "example.com", "blocked").await;
-    let slow = SlowWay::to(&desk.vhost).await;
+    let support = Support::new().await;
+    support.letters(1000, "example.com", "blocked").await;
+    let slow = SlowWay::to(&support.vhost).await;
     let redrive = Service::spawn_with("email-worker", &["redrive", "--all"], slow.variables());
-    let moving = async || (desk.counts().await.0 > 0).then_some(());
+    let moving = async || (support.counts().await.0 > 0).then_some(());
     eventually("it is at work", PATIENCE, moving).await;
     assert_eq!(redrive.terminate().await.code(), Some(130), "{:?}", redrive.log_lines());
-    let (queued, left) = desk.counts().await;
+    let (queued, left) = support.counts().await;
     assert!(queued < 1000, "it was done before it was stopped");
     assert_eq!(queued + left, 1000, "one in both or in neither");
-    let (code, _) = desk.run(&["redrive", "--all"]).await;
+    let (code, _) = support.run(&["redrive", "--all"]).await;
     assert_eq!(code, 0);
-    desk.holds(1000, 0).await;
+    support.holds(1000, 0).await;
 }
 
 /// 2,000 one by one, each giving way to all before it, took a second and more.
@@ -161,19 +161,19 @@ async fn a_queue_that_takes_no_letters_for_now_is_tried_again_and_gets_them() {
     arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
     arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
     client.declare(queue::EMAIL, arguments).await.unwrap();
-    let desk = Desk { client, vhost };
-    desk.letters(10, "example.com", "rejected").await;
-    let redrive = Service::spawn_with("email-worker", &["redrive", "--all"], &desk.variables());
+    let support = Support { client, vhost };
+    support.letters(10, "example.com", "rejected").await;
+    let redrive = Service::spawn_with("email-worker", &["redrive", "--all"], &support.variables());
     let said = async || redrive.log_lines().iter().any(|line| line.contains("takes no message")).then_some(());
     eventually("it says that the queue takes nothing", PATIENCE, said).await;
     let mut taken = std::collections::BTreeSet::new();
     eventually("all are moved", PATIENCE, async || {
-        taken.extend(desk.client.take(queue::EMAIL).await.map(|letter| letter.message_id().unwrap().to_owned()));
+        taken.extend(support.client.take(queue::EMAIL).await.map(|letter| letter.message_id().unwrap().to_owned()));
         (taken.len() == 10).then_some(())
     })
     .await;
     assert!(redrive.exited(PATIENCE).await.success(), "{:#?}", redrive.log_lines());
-    assert_eq!(desk.client.ready(queue::DEAD).await, 0);
+    assert_eq!(support.client.ready(queue::DEAD).await, 0);
 }
 
 #[tokio::test]
@@ -190,9 +190,9 @@ async fn two_hundred_thousand_letters_are_read_in_bulk() {
 
 #[allow(clippy::print_stderr, reason = "figures")]
 async fn many(count: u32) {
-    let desk = Desk::new().await;
-    desk.letters(count as usize - 1, "example.com", "mailbox-full").await;
-    desk.letters(1, "example.org", "blocked").await;
+    let support = Support::new().await;
+    support.letters(count as usize - 1, "example.com", "mailbox-full").await;
+    support.letters(1, "example.org", "blocked").await;
     let mut took = BTreeMap::new();
     let all = count.to_string();
     for (arguments, expected) in [
@@ -202,7 +202,7 @@ async fn many(count: u32) {
         (&["redrive", "--all"], format!("{} dead letters back", count - 1)),
     ] {
         let began = Instant::now();
-        let process = Service::spawn_with("email-worker", arguments, &desk.variables());
+        let process = Service::spawn_with("email-worker", arguments, &support.variables());
         let mut memory = 0;
         let ended = eventually("its end", Duration::from_secs(300), async || {
             memory = memory.max(mebibytes(process.pid()).unwrap_or(0));
@@ -213,7 +213,7 @@ async fn many(count: u32) {
         assert_eq!(ended.code(), Some(0), "{:?}", process.log_lines().last());
         process.wait_for_log(&expected, PATIENCE).await;
     }
-    desk.holds(count, 0).await;
+    support.holds(count, 0).await;
     eprintln!("{count} letters, time and MiB: {took:#?}");
     assert!(took.values().all(|(_, memory)| *memory < 150), "memory: {took:#?}");
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use contract::{header, queue};
 use serde_json::{Value, json};
-use testkit::{Client, Mood, Rabbit, Service, SmtpOptions, Stage, eventually};
+use testkit::{Client, Rabbit, Script, Service, SmtpOptions, Stage, eventually};
 
 use crate::helpers::{PATIENCE, World, body};
 
@@ -27,7 +27,7 @@ fn policy_of_the_charts() -> Value {
 /// Two tasks, in a broker that takes no message, and so no move to where the broker counts anew.
 async fn world_with(rabbit: &Rabbit, policy: Value) -> (World, Service) {
     let world = World::within(rabbit.vhost().await, testkit::database().await, SmtpOptions::default()).await;
-    world.smtp.set_mood(Mood::healthy().hang_at(Stage::Content));
+    world.smtp.set_script(Script::healthy().hang_at(Stage::Content));
     world.queue_exists().await;
     world.vhost.set_policy(queue::EMAIL, policy).await;
     world.register("keyed@example.com").await;
@@ -65,7 +65,7 @@ async fn a_worker_killed_thirty_times_before_it_can_publish_loses_nothing_with_t
     let (world, worker) = world_with(&rabbit, policy_of_the_charts()).await;
     rabbit.memory_alarm(true).await;
     killed_again_and_again(&world, &worker, KILLS).await;
-    world.smtp.set_mood(Mood::healthy());
+    world.smtp.set_script(Script::healthy());
     rabbit.memory_alarm(false).await;
     let has_mail = |to: &str| world.smtp.mails().iter().any(|mail| mail.to == [to]);
     eventually("both have their mail", 6 * PATIENCE, async || {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contract::queue;
 use futures_util::StreamExt as _;
-use testkit::{Mood, Stage, eventually};
+use testkit::{Script, Stage, eventually};
 
 use crate::helpers::{PATIENCE, Running, World};
 
@@ -30,7 +30,7 @@ fn mixed(count: usize, bad: usize, bad_domain: impl Fn(usize) -> String) -> Vec<
 /// All good mails arrive, each bad one is put aside at its first try, and the circuit has nothing to do with it.
 async fn only_the_bad_suffer(bad: usize, bad_domain: impl Fn(usize) -> String, stage: Stage, reply: &str) {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().reply(stage, reply).for_domain("bad.example"));
+    world.smtp.set_script(Script::healthy().reply(stage, reply).for_domain("bad.example"));
     world.queue_exists().await;
     publish(&world, mixed(400, bad, bad_domain)).await;
     let worker = world.worker_with(&[("SENDING_SLOTS", "4")]).await;
@@ -73,7 +73,7 @@ async fn a_flood_of_domains_that_do_not_exist_holds_up_nobody() {
 async fn behind_greylisting_every_mail_arrives_within_its_first_two_retries() {
     for reply in ["450 4.2.0 later", "450 4.7.1 Greylisted, see http://example.org/help"] {
         let world = World::new().await;
-        world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, reply).times_each(2));
+        world.smtp.set_script(Script::healthy().reply(Stage::Rcpt, reply).times_each(2));
         world.queue_exists().await;
         publish(&world, (0..400).map(|n| format!("user-{n}@d{}.example", n % 40)).collect()).await;
         let worker = world.worker_with(&[("SENDING_SLOTS", "4")]).await;
@@ -89,7 +89,7 @@ async fn behind_greylisting_every_mail_arrives_within_its_first_two_retries() {
 async fn a_server_that_greylists_for_a_time_is_served_at_the_speed_of_the_retry_schedule() {
     let world = World::new().await;
     let reply = "450 4.7.1 Greylisted, please try again in a while";
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, reply).at_first(Duration::from_secs(2)));
+    world.smtp.set_script(Script::healthy().reply(Stage::Rcpt, reply).at_first(Duration::from_secs(2)));
     world.queue_exists().await;
     publish(&world, (0..400).map(|n| format!("user-{n}@d{}.example", n % 40)).collect()).await;
     // A tenth of the defaults, and of the twenty seconds that such servers often take.
@@ -106,7 +106,7 @@ async fn a_server_that_greylists_for_a_time_is_served_at_the_speed_of_the_retry_
 async fn a_domain_that_alone_finds_us_too_fast_slows_nobody_else() {
     let world = World::new().await;
     let reply = "421 4.7.28 Our system has detected an unusual rate of unsolicited mail";
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Content, reply).for_domain("bad.example"));
+    world.smtp.set_script(Script::healthy().reply(Stage::Content, reply).for_domain("bad.example"));
     world.queue_exists().await;
     publish(&world, mixed(400, 4, |_| "bad.example".to_owned())).await;
     let worker = world.worker_with(&[("SENDING_SLOTS", "4"), ("MAIL_RETRY_SCHEDULE", "1h")]).await;
@@ -121,7 +121,7 @@ async fn a_domain_that_alone_finds_us_too_fast_slows_nobody_else() {
 #[tokio::test]
 async fn half_of_them_refused_for_now_for_ever_hold_up_nobody_else() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, "450 4.2.0 later").for_domain("bad.example"));
+    world.smtp.set_script(Script::healthy().reply(Stage::Rcpt, "450 4.2.0 later").for_domain("bad.example"));
     world.queue_exists().await;
     publish(&world, mixed(200, 10, |n| format!("d{n}.bad.example"))).await;
     let worker = world.worker_with(&[("MAIL_GIVE_UP_AFTER", "1s"), ("SENDING_SLOTS", "4")]).await;
@@ -135,7 +135,7 @@ async fn half_of_them_refused_for_now_for_ever_hold_up_nobody_else() {
 #[tokio::test]
 async fn a_server_that_refuses_everyone_is_left_alone_and_goes_on_with_the_first_that_it_takes() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, POLICY));
+    world.smtp.set_script(Script::healthy().reply(Stage::Rcpt, POLICY));
     world.queue_exists().await;
     publish(&world, (0..60).map(|n| format!("user-{n}@d{}.bad.example", n % 10)).collect()).await;
     let worker = world.worker_with(&[("SENDING_SLOTS", "1"), ("MAIL_RETRY_SCHEDULE", "1h")]).await;
@@ -147,10 +147,9 @@ async fn a_server_that_refuses_everyone_is_left_alone_and_goes_on_with_the_first
     eventually("others try it", PATIENCE, async || (tried() >= 25).then_some(())).await;
     worker.circuit_opens("everyone-refused").await;
     // Most domains refuse as before: whoever tries it by turns would find one of these nine times in ten.
-    world.smtp.set_mood(
-        (1..10)
-            .fold(Mood::healthy(), |mood, n| mood.reply(Stage::Rcpt, POLICY).for_domain(&format!("d{n}.bad.example"))),
-    );
+    world.smtp.set_script((1..10).fold(Script::healthy(), |script, n| {
+        script.reply(Stage::Rcpt, POLICY).for_domain(&format!("d{n}.bad.example"))
+    }));
     worker.circuit_closes().await;
     eventually("the good ones arrive", PATIENCE, async || (!world.smtp.mails().is_empty()).then_some(())).await;
     worker.stop().await;
@@ -160,7 +159,7 @@ async fn a_server_that_refuses_everyone_is_left_alone_and_goes_on_with_the_first
 async fn a_quota_that_is_used_up_spends_no_attempt_and_is_let_be() {
     let world = World::new().await;
     let reply = "454 Throttling failure: Daily message quota exceeded";
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Content, reply));
+    world.smtp.set_script(Script::healthy().reply(Stage::Content, reply));
     world.queue_exists().await;
     world.register_many("user", 50).await;
     let worker = world.worker_with(&[("SENDING_SLOTS", "4")]).await;

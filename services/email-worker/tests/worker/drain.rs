@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use contract::{header, queue};
-use testkit::{Mood, Postgres, SmtpOptions, Stage, eventually};
+use testkit::{Postgres, Script, SmtpOptions, Stage, eventually};
 
 use crate::helpers::{PATIENCE, World};
 
@@ -20,7 +20,7 @@ async fn claims(world: &World) -> i64 {
 #[tokio::test]
 async fn a_drain_finishes_what_is_past_mail_and_hands_the_rest_back_without_claims() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(1)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_secs(1)));
     world.queue_exists().await;
     world.register_many("user", 40).await;
     let worker = world.worker_with(&[("SENDING_SLOTS", "2")]).await;
@@ -31,7 +31,7 @@ async fn a_drain_finishes_what_is_past_mail_and_hands_the_rest_back_without_clai
     world.handed_back(38).await;
     assert_eq!(claims(&world).await, 0, "another worker has to wait for claims of one that is gone");
 
-    world.smtp.set_mood(Mood::healthy());
+    world.smtp.set_script(Script::healthy());
     let next = world.worker().await;
     world.smtp.wait_for_mails(40, PATIENCE).await;
     world.marked(40).await;
@@ -42,7 +42,7 @@ async fn a_drain_finishes_what_is_past_mail_and_hands_the_rest_back_without_clai
 #[tokio::test]
 async fn sigterm_drains_and_exits_0_and_says_so_at_readyz() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(1)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_secs(1)));
     let worker = world.process(&[("SENDING_SLOTS", "2")]);
     worker.ready().await;
     world.register_many("user", 10).await;
@@ -59,7 +59,7 @@ async fn sigterm_drains_and_exits_0_and_says_so_at_readyz() {
 #[tokio::test]
 async fn a_drain_that_a_mail_server_holds_up_ends_with_the_grace() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().hang_at(Stage::Content));
+    world.smtp.set_script(Script::healthy().hang_at(Stage::Content));
     let worker = world.process(&[("SEND_TIMEOUT", "500ms"), ("SMTP_DATA_TIMEOUT", "60s"), ("SHUTDOWN_GRACE", "1s")]);
     worker.ready().await;
     world.register("ada@example.com").await;
@@ -107,8 +107,8 @@ async fn a_drain_without_the_database_ends_in_time_and_loses_nothing() {
 #[tokio::test]
 async fn a_mail_refused_during_the_drain_still_reaches_its_retry_queue() {
     let world = World::new().await;
-    let late = Mood::healthy().delay(Duration::from_secs(1)).reply(Stage::Content, "451 4.3.0 later");
-    world.smtp.set_mood(late);
+    let late = Script::healthy().delay(Duration::from_secs(1)).reply(Stage::Content, "451 4.3.0 later");
+    world.smtp.set_script(late);
     let worker = world.worker_with(&[("MAIL_RETRY_SCHEDULE", "1h")]).await;
     world.register("ada@example.com").await;
     eventually("the mail is being sent", PATIENCE, async || (being_sent(&world) == 1).then_some(())).await;
@@ -121,7 +121,7 @@ async fn a_mail_refused_during_the_drain_still_reaches_its_retry_queue() {
 async fn restarts_during_an_outage_make_no_suspects() {
     let world = World::new().await;
     // It greets, so that workers begin, and then takes no mail from us.
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Mail, "550 5.7.1 not you"));
+    world.smtp.set_script(Script::healthy().reply(Stage::Mail, "550 5.7.1 not you"));
     world.queue_exists().await;
     world.register_many("user", 20).await;
     // A few; each would count.

@@ -11,7 +11,7 @@ use email_worker::dead_letters::list::{Shown, list};
 use email_worker::dead_letters::redrive::redrive;
 use serde_json::{Value, json};
 use testkit::fuzz::Target;
-use testkit::{Mood, RawPublisher, Stage, Taken, eventually};
+use testkit::{RawPublisher, Script, Stage, Taken, eventually};
 use tokio_util::sync::CancellationToken;
 
 use crate::helpers::{PATIENCE, Running, World, body};
@@ -288,8 +288,8 @@ async fn a_body_of_any_size_is_a_mail_or_one_dead_letter_that_says_how_long_it_w
 async fn a_task_with_more_headers_than_a_frame_goes_over_the_retry_queues_and_back_and_is_mailed_once() {
     let mut scene = Scene::new().await;
     let refused = "case-0@example.com";
-    let mood = Mood::healthy().reply(Stage::Rcpt, "450 4.2.0 later").for_recipient(refused).times(4);
-    scene.world.smtp.set_mood(mood);
+    let script = Script::healthy().reply(Stage::Rcpt, "450 4.2.0 later").for_recipient(refused).times(4);
+    scene.world.smtp.set_script(script);
     // A retry queue adds what the broker counts at each round.
     for (n, size) in [12_000, 13_500, 14_500, 16_200, 100_000].into_iter().enumerate() {
         let properties = headers(&text(b"large", &vec![b'v'; size]));

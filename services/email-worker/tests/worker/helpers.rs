@@ -12,7 +12,7 @@ use email_worker::ledger::MIGRATOR;
 use platform::config::{duration, try_parse};
 use platform::tasks::Tasks;
 use testkit::lapin::types::FieldTable;
-use testkit::{Client, Database, Mood, Service, SmtpOptions, SmtpServer, Taken, Vhost, eventually};
+use testkit::{Client, Database, Script, Service, SmtpOptions, SmtpServer, Taken, Vhost, eventually};
 
 pub(crate) use running::{Running, get};
 pub(crate) use slow_way::SlowWay;
@@ -117,8 +117,8 @@ impl World {
     }
 
     /// The mail server is like this from now on, for those that have a connection too.
-    pub(crate) async fn falls_into(&self, mood: Mood) {
-        self.smtp.set_mood(mood);
+    pub(crate) async fn falls_into(&self, script: Script) {
+        self.smtp.set_script(script);
         self.smtp.cut_connections().await;
     }
 
@@ -190,10 +190,14 @@ impl World {
         worker.stop().await;
         // What the broker takes back from the worker that is gone stands before this in the queue's log.
         self.client.publish_bare(queue::EMAIL, b"the end").await;
-        assert_eq!(self.waiting(queue::EMAIL).await, 1, "tasks in the queue after the worker stopped, and one more");
-        assert_eq!(self.client.take(queue::EMAIL).await.unwrap().body, b"the end");
+        let mut left = Vec::new();
+        while let Some(task) = self.client.take(queue::EMAIL).await {
+            left.push(String::from_utf8_lossy(&task.body).into_owned());
+        }
+        assert_eq!(left, ["the end"], "tasks in the queue after the worker stopped, and one more");
         for queue in self.vhost.queues().await {
-            assert_eq!(self.waiting(&queue.name).await, 0, "messages left in {} after the worker stopped", queue.name);
+            let left = self.client.take(&queue.name).await;
+            assert!(left.is_none(), "left in {} after the worker stopped: {left:?}", queue.name);
         }
     }
 }

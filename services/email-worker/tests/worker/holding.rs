@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contract::{header, queue};
-use testkit::{Mood, Stage, Taken, eventually};
+use testkit::{Script, Stage, Taken, eventually};
 
 use crate::helpers::{PATIENCE, Running, World};
 
@@ -31,10 +31,10 @@ async fn moved_on(world: &World) -> Taken {
 }
 
 /// The mail server stays ill for longer than the limit, and is asked again and again.
-async fn is_held_no_longer_than_the_limit(mood: Mood, cause: &str) {
+async fn is_held_no_longer_than_the_limit(script: Script, cause: &str) {
     let world = World::new().await;
     let worker = world.worker_with(&[("HOLD_LIMIT", "2s"), ("MAIL_RETRY_SCHEDULE", "1h")]).await;
-    world.falls_into(mood).await;
+    world.falls_into(script).await;
     a_mail_opens_the_circuit(&world, &worker, cause).await;
     let waiting = moved_on(&world).await;
     assert_eq!(waiting.header(header::ATTEMPT), None, "an attempt was spent");
@@ -44,11 +44,11 @@ async fn is_held_no_longer_than_the_limit(mood: Mood, cause: &str) {
 
 #[tokio::test]
 async fn probes_that_fail_do_not_prolong_the_hold() {
-    is_held_no_longer_than_the_limit(Mood::healthy().drop_at(Stage::Connect), "unreachable").await;
+    is_held_no_longer_than_the_limit(Script::healthy().drop_at(Stage::Connect), "unreachable").await;
 }
 
 #[tokio::test]
 async fn mails_that_try_a_half_open_circuit_and_fail_do_not_prolong_the_hold() {
-    let mood = Mood::healthy().reply(Stage::Mail, "550 5.7.1 not you");
-    is_held_no_longer_than_the_limit(mood, "sender-refused").await;
+    let script = Script::healthy().reply(Stage::Mail, "550 5.7.1 not you");
+    is_held_no_longer_than_the_limit(script, "sender-refused").await;
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use contract::{TaskId, header, queue};
-use testkit::{Mood, Stage, eventually};
+use testkit::{Script, Stage, eventually};
 
 use crate::helpers::{PATIENCE, World, registration};
 
@@ -22,7 +22,7 @@ async fn contents_reach(world: &World, mails: u64) {
 #[tokio::test]
 async fn an_answer_that_comes_after_the_limit_costs_one_repeat_and_then_a_dead_letter_that_says_so() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(2)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_secs(2)));
     let worker = world.worker_with(&[("SMTP_DATA_TIMEOUT", "1s"), ("SEND_TIMEOUT", "1s")]).await;
     let id = world.register("ada@example.com").await;
     let dead = world.dead_letter().await;
@@ -41,7 +41,7 @@ async fn an_answer_that_comes_after_the_limit_costs_one_repeat_and_then_a_dead_l
 async fn how_often_it_is_repeated_is_a_setting() {
     for (repeats, copies) in [("0", 1), ("2", 3)] {
         let world = World::new().await;
-        world.smtp.set_mood(Mood::healthy().accept_then_drop());
+        world.smtp.set_script(Script::healthy().accept_then_drop());
         let worker = world.worker_with(&[("MAIL_UNKNOWN_REPEATS", repeats)]).await;
         world.register("ada@example.com").await;
         let dead = world.dead_letter().await;
@@ -54,7 +54,7 @@ async fn how_often_it_is_repeated_is_a_setting() {
 #[tokio::test]
 async fn within_its_limit_the_answer_is_waited_for_however_short_send_timeout_is() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(3)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_secs(3)));
     let worker = world.worker_with(&[("SEND_TIMEOUT", "500ms"), ("SMTP_DATA_TIMEOUT", "20s")]).await;
     world.register("ada@example.com").await;
     world.marked(1).await;
@@ -66,7 +66,7 @@ async fn within_its_limit_the_answer_is_waited_for_however_short_send_timeout_is
 #[tokio::test]
 async fn a_claim_outlives_its_lease_while_the_answer_is_waited_for() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(5)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_secs(5)));
     // A lease of 1.5 s.
     let patient = [("SEND_TIMEOUT", "500ms"), ("SMTP_DATA_TIMEOUT", "20s")];
     let first = world.worker_with(&patient).await;
@@ -87,7 +87,7 @@ async fn a_claim_outlives_its_lease_while_the_answer_is_waited_for() {
 #[tokio::test]
 async fn when_hardly_any_mail_is_answered_the_circuit_opens_and_one_mail_at_a_time_tries_it() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().hang_at(Stage::Content));
+    world.smtp.set_script(Script::healthy().hang_at(Stage::Content));
     world.queue_exists().await;
     world.register_many("user", 40).await;
     let worker = world.worker_with(&[("SMTP_DATA_TIMEOUT", "500ms"), ("SENDING_SLOTS", "5")]).await;
@@ -95,7 +95,7 @@ async fn when_hardly_any_mail_is_answered_the_circuit_opens_and_one_mail_at_a_ti
     contents_reach(&world, 7).await;
     worker.circuit_opens("no-answer-after-data").await;
     assert!(contents(&world) < 20, "{} mails tried it: no more than one at a time may", contents(&world));
-    world.smtp.set_mood(Mood::healthy());
+    world.smtp.set_script(Script::healthy());
     let people = || world.smtp.mails().iter().flat_map(|mail| mail.to.clone()).collect::<BTreeSet<_>>().len();
     eventually("40 people have their mail", PATIENCE, async || (people() == 40).then_some(())).await;
     worker.circuit_closes().await;
@@ -107,7 +107,7 @@ async fn when_hardly_any_mail_is_answered_the_circuit_opens_and_one_mail_at_a_ti
 #[tokio::test]
 async fn a_drain_waits_for_the_answer_as_long_as_its_grace_allows() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(3)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_secs(3)));
     let worker = world.worker_with(&[("SEND_TIMEOUT", "1s"), ("SMTP_DATA_TIMEOUT", "20s")]).await;
     world.register("ada@example.com").await;
     contents_reach(&world, 1).await;
@@ -118,7 +118,7 @@ async fn a_drain_waits_for_the_answer_as_long_as_its_grace_allows() {
 #[tokio::test]
 async fn what_the_grace_cuts_off_after_the_dot_is_counted_before_the_worker_ends() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().hang_at(Stage::Content));
+    world.smtp.set_script(Script::healthy().hang_at(Stage::Content));
     let changes = [
         ("SMTP_DATA_TIMEOUT", "60s"),
         ("SHUTDOWN_GRACE", "10s"),

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contract::{TaskId, header, queue};
 use testkit::lapin::BasicProperties;
-use testkit::{Mood, Postgres, SmtpOptions, Stage, eventually};
+use testkit::{Postgres, Script, SmtpOptions, Stage, eventually};
 
 use crate::helpers::{PATIENCE, World, body, registration};
 
@@ -81,7 +81,7 @@ async fn a_task_whose_worker_died_is_mailed_when_its_claim_has_run_out() {
 #[tokio::test]
 async fn a_redelivery_of_a_mail_that_is_being_sent_attaches_to_it() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_millis(500)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_millis(500)));
     let worker = world.worker_with(&[("SEND_TIMEOUT", "60s")]).await;
     world.register("ada@example.com").await;
     world.client.publish_bare(queue::EMAIL, &body("bare@example.com")).await;
@@ -108,7 +108,7 @@ async fn a_redelivery_of_a_mail_that_is_being_sent_attaches_to_it() {
 #[tokio::test]
 async fn twins_without_ids_are_both_mailed() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_millis(100)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_millis(100)));
     let worker = world.worker().await;
     for _ in 0..2 {
         world.client.publish_bare(queue::EMAIL, &body("twin@example.com")).await;
@@ -144,7 +144,7 @@ async fn a_task_older_than_the_ledgers_memory_is_put_aside() {
 async fn without_the_database_nothing_is_sent_and_nothing_is_spent() {
     let server = Postgres::start().await;
     let world = World::within(testkit::vhost().await, server.database().await, SmtpOptions::default()).await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_millis(300)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_millis(300)));
     let worker = world.worker().await;
     world.register("first@example.com").await;
     let sending = || world.smtp.counts().commands.get(&Stage::Content).copied().unwrap_or_default();
@@ -157,7 +157,7 @@ async fn without_the_database_nothing_is_sent_and_nothing_is_spent() {
     assert_eq!(world.retrying().await, 0, "an attempt was spent");
     assert_eq!(world.smtp.mails().len(), 1, "mails were sent without the ledger");
     server.restart().await;
-    world.smtp.set_mood(Mood::healthy());
+    world.smtp.set_script(Script::healthy());
     worker.circuit_closes().await;
     world.smtp.wait_for_mails(31, PATIENCE).await;
     world.marked(31).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contract::{TaskId, header, queue};
 use serde_json::Value;
-use testkit::{Mood, Service, Stage, eventually};
+use testkit::{Script, Service, Stage, eventually};
 
 use crate::helpers::{PATIENCE, World};
 
@@ -25,7 +25,7 @@ async fn dead_letters(world: &World, count: u32) {
 async fn a_domain_that_refuses_everybody_is_named_in_one_line_and_not_in_hundreds() {
     const MAILS: u32 = 300;
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, POLICY).for_domain("bad.example"));
+    world.smtp.set_script(Script::healthy().reply(Stage::Rcpt, POLICY).for_domain("bad.example"));
     world.queue_exists().await;
     for n in 0..MAILS {
         world.register(&format!("private-{n}@bad.example")).await;
@@ -44,7 +44,7 @@ async fn a_domain_that_refuses_everybody_is_named_in_one_line_and_not_in_hundred
     let own = lines(&worker, "mail not accepted");
     assert!((1..=20).contains(&own.len()), "{} lines for {MAILS} mails", own.len());
 
-    world.smtp.set_mood(Mood::healthy());
+    world.smtp.set_script(Script::healthy());
     world.register("private@bad.example").await;
     let line = worker.wait_for_log("a domain takes our mails again", PATIENCE).await;
     assert!(line.contains("\"level\":\"INFO\"") && line.contains("\"domain\":\"bad.example\""), "{line}");
@@ -56,7 +56,7 @@ async fn a_domain_that_refuses_everybody_is_named_in_one_line_and_not_in_hundred
 #[tokio::test]
 async fn what_was_not_told_when_the_worker_ends_is_told_then() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, POLICY).for_domain("bad.example"));
+    world.smtp.set_script(Script::healthy().reply(Stage::Rcpt, POLICY).for_domain("bad.example"));
     world.queue_exists().await;
     for n in 0..50 {
         world.register(&format!("private-{n}@bad.example")).await;
@@ -95,7 +95,7 @@ async fn the_line_of_a_dead_letter_names_it_and_the_reason() {
 #[tokio::test]
 async fn a_mail_server_that_was_briefly_away_teaches_no_limit_of_connections() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_millis(20)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_millis(20)));
     let worker = world.process(&[]);
     worker.ready().await;
     world.register_many("before", 200).await;
@@ -118,15 +118,15 @@ async fn a_mail_server_that_was_briefly_away_teaches_no_limit_of_connections() {
 #[tokio::test]
 async fn a_limit_of_connections_is_one_line_and_so_is_its_end() {
     let world = World::new().await;
-    let mood = Mood::healthy().delay(Duration::from_millis(20));
-    world.smtp.set_mood(mood.clone().drop_at(Stage::Connect).beyond(4));
+    let script = Script::healthy().delay(Duration::from_millis(20));
+    world.smtp.set_script(script.clone().drop_at(Stage::Connect).beyond(4));
     world.queue_exists().await;
     world.register_many("user", 400).await;
     let worker = world.process(&[]);
     worker.ready().await;
     let line = worker.wait_for_log("so many connections does the mail server take", PATIENCE).await;
     assert!(line.contains("\"limit\":4"), "{line}");
-    world.smtp.set_mood(mood);
+    world.smtp.set_script(script);
     world.register_many("more", 4_000).await;
     worker.wait_for_log("as many connections of this worker as there are slots", PATIENCE).await;
     worker.terminate().await;

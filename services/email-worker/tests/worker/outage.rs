@@ -3,22 +3,22 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use contract::{header, queue};
-use testkit::{Mood, Postgres, SmtpOptions, Stage, eventually};
+use testkit::{Postgres, Script, SmtpOptions, Stage, eventually};
 use tokio::net::TcpListener;
 
 use crate::helpers::{PATIENCE, Running, World};
 
 /// One outage after the other: each must open the circuit for this reason, leave the mail alone, and be over as soon as
 /// the server is well.
-async fn goes_through(world: &World, worker: &Running, table: &[(&str, Mood, &str)]) {
-    for (row, (name, mood, cause)) in table.iter().enumerate() {
+async fn goes_through(world: &World, worker: &Running, table: &[(&str, Script, &str)]) {
+    for (row, (name, script, cause)) in table.iter().enumerate() {
         // Sessions of healthier days would not be asked again.
         world.smtp.cut_connections().await;
-        world.smtp.set_mood(mood.clone());
+        world.smtp.set_script(script.clone());
         world.register(&format!("row-{row}@example.com")).await;
         worker.circuit_opens(cause).await;
         assert_eq!(world.retrying().await, 0, "{name}: an attempt was spent");
-        world.smtp.set_mood(Mood::healthy());
+        world.smtp.set_script(Script::healthy());
         let mails = world.smtp.wait_for_mails(row + 1, PATIENCE).await;
         assert_eq!(mails.len(), row + 1, "{name}");
         worker.circuit_closes().await;
@@ -31,12 +31,12 @@ async fn goes_through(world: &World, worker: &Running, table: &[(&str, Mood, &st
 async fn whatever_stands_against_us_opens_the_circuit_and_spends_nothing() {
     let world = World::new().await;
     let worker = world.worker_with(&[("SMTP_CONNECT_TIMEOUT", "500ms"), ("SENDING_SLOTS", "2")]).await;
-    let at = |stage, reply| Mood::healthy().reply(stage, reply);
+    let at = |stage, reply| Script::healthy().reply(stage, reply);
     let table = [
         ("no greeting, for good", at(Stage::Connect, "554 5.3.2 no service"), "not-greeted"),
         ("no greeting, for now", at(Stage::Connect, "421 4.3.2 too busy"), "not-greeted"),
-        ("hangs up at once", Mood::healthy().drop_at(Stage::Connect), "unreachable"),
-        ("never greets", Mood::healthy().hang_at(Stage::Connect), "unreachable"),
+        ("hangs up at once", Script::healthy().drop_at(Stage::Connect), "unreachable"),
+        ("never greets", Script::healthy().hang_at(Stage::Connect), "unreachable"),
         ("does not like our name", at(Stage::Ehlo, "550 5.7.1 who are you"), "not-greeted"),
         ("sender refused for now", at(Stage::Mail, "450 4.1.8 no such domain"), "sender-refused"),
         ("has trouble of its own", at(Stage::Mail, "554 5.3.0 broken"), "server-error"),
@@ -57,7 +57,7 @@ async fn a_login_that_is_refused_opens_the_circuit() {
     let login = ("worker".to_owned(), "password".to_owned());
     let world = World::with(SmtpOptions { auth: Some(login), ..SmtpOptions::default() }).await;
     let worker = world.worker_with(&[("SMTP_USERNAME", "worker"), ("SMTP_PASSWORD", "password")]).await;
-    let at = |reply| Mood::healthy().reply(Stage::Auth, reply);
+    let at = |reply| Script::healthy().reply(Stage::Auth, reply);
     let table = [
         ("wrong password", at("535 5.7.8 no"), "login-refused"),
         ("needs another mechanism", at("534 5.7.9 no"), "login-refused"),
@@ -78,7 +78,7 @@ async fn a_size_or_an_address_refused_at_mail_is_the_mails_own_fault() {
         ("555 5.6.7 no SMTPUTF8", "needs-smtputf8"),
         ("550 5.6.7 no SMTPUTF8", "needs-smtputf8"),
     ] {
-        world.smtp.set_mood(Mood::healthy().reply(Stage::Mail, reply));
+        world.smtp.set_script(Script::healthy().reply(Stage::Mail, reply));
         world.register("ada@example.com").await;
         let dead = world.dead_letter().await;
         assert_eq!(dead.header(header::DEAD_REASON).as_deref(), Some(reason), "{reply}");
@@ -161,7 +161,7 @@ async fn a_login_refused_for_a_while_costs_a_fleet_with_a_thousand_tasks_no_atte
     let world = World::with(SmtpOptions { auth: Some(login), ..SmtpOptions::default() }).await;
     let login = [("SMTP_USERNAME", "worker"), ("SMTP_PASSWORD", "password")];
     let (one, other) = (world.worker_with(&login).await, world.worker_with(&login).await);
-    world.falls_into(Mood::healthy().reply(Stage::Auth, "535 5.7.8 no")).await;
+    world.falls_into(Script::healthy().reply(Stage::Auth, "535 5.7.8 no")).await;
     world.register_many("user", 1000).await;
     one.circuit_opens("login-refused").await;
     other.circuit_opens("login-refused").await;
@@ -172,7 +172,7 @@ async fn a_login_refused_for_a_while_costs_a_fleet_with_a_thousand_tasks_no_atte
     assert!(refusals() < 60, "the server is hammered: {} logins", refusals());
     assert_eq!(world.retrying().await, 0, "an attempt was spent");
     assert_eq!(world.smtp.counts().commands.get(&Stage::Mail), None);
-    world.smtp.set_mood(Mood::healthy());
+    world.smtp.set_script(Script::healthy());
     world.smtp.wait_for_mails(1000, 2 * PATIENCE).await;
     world.marked(1000).await;
     other.stop().await;
@@ -193,7 +193,7 @@ async fn while_mail_server_and_ledger_are_both_ill_neither_is_asked_without_a_pa
     let server = Postgres::start().await;
     let world = World::within(testkit::vhost().await, server.database().await, SmtpOptions::default()).await;
     let worker = world.worker().await;
-    world.falls_into(Mood::healthy().reply(Stage::Connect, "421 4.3.2 not now")).await;
+    world.falls_into(Script::healthy().reply(Stage::Connect, "421 4.3.2 not now")).await;
     world.register("first@example.com").await;
     worker.circuit_opens("not-greeted").await;
     server.kill();
@@ -213,7 +213,7 @@ async fn while_mail_server_and_ledger_are_both_ill_neither_is_asked_without_a_pa
     let asked = asked.load(Ordering::Relaxed);
     assert!(asked < 400, "the ledger was asked {asked} times between three probes of the mail server");
     server.restart().await;
-    world.smtp.set_mood(Mood::healthy());
+    world.smtp.set_script(Script::healthy());
     world.smtp.wait_for_mails(31, PATIENCE).await;
     world.marked(31).await;
     world.ends_clean(worker).await;

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use testkit::{Mood, Stage};
+use testkit::{Script, Stage};
 
 use crate::helpers::{PATIENCE, Running, World};
 
@@ -97,7 +97,7 @@ async fn a_connection_that_the_server_closed_while_a_mail_waited_costs_nothing()
     }
     world.smtp.wait_for_mails(3, PATIENCE).await;
     // Told so with a 421, as a server that tidies up does, and only at MAIL.
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Mail, "421 4.4.2 idle for too long").times(1));
+    world.smtp.set_script(Script::healthy().reply(Stage::Mail, "421 4.4.2 idle for too long").times(1));
     world.smtp.wait_for_mails(4, PATIENCE).await;
     let came = after_the_first(&world);
     assert!(came[3] < Duration::from_millis(4_500), "a moment was lost as well: {came:?}");
@@ -115,7 +115,7 @@ async fn a_server_without_patience_that_closes_what_was_opened_just_before_the_m
     let worker = world.worker_with(&[("MAIL_RATE", "30/m")]).await;
     world.smtp.wait_for_mails(1, PATIENCE).await;
     world.smtp.cut_connections().await;
-    world.smtp.set_mood(Mood::healthy().drop_at(Stage::Mail).times(1));
+    world.smtp.set_script(Script::healthy().drop_at(Stage::Mail).times(1));
     world.smtp.wait_for_mails(2, PATIENCE).await;
     let times = world.smtp.mail_from_times();
     let [_, dropped, taken] = times[..] else { panic!("not MAIL three times: {times:?}") };

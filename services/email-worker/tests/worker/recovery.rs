@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contract::queue;
-use testkit::{Mood, Rabbit, SmtpOptions, Stage, eventually};
+use testkit::{Rabbit, Script, SmtpOptions, Stage, eventually};
 use tokio::time::sleep;
 
 use crate::helpers::{DELAYS, PATIENCE, World};
@@ -26,10 +26,10 @@ async fn cut(world: &World, named: &str) {
 async fn connections_that_the_broker_closes_again_and_again_lose_and_repeat_nothing() {
     let world = World::new().await;
     // Some are refused once, so that the publisher is at work too.
-    let mood = (0..300).step_by(10).fold(Mood::healthy().delay(Duration::from_millis(20)), |mood, n| {
-        mood.reply(Stage::Rcpt, "450 4.2.0 later").for_recipient(&format!("user-{n}@example.com")).times(1)
+    let script = (0..300).step_by(10).fold(Script::healthy().delay(Duration::from_millis(20)), |script, n| {
+        script.reply(Stage::Rcpt, "450 4.2.0 later").for_recipient(&format!("user-{n}@example.com")).times(1)
     });
-    world.smtp.set_mood(mood);
+    world.smtp.set_script(script);
     let worker = world.worker_with(&[("SENDING_SLOTS", "4")]).await;
     world.register_many("user", 300).await;
     for _ in 0..3 {
@@ -68,7 +68,7 @@ async fn a_queue_that_is_deleted_under_the_consumer_is_declared_anew() {
 #[tokio::test]
 async fn a_retry_queue_that_is_deleted_is_declared_anew_for_the_next_task() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().greylisting(1));
+    world.smtp.set_script(Script::healthy().greylisting(1));
     let worker = world.worker().await;
     for n in 1..=2 {
         world.register(&format!("user-{n}@example.com")).await;
@@ -83,7 +83,7 @@ async fn a_retry_queue_that_is_deleted_is_declared_anew_for_the_next_task() {
 async fn while_the_broker_is_away_the_worker_is_alive_not_ready_and_finishes_its_mails() {
     let rabbit = Rabbit::start().await;
     let world = world_in(&rabbit).await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(1)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_secs(1)));
     let worker = world.worker_with(&[("SENDING_SLOTS", "4"), ("SEND_TIMEOUT", "10s")]).await;
     sleep(SETTLED).await;
     world.register_many("user", 20).await;
@@ -96,7 +96,7 @@ async fn while_the_broker_is_away_the_worker_is_alive_not_ready_and_finishes_its
     assert_eq!(worker.livez().await, Some(200));
     world.smtp.wait_for_mails(4, PATIENCE).await;
     world.marked(4).await;
-    world.smtp.set_mood(Mood::healthy());
+    world.smtp.set_script(Script::healthy());
     rabbit.restart().await;
     worker.ready().await;
     world.smtp.wait_for_mails(20, 2 * PATIENCE).await;
@@ -117,7 +117,7 @@ async fn memory_alarms_and_closed_channels_are_survived() {
 
 async fn a_memory_alarm_holds_up_what_must_move_on_and_nothing_else(rabbit: &Rabbit) {
     let world = world_in(rabbit).await;
-    world.smtp.set_mood(Mood::healthy().greylisting(1).for_recipient("refused@example.com"));
+    world.smtp.set_script(Script::healthy().greylisting(1).for_recipient("refused@example.com"));
     world.queue_exists().await;
     for email in ["taken@example.com", "refused@example.com"] {
         world.register(email).await;
@@ -137,7 +137,7 @@ async fn a_memory_alarm_holds_up_what_must_move_on_and_nothing_else(rabbit: &Rab
 
 async fn a_channel_that_the_broker_closes_costs_no_mail(rabbit: &Rabbit) {
     let world = world_in(rabbit).await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(3)));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_secs(3)));
     // The broker closes a channel, or cancels its consumer, when a delivery is not acknowledged in time.
     let impatient = "application:set_env(rabbit, consumer_timeout, 500), \
                      application:set_env(rabbit, channel_tick_interval, 500).";
@@ -146,7 +146,7 @@ async fn a_channel_that_the_broker_closes_costs_no_mail(rabbit: &Rabbit) {
     world.register("slow@example.com").await;
     worker.says("the channel is lost", |status, _| status == 503).await;
     world.smtp.wait_for_mails(1, PATIENCE).await;
-    world.smtp.set_mood(Mood::healthy());
+    world.smtp.set_script(Script::healthy());
     world.register("next@example.com").await;
     world.smtp.wait_for_mails(2, PATIENCE).await;
     world.marked(2).await;

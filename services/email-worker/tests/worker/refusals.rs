@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contract::{header, queue};
-use testkit::{Mood, Stage, Taken, eventually};
+use testkit::{Script, Stage, Taken, eventually};
 
 use crate::helpers::{PATIENCE, Running, World};
 
@@ -58,11 +58,10 @@ async fn a_mail_refused_for_now_goes_to_the_first_retry_queue_one_attempt_richer
         (Stage::Content, "451 4.3.0 try again"),
         (Stage::Content, "452 4.3.1 no space"),
     ];
-    let mood = table
-        .iter()
-        .enumerate()
-        .fold(Mood::healthy(), |mood, (row, (stage, reply))| mood.reply(*stage, reply).for_recipient(&recipient(row)));
-    world.smtp.set_mood(mood);
+    let script = table.iter().enumerate().fold(Script::healthy(), |script, (row, (stage, reply))| {
+        script.reply(*stage, reply).for_recipient(&recipient(row))
+    });
+    world.smtp.set_script(script);
     let worker = patient_worker(&world).await;
     for row in 0..table.len() {
         world.register(&recipient(row)).await;
@@ -80,7 +79,7 @@ async fn a_mail_refused_for_now_goes_to_the_first_retry_queue_one_attempt_richer
 async fn a_conversation_that_breaks_off_costs_an_attempt_when_the_server_greets_again() {
     let world = World::new().await;
     let closing = "421 4.3.2 closing";
-    let mood = Mood::healthy()
+    let script = Script::healthy()
         .reply(Stage::Rcpt, closing)
         .for_recipient(&recipient(0))
         .reply(Stage::Data, closing)
@@ -99,7 +98,7 @@ async fn a_conversation_that_breaks_off_costs_an_attempt_when_the_server_greets_
         .for_recipient(&recipient(7))
         .hang_at(Stage::Content)
         .for_recipient(&recipient(8));
-    world.smtp.set_mood(mood);
+    world.smtp.set_script(script);
     let worker = patient_worker(&world).await;
     for row in 0..9 {
         world.register(&recipient(row)).await;
@@ -126,10 +125,10 @@ async fn a_mail_refused_for_good_is_a_dead_letter_with_the_reason() {
         (Stage::Content, "552 5.2.2 mailbox full", "mailbox-full"),
         (Stage::Content, "552 5.3.4 too big", "mail-too-large"),
     ];
-    let mood = table.iter().enumerate().fold(Mood::healthy(), |mood, (row, (stage, reply, _))| {
-        mood.reply(*stage, reply).for_recipient(&recipient(row))
+    let script = table.iter().enumerate().fold(Script::healthy(), |script, (row, (stage, reply, _))| {
+        script.reply(*stage, reply).for_recipient(&recipient(row))
     });
-    world.smtp.set_mood(mood);
+    world.smtp.set_script(script);
     let worker = patient_worker(&world).await;
     for row in 0..table.len() {
         world.register(&recipient(row)).await;
@@ -150,7 +149,7 @@ async fn a_mail_refused_for_good_is_a_dead_letter_with_the_reason() {
 #[tokio::test]
 async fn each_failure_climbs_a_retry_queue_and_the_last_is_repeated_until_time_is_up() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, "450 4.2.0 later"));
+    world.smtp.set_script(Script::healthy().reply(Stage::Rcpt, "450 4.2.0 later"));
     let worker = world.worker_with(&[("MAIL_GIVE_UP_AFTER", "2s")]).await;
     let id = world.register("ada@example.com").await;
     let dead = world.dead_letter().await;
@@ -172,7 +171,7 @@ async fn each_failure_climbs_a_retry_queue_and_the_last_is_repeated_until_time_i
 #[tokio::test]
 async fn a_greylisted_mail_arrives_on_its_third_attempt() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().greylisting(2));
+    world.smtp.set_script(Script::healthy().greylisting(2));
     let worker = world.worker().await;
     world.register("ada@example.com").await;
     world.smtp.wait_for_mails(1, PATIENCE).await;
@@ -184,7 +183,7 @@ async fn a_greylisted_mail_arrives_on_its_third_attempt() {
 #[tokio::test]
 async fn the_second_failure_waits_on_the_second_retry_queue_since_the_first() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, "450 4.2.0 later"));
+    world.smtp.set_script(Script::healthy().reply(Stage::Rcpt, "450 4.2.0 later"));
     let worker = patient_worker(&world).await;
     world.register("ada@example.com").await;
     let (_, failed) = take_from(&world, &queue::retry(FIRST), 1).await.remove(0);
@@ -199,7 +198,7 @@ async fn the_second_failure_waits_on_the_second_retry_queue_since_the_first() {
 #[tokio::test]
 async fn a_mail_that_breaks_every_connection_stops_no_other_and_is_put_aside() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().drop_at(Stage::Content).for_recipient("poison@example.com"));
+    world.smtp.set_script(Script::healthy().drop_at(Stage::Content).for_recipient("poison@example.com"));
     let worker = world.worker_with(&[("SENDING_SLOTS", "2")]).await;
     world.register("poison@example.com").await;
     world.register_many("healthy", 40).await;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contract::{TaskId, header, queue};
-use testkit::{Mood, PgBouncer, Pooling, Postgres, Service, SmtpOptions, Stage};
+use testkit::{PgBouncer, Pooling, Postgres, Script, Service, SmtpOptions, Stage};
 
 use crate::helpers::{PATIENCE, Running, World, registration};
 
@@ -76,12 +76,12 @@ async fn a_worker_whose_mail_server_has_not_greeted_yet_is_not_ready_and_takes_n
     waits_for_its_mail_server(&world, &misled, "tls").await;
     misled.stop().await;
 
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Connect, "554 5.3.2 no service"));
+    world.smtp.set_script(Script::healthy().reply(Stage::Connect, "554 5.3.2 no service"));
     let refused = world.unready_worker(&login).await;
     waits_for_its_mail_server(&world, &refused, "not-greeted").await;
     refused.stop().await;
     world.loses_its_mail_server().await;
-    world.smtp.set_mood(Mood::healthy());
+    world.smtp.set_script(Script::healthy());
     let worker = world.unready_worker(&login).await;
     waits_for_its_mail_server(&world, &worker, "unreachable").await;
     assert_eq!(worker.livez().await, Some(200), "it waits");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contract::{TaskId, header, queue};
 use testkit::lapin::types::{AMQPValue, FieldTable};
-use testkit::{Mood, Stage, eventually};
+use testkit::{Script, Stage, eventually};
 
 use crate::helpers::{PATIENCE, World, body, registration};
 
@@ -34,7 +34,7 @@ async fn suspects_are_published_anew_run_alone_and_mailed() {
 #[tokio::test]
 async fn nothing_else_is_sent_while_a_suspect_is() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().delay(Duration::from_millis(300)).for_recipient("suspect@example.com"));
+    world.smtp.set_script(Script::healthy().delay(Duration::from_millis(300)).for_recipient("suspect@example.com"));
     let worker = world.worker().await;
     publish_suspect(&world, "suspect@example.com").await;
     let asked = |stage| world.smtp.commands().into_iter().find(move |command| command.stage == stage);
@@ -51,7 +51,7 @@ async fn nothing_else_is_sent_while_a_suspect_is() {
 async fn a_task_that_kills_its_worker_three_times_alone_is_put_aside_and_its_neighbours_are_mailed() {
     let world = World::new().await;
     // The server never answers its content, and while it waits the worker dies.
-    world.smtp.set_mood(Mood::healthy().hang_at(Stage::Content).for_recipient("poison@example.com"));
+    world.smtp.set_script(Script::healthy().hang_at(Stage::Content).for_recipient("poison@example.com"));
     let worker = world.process(&[]);
     worker.ready().await;
     publish_suspect(&world, "poison@example.com").await;
@@ -99,7 +99,7 @@ async fn a_lone_run_that_lost_its_claim_counts_for_nothing() {
 #[tokio::test]
 async fn a_suspect_that_waits_for_its_turn_leaves_the_count_of_its_runs_alone() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().hang_at(Stage::Content).for_recipient("neighbour@example.com"));
+    world.smtp.set_script(Script::healthy().hang_at(Stage::Content).for_recipient("neighbour@example.com"));
     let worker = world.worker_with(&[("SHUTDOWN_GRACE", "2s")]).await;
     world.register("neighbour@example.com").await;
     let content = || world.smtp.counts().commands.get(&Stage::Content).copied().unwrap_or_default();

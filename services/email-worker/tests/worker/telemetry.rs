@@ -3,7 +3,7 @@
 use contract::{TaskId, header, queue};
 use testkit::lapin::BasicProperties;
 use testkit::lapin::types::{AMQPValue, FieldTable};
-use testkit::{Kind, Mood, OtlpReceiver, Service, Span, Stage};
+use testkit::{Kind, OtlpReceiver, Script, Service, Span, Stage};
 
 use crate::helpers::{PATIENCE, World, registration};
 
@@ -42,7 +42,7 @@ fn attribute<'s>(span: &'s Span, name: &str) -> Option<&'s str> {
 #[tokio::test]
 async fn each_attempt_is_a_child_of_the_send_span_and_linked_to_it_and_smtp_is_a_child_of_the_attempt() {
     let (world, receiver) = (World::new().await, OtlpReceiver::start().await);
-    world.smtp.set_mood(Mood::healthy().greylisting(1));
+    world.smtp.set_script(Script::healthy().greylisting(1));
     let worker = exporting(&world, &receiver).await;
     let id = TaskId::new();
     world.publish("ada@example.com", traced(id)).await;
@@ -86,7 +86,7 @@ async fn each_attempt_is_a_child_of_the_send_span_and_linked_to_it_and_smtp_is_a
 #[tokio::test]
 async fn what_happens_is_counted() {
     let (world, receiver) = (World::new().await, OtlpReceiver::start().await);
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, "550 5.1.1 no").for_recipient("gone@example.com"));
+    world.smtp.set_script(Script::healthy().reply(Stage::Rcpt, "550 5.1.1 no").for_recipient("gone@example.com"));
     let worker = exporting(&world, &receiver).await;
     let id = TaskId::new();
     world.publish("ada@example.com", registration(id)).await;
@@ -125,7 +125,7 @@ async fn what_happens_is_counted() {
 #[tokio::test]
 async fn no_word_about_a_user_is_in_any_line_span_or_metric() {
     let (world, receiver) = (World::new().await, OtlpReceiver::start().await);
-    let mood = Mood::healthy()
+    let script = Script::healthy()
         .reply(Stage::Rcpt, "550 5.1.1 <refused@private.example>: user refused unknown")
         .for_recipient("refused@private.example")
         .reply(Stage::Content, "451 4.7.1 mail for later@private.example (Subject: Welcome, Xanthippe): try again")
@@ -134,7 +134,7 @@ async fn no_word_about_a_user_is_in_any_line_span_or_metric() {
         .drop_at(Stage::Data)
         .for_recipient("dropped@private.example")
         .times(1);
-    world.smtp.set_mood(mood);
+    world.smtp.set_script(script);
     let worker = exporting(&world, &receiver).await;
     let body = |who: &str| {
         serde_json::json!({"email": format!("{who}@private.example"), "username": "Xanthippe"}).to_string().into_bytes()

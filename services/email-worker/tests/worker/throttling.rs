@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use testkit::{Mood, Stage};
+use testkit::{Script, Stage};
 
 use crate::helpers::{PATIENCE, Running, World};
 
@@ -28,7 +28,7 @@ async fn refusals_of(
     settings: &[(&'static str, &str)],
 ) -> usize {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().reply(stage, reply).above(taken, time));
+    world.smtp.set_script(Script::healthy().reply(stage, reply).above(taken, time));
     world.queue_exists().await;
     world.register_many("user", MAILS).await;
     let mut fleet = Vec::new();
@@ -99,7 +99,7 @@ async fn a_long_window_that_is_used_up_without_a_word_that_says_so_costs_no_atte
 #[tokio::test]
 async fn without_learning_each_refusal_for_the_speed_spends_an_attempt() {
     let world = World::new().await;
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Content, "454 4.7.0 Maximum sending rate exceeded").times(5));
+    world.smtp.set_script(Script::healthy().reply(Stage::Content, "454 4.7.0 Maximum sending rate exceeded").times(5));
     world.queue_exists().await;
     world.register_many("user", 5).await;
     let worker = world.worker_with(&[("MAIL_RATE_ADAPTS", "off"), ("MAIL_RETRY_SCHEDULE", "10s")]).await;
@@ -115,7 +115,7 @@ async fn without_learning_each_refusal_for_the_speed_spends_an_attempt() {
 async fn readiness_tells_that_the_server_throttles_at_what_rate_and_why() {
     let world = World::new().await;
     let reply = "454 4.7.0 Throttling failure: Maximum sending rate exceeded";
-    world.smtp.set_mood(Mood::healthy().reply(Stage::Content, reply).above(TAKEN, SECOND));
+    world.smtp.set_script(Script::healthy().reply(Stage::Content, reply).above(TAKEN, SECOND));
     world.queue_exists().await;
     world.register_many("user", MAILS).await;
     let worker = world.worker().await;
@@ -133,15 +133,15 @@ async fn readiness_tells_that_the_server_throttles_at_what_rate_and_why() {
 #[tokio::test]
 async fn greylisting_of_half_the_recipients_slows_nobody_else() {
     let world = World::new().await;
-    let mut mood = Mood::healthy();
+    let mut script = Script::healthy();
     for n in (0..100).step_by(2) {
         // Longer than any trial, and without a word that says what it is.
-        mood = mood
+        script = script
             .reply(Stage::Rcpt, "450 4.7.1 Please try again later")
             .for_recipient(&format!("user-{n}@example.com"))
             .times(4);
     }
-    world.smtp.set_mood(mood);
+    world.smtp.set_script(script);
     world.queue_exists().await;
     let began = std::time::Instant::now();
     world.register_many("user", 100).await;
@@ -162,8 +162,8 @@ async fn greylisting_of_half_the_recipients_slows_nobody_else() {
 async fn bench_throttled_fleets() {
     let fleets = [1, 3, 10].map(|workers| async move {
         let world = World::new().await;
-        let mood = Mood::healthy().reply(Stage::Content, "454 4.7.0 Throttling failure: Maximum sending rate exceeded");
-        world.smtp.set_mood(mood.above(14, SECOND));
+        let script = Script::healthy().reply(Stage::Content, "454 4.7.0 Throttling failure: Maximum sending rate exceeded");
+        world.smtp.set_script(script.above(14, SECOND));
         world.queue_exists().await;
         world.register_many("user", 14 * 180).await;
         let mut fleet = Vec::new();

@@ -1,10 +1,11 @@
 //! Idempotency keys: what they stand for, and for how long.
 
+use platform::postgres::{Kept, bounded};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{DbError, Lanes, bounded};
+use super::DbError;
 use crate::domain::IdempotencyKey;
 
 /// What a key stands for.
@@ -30,7 +31,7 @@ pub struct Claimed {
 ///
 /// # Errors
 /// [`DbError`]
-pub async fn find_key(lanes: &Lanes, key: &IdempotencyKey) -> Result<Option<Claimed>, DbError> {
+pub async fn find_key(db: &Kept, key: &IdempotencyKey) -> Result<Option<Claimed>, DbError> {
     let found = sqlx::query_as(
         "SELECT k.created_at < now() - interval '24 hours' AS expired,
                 u.id, u.username, u.email, u.locale, u.password_hash, u.created_at
@@ -38,9 +39,9 @@ pub async fn find_key(lanes: &Lanes, key: &IdempotencyKey) -> Result<Option<Clai
          WHERE k.key = $1",
     );
     let asking = async {
-        let mut lane = lanes.lane().await?;
-        let found = found.bind(key.as_str()).fetch_optional(&mut *lane).await;
-        lane.settle(found)
+        let mut held = db.held().await?;
+        let found = found.bind(key.as_str()).fetch_optional(&mut *held).await;
+        held.settle(found)
     };
     Ok(bounded(asking).await?)
 }
@@ -49,12 +50,12 @@ pub async fn find_key(lanes: &Lanes, key: &IdempotencyKey) -> Result<Option<Clai
 ///
 /// # Errors
 /// [`DbError`]
-pub async fn forget_expired_key(lanes: &Lanes, key: &IdempotencyKey) -> Result<(), DbError> {
+pub async fn forget_expired_key(db: &Kept, key: &IdempotencyKey) -> Result<(), DbError> {
     let sql = "DELETE FROM idempotency_keys WHERE key = $1 AND created_at < now() - interval '24 hours'";
     let forgetting = async {
-        let mut lane = lanes.lane().await?;
-        let forgotten = sqlx::query(sql).bind(key.as_str()).execute(&mut *lane).await;
-        lane.settle(forgotten)
+        let mut held = db.held().await?;
+        let forgotten = sqlx::query(sql).bind(key.as_str()).execute(&mut *held).await;
+        held.settle(forgotten)
     };
     bounded(forgetting).await?;
     Ok(())

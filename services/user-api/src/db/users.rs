@@ -1,10 +1,11 @@
 //! Users, and the one statement that registers one.
 
+use platform::postgres::{Kept, bounded};
 use platform::telemetry::context::Carrier;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{DbError, Lanes, bounded};
+use super::DbError;
 use crate::domain::{Email, IdempotencyKey, LocaleTag, Username};
 
 /// A user to be inserted.
@@ -76,7 +77,7 @@ impl Conflict {
 ///
 /// # Errors
 /// [`DbError`]; after `Unavailable` it may have been committed all the same.
-pub async fn insert_user(lanes: &Lanes, insert: &Insert<'_>) -> Result<Inserted, DbError> {
+pub async fn insert_user(db: &Kept, insert: &Insert<'_>) -> Result<Inserted, DbError> {
     let statement = sqlx::query_scalar::<_, OffsetDateTime>(
         "WITH new_user AS (
              INSERT INTO users (id, username, email, email_folded, password_hash, locale)
@@ -104,9 +105,9 @@ pub async fn insert_user(lanes: &Lanes, insert: &Insert<'_>) -> Result<Inserted,
     .bind(insert.trace.tracestate.as_deref())
     .bind(insert.key.map(IdempotencyKey::as_str));
     let inserting = async {
-        let mut lane = lanes.lane().await?;
-        let inserted = statement.fetch_one(&mut *lane).await;
-        lane.settle(inserted)
+        let mut held = db.held().await?;
+        let inserted = statement.fetch_one(&mut *held).await;
+        held.settle(inserted)
     };
     match bounded(inserting).await {
         Ok(created_at) => Ok(Inserted::Committed(created_at)),
@@ -133,15 +134,15 @@ pub struct Taken {
 ///
 /// # Errors
 /// [`DbError`]
-pub async fn what_is_taken(lanes: &Lanes, username: &Username, email: &Email) -> Result<Taken, DbError> {
+pub async fn what_is_taken(db: &Kept, username: &Username, email: &Email) -> Result<Taken, DbError> {
     let taken = sqlx::query_as(
         r#"SELECT EXISTS (SELECT FROM users WHERE lower(username COLLATE "C") = lower($1 COLLATE "C")) AS username,
                   EXISTS (SELECT FROM users WHERE email_folded COLLATE "C" = $2) AS email"#,
     );
     let asking = async {
-        let mut lane = lanes.lane().await?;
-        let taken = taken.bind(username.as_str()).bind(email.folded()).fetch_one(&mut *lane).await;
-        lane.settle(taken)
+        let mut held = db.held().await?;
+        let taken = taken.bind(username.as_str()).bind(email.folded()).fetch_one(&mut *held).await;
+        held.settle(taken)
     };
     Ok(bounded(asking).await?)
 }

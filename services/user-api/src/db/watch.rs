@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::health::Component;
-use platform::postgres::{UnfitPooler, Unproven, check_pooler, words};
+use platform::postgres::{Kept, UnfitPooler, Unproven, check_pooler, words};
 use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-
-use super::Lanes;
 
 /// How often it is asked: while it is there, and while it is not.
 const WHILE_UP: Duration = Duration::from_secs(2);
@@ -21,6 +19,8 @@ const PROBE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Availability {
     state: Arc<watch::Sender<State>>,
+    /// Whether it was found to be there, and to be what it must be, ever.
+    proven: Arc<watch::Sender<bool>>,
     suspected: Arc<Notify>,
 }
 
@@ -28,35 +28,19 @@ pub struct Availability {
 enum State {
     /// Not asked yet.
     Unknown,
-    /// Away since the start: nobody knows whether it can be used at all.
-    NeverSeen,
     Up,
     Down,
-}
-
-impl State {
-    fn after(self, up: bool) -> Self {
-        match (self, up) {
-            (_, true) => Self::Up,
-            (Self::Unknown | Self::NeverSeen, false) => Self::NeverSeen,
-            (Self::Up | Self::Down, false) => Self::Down,
-        }
-    }
-
-    fn was_up(self) -> bool {
-        matches!(self, Self::Up | Self::Down)
-    }
 }
 
 impl Availability {
     /// Nothing is known.
     pub fn new() -> Self {
-        Self { state: Arc::new(watch::Sender::new(State::Unknown)), suspected: Arc::new(Notify::new()) }
+        Self { state: Arc::new(watch::Sender::new(State::Unknown)), proven: Arc::default(), suspected: Arc::default() }
     }
 
     /// It did not answer when it was last asked.
     pub fn is_down(&self) -> bool {
-        matches!(*self.state.borrow(), State::NeverSeen | State::Down)
+        *self.state.borrow() == State::Down
     }
 
     /// A statement got no answer: time to ask again.
@@ -72,20 +56,21 @@ impl Availability {
 
     /// Waits until it was found to be there, and to be what it must be. Nothing is asked of it before.
     pub async fn proven(&self) {
-        let _ = self.state.subscribe().wait_for(|state| state.was_up()).await;
+        let _ = self.proof().wait_for(|proven| *proven).await;
     }
 
-    /// Whether it was found to be there, ever.
-    pub fn is_proven(&self) -> bool {
-        self.state.borrow().was_up()
+    /// Becomes true at that moment, and stays so.
+    pub fn proof(&self) -> watch::Receiver<bool> {
+        self.proven.subscribe()
     }
 
     /// Whether this is news.
     fn set(&self, up: bool) -> bool {
-        self.state.send_if_modified(|state| {
-            let before = std::mem::replace(state, state.after(up));
-            before != *state
-        })
+        if up {
+            self.proven.send_replace(true);
+        }
+        let now = if up { State::Up } else { State::Down };
+        self.state.send_if_modified(|state| std::mem::replace(state, now) != now)
     }
 }
 
@@ -101,20 +86,21 @@ impl Default for Availability {
 /// There is a pooler before it that can't be used.
 pub async fn watch(
     pool: PgPool,
-    lanes: Lanes,
+    kept: Kept,
     availability: Availability,
     health: Component,
     token: CancellationToken,
 ) -> Result<(), UnfitPooler> {
     let watch = async {
         loop {
-            let pause = match look(&pool, availability.is_proven()).await {
+            let proven = *availability.proof().borrow();
+            let pause = match look(&pool, proven).await {
                 Ok(()) => {
                     if availability.set(true) {
                         tracing::info!("the database is there");
                     }
                     health.up();
-                    lanes.give_idle_back();
+                    kept.give_idle_back();
                     WHILE_UP
                 }
                 Err(Trouble::Unfit(unfit)) => return unfit,
@@ -123,7 +109,7 @@ pub async fn watch(
                         tracing::warn!(reason, "the database is not available");
                     }
                     health.down(reason.as_str());
-                    lanes.give_all_back();
+                    kept.give_all_back();
                     discard(&pool, reason == READ_ONLY).await;
                     WHILE_DOWN
                 }

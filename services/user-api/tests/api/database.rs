@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::migrate::Migrator;
 use testkit::{Postgres, eventually};
-use user_api::db::{MIGRATOR, outbox};
+use user_api::db::MIGRATOR;
 
 use crate::support::{TestApp, somebody};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use system::{Load, System};
-use testkit::{Instrument, Metric, Mood, Stage, eventually};
+use testkit::{Instrument, Metric, Script, Stage, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What the collector makes of the resource that the chart gives the services.
@@ -63,7 +63,7 @@ async fn told_by_services(system: &System) -> Series {
     let answers = Load::new(vec![api.base_url()], "metrics").run(1, 1).await;
     assert_eq!(answers[0].status, Some(201), "somebody is registered");
     system.smtp.wait_for_mails(1, PATIENCE).await;
-    system.smtp.set_mood(Mood::healthy().reply(Stage::Rcpt, "550 5.1.1 nobody of that name").times(1));
+    system.smtp.set_script(Script::healthy().reply(Stage::Rcpt, "550 5.1.1 nobody of that name").times(1));
     system.publish(1, "metrics-refused").await;
     system.otlp.wait_for_metric("sluice.mail.refusals", |metric| !metric.points.is_empty(), PATIENCE).await;
     system.smtp.stop_listening().await;

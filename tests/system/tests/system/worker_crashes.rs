@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use system::{SLOTS, System, repeated};
-use testkit::{Mood, eventually};
+use testkit::{Script, eventually};
 
 const MAILS: usize = 2_000;
 const KILLS: usize = 10;
@@ -14,7 +14,7 @@ const KILLS: usize = 10;
 async fn only_mails_accepted_and_not_yet_marked_are_repeated_when_the_worker_is_killed() {
     let system = System::start().await;
     // Slow enough that ten kills fall into the two thousand mails, fast enough that each kill finds many in flight.
-    system.smtp.set_mood(Mood::healthy().delay(Duration::from_millis(20)));
+    system.smtp.set_script(Script::healthy().delay(Duration::from_millis(20)));
     let settings = [("SEND_TIMEOUT", "2s"), ("MAIL_RETRY_SCHEDULE", "1s,2s")];
     let worker = system.worker(&settings);
     system.topology_settled().await;

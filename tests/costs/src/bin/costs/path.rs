@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use contract::{TYPE_WELCOME, TaskId, WelcomeEmail};
-use email_worker::mail::{MailOptions, Renderer};
 use email_worker::smtp::{SmtpOptions, Tls, Transport};
+use mail::{MailOptions, Renderer};
 use time::OffsetDateTime;
 
 /// How much of it, and where to.

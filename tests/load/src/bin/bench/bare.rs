@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use contract::{TaskId, WelcomeEmail};
-use email_worker::mail::{MailOptions, Renderer};
 use email_worker::smtp::{SmtpOptions, Tls, Transport};
 use lettre::address::Envelope;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::extension::ClientId;
+use mail::{MailOptions, Renderer};
 use time::OffsetDateTime;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -76,7 +76,7 @@ pub(crate) fn client(arguments: &[String]) {
     println!("{} {}", cpu.as_secs_f64() * 1e6 / mails as f64, mails as f64 / took.as_secs_f64());
 }
 
-fn rendered() -> email_worker::mail::Rendered {
+fn rendered() -> mail::Rendered {
     let from = "Sluice <no-reply@example.com>".parse().unwrap();
     let renderer = Renderer::new(MailOptions { from, product: "Sluice".to_owned() }).unwrap();
     let email = "user-12345@example.com".parse().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use testkit::Mood;
+use testkit::Script;
 
 use load::{Answer, Goal, Registrations, Report, Servers, median, process};
 
@@ -118,9 +118,9 @@ async fn slow_mail_server(report: &mut Report, servers: &Servers) {
         let (mut slow, mut instant) = (0.0, 0.0);
         for half in 0..2 {
             if (pair + half) % 2 == 0 {
-                servers.smtp.set_mood(Mood::healthy().delay(Duration::from_secs(2)));
+                servers.smtp.set_script(Script::healthy().delay(Duration::from_secs(2)));
                 slow = p99(&client, &format!("slow-{pair}")).await;
-                servers.smtp.set_mood(Mood::healthy());
+                servers.smtp.set_script(Script::healthy());
             } else {
                 instant = p99(&client, &format!("fast-{pair}")).await;
             }

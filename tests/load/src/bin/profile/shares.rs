@@ -77,10 +77,7 @@ const PARTS: [(&str, &[&str]); 14] = [
         "the database's client, claims and marks",
         &["sqlx", "user_api::db", "email_worker::ledger", "email_worker::rate"],
     ),
-    (
-        "writing the mail",
-        &["minijinja", "email_worker::mail::render", "email_worker::mail::encoding", "email_worker::mail::message"],
-    ),
+    ("writing the mail", &["minijinja", "mail::render", "mail::encoding", "mail::message"]),
     ("SMTP", &["email_worker::smtp", "lettre::"]),
     (
         "reading requests and tasks",

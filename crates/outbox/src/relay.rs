@@ -4,27 +4,20 @@
 //! between the confirm and the commit publishes a task twice, with the same id: the worker's ledger drops the second.
 //! Nothing in here can hold up a registration. The order of its steps is checked in `tests/models/src/relay.rs`.
 
-mod backlog;
-mod bookmark;
-mod metrics;
-mod publish;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use amqp::topology::{self, TopologyError};
-use amqp::{AmqpError, Broker, Line, LineState, Outcome};
+use amqp::{AmqpError, Broker, ConnectionState, Outcome, PublisherConnection};
 use platform::backoff::Backoff;
 use platform::health::Component;
 use sqlx::PgPool;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::RelayArgs;
-use crate::db::{Availability, outbox};
-pub use backlog::watch as watch_backlog;
-use bookmark::Bookmark;
-use metrics::Metrics;
+use crate::cursor::Cursor;
+use crate::metrics::Metrics;
+use crate::{publish, rows};
 
 /// Waits between attempts while the broker or the database is away.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -42,10 +35,23 @@ const DRAIN: Duration = Duration::from_secs(3);
 pub struct Outbox {
     /// The database.
     pub pool: PgPool,
-    /// Whether it is there.
-    pub availability: Availability,
-    /// Rung after each registration.
+    /// Whether it was found to be what it must be: nothing is asked of it before.
+    pub proven: watch::Receiver<bool>,
+    /// Rung after each commit of this process.
     pub committed: Arc<Notify>,
+}
+
+/// How a relay works.
+#[derive(Debug, Clone)]
+pub struct RelayOptions {
+    /// `app_id` of its messages, and whose metrics they are.
+    pub app: &'static str,
+    /// Tasks published in one go, 1 or more.
+    pub batch: u16,
+    /// How often the outbox is looked at for what another replica left behind.
+    pub poll_interval: Duration,
+    /// How long the broker may take to confirm a batch.
+    pub confirm_timeout: Duration,
 }
 
 /// Takes tasks from the outbox to the queue, for as long as it is awaited.
@@ -53,7 +59,7 @@ pub struct Outbox {
 pub struct Relay {
     outbox: Outbox,
     broker: Broker,
-    settings: RelayArgs,
+    options: RelayOptions,
     health: Component,
     metrics: Metrics,
 }
@@ -89,18 +95,19 @@ impl RelayError {
 
 impl Relay {
     /// A relay between the outbox and the queue at `broker`.
-    pub fn new(outbox: Outbox, broker: Broker, settings: RelayArgs, health: Component) -> Self {
-        Self { outbox, broker, settings, health, metrics: Metrics::new() }
+    pub fn new(outbox: Outbox, broker: Broker, options: RelayOptions, health: Component) -> Self {
+        let metrics = Metrics::new(options.app);
+        Self { outbox, broker, options, health, metrics }
     }
 
     /// Relays until the token is cancelled, then for a little longer what this replica's last requests have left.
     pub async fn run(self, stop: CancellationToken) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        let mut line = None;
-        let mut bookmark = self.bookmark();
+        let mut connection = None;
+        let mut cursor = self.cursor();
         let mut silent = false;
         while !stop.is_cancelled() {
-            match self.turn(&mut line, &mut bookmark, silent, &stop).await {
+            match self.turn(&mut connection, &mut cursor, silent, &stop).await {
                 Ok(relayed) => {
                     backoff.reset();
                     let was_all = relayed < usize::from(self.most(silent));
@@ -119,29 +126,29 @@ impl Relay {
                     }
                     silent = error.is_silence();
                     // Some of what was claimed is still there.
-                    bookmark = self.bookmark();
+                    cursor = self.cursor();
                     if matches!(error, RelayError::Topology(_) | RelayError::NotKept { .. }) {
                         // The queue is made sure of with the next connection.
-                        line = None;
+                        connection = None;
                     }
                     let _ = stop.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
                 }
             }
         }
-        if line.is_some() {
+        if connection.is_some() {
             let end = Instant::now() + DRAIN;
-            bookmark = self.bookmark();
-            while self.turn(&mut line, &mut bookmark, silent, &stop).await.is_ok_and(|relayed| relayed > 0)
+            cursor = self.cursor();
+            while self.turn(&mut connection, &mut cursor, silent, &stop).await.is_ok_and(|relayed| relayed > 0)
                 && Instant::now() < end
             {}
         }
-        if let Some(line) = line {
-            line.close().await;
+        if let Some(connection) = connection {
+            connection.close().await;
         }
     }
 
-    fn bookmark(&self) -> Bookmark {
-        Bookmark::new(self.settings.relay_poll_interval)
+    fn cursor(&self) -> Cursor {
+        Cursor::new(self.options.poll_interval)
     }
 
     /// Waits for a commit of this replica, or long enough for another one to have died and left something behind.
@@ -149,31 +156,31 @@ impl Relay {
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.outbox.committed.notified() => {}
-            () = tokio::time::sleep(self.settings.relay_poll_interval) => {}
+            () = tokio::time::sleep(self.options.poll_interval) => {}
         }
     }
 
     /// How many tasks are claimed at once: one tries a queue that said nothing the last time.
     fn most(&self, silent: bool) -> u16 {
-        if silent { 1 } else { self.settings.relay_batch }
+        if silent { 1 } else { self.options.batch }
     }
 
     /// Relays one batch; returns how many tasks. Nothing is claimed unless it can be published.
     async fn turn(
         &self,
-        line: &mut Option<Line>,
-        bookmark: &mut Bookmark,
+        connection: &mut Option<PublisherConnection>,
+        cursor: &mut Cursor,
         silent: bool,
         stop: &CancellationToken,
     ) -> Result<usize, RelayError> {
-        let line = match line.take() {
-            Some(open) if open.state() == LineState::Ready => line.insert(open),
-            Some(blocked) if blocked.state() == LineState::Blocked => {
-                *line = Some(blocked);
+        let connection = match connection.take() {
+            Some(open) if open.state() == ConnectionState::Ready => connection.insert(open),
+            Some(blocked) if blocked.state() == ConnectionState::Blocked => {
+                *connection = Some(blocked);
                 return Err(RelayError::Blocked);
             }
             _ => match stop.run_until_cancelled(self.connect()).await {
-                Some(connected) => line.insert(connected?),
+                Some(connected) => connection.insert(connected?),
                 None => return Ok(0),
             },
         };
@@ -181,18 +188,17 @@ impl Relay {
             self.health.up();
         }
 
-        let database = &self.outbox.availability;
-        if !database.is_proven() && stop.run_until_cancelled(database.proven()).await.is_none() {
+        if !self.is_proven(stop).await {
             return Ok(0);
         }
-        let idle = self.settings.confirm_timeout + SLACK;
-        let behind = bookmark.open(Instant::now(), SystemTime::now());
-        let (claim, tasks) = outbox::claim(&self.outbox.pool, behind, self.most(silent), idle).await?;
+        let idle = self.options.confirm_timeout + SLACK;
+        let behind = cursor.open(Instant::now(), SystemTime::now());
+        let (claim, tasks) = rows::claim(&self.outbox.pool, behind, self.most(silent), idle).await?;
         let Some(last) = tasks.last().map(|task| task.id) else {
             claim.finish(&[]).await?;
             return Ok(0);
         };
-        let outcomes = publish::publish(line, &self.broker, &self.metrics, &tasks).await?;
+        let outcomes = publish::publish(connection, &self.broker, &self.options, &self.metrics, &tasks).await?;
         let confirmed = tasks.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Confirmed);
         let confirmed: Vec<_> = confirmed.map(|(task, _)| task.id).collect();
         claim.finish(&confirmed).await?;
@@ -206,14 +212,22 @@ impl Relay {
                 of: tasks.len(),
             });
         }
-        bookmark.move_to(last);
+        cursor.move_to(last);
         Ok(confirmed.len())
     }
 
+    /// Waits for the database to be what it must be. Once it is, a relay that is being stopped need not ask again.
+    async fn is_proven(&self, stop: &CancellationToken) -> bool {
+        let mut proven = self.outbox.proven.clone();
+        let is_proven = *proven.borrow();
+        is_proven || matches!(stop.run_until_cancelled(proven.wait_for(|proven| *proven)).await, Some(Ok(_)))
+    }
+
     /// The queue is made sure of on each connection: with no worker up, nobody else would declare it.
-    async fn connect(&self) -> Result<Line, RelayError> {
-        let line = Line::open(&self.broker, &[topology::main()], self.settings.confirm_timeout).await?;
+    async fn connect(&self) -> Result<PublisherConnection, RelayError> {
+        let connection =
+            PublisherConnection::open(&self.broker, &[topology::main()], self.options.confirm_timeout).await?;
         tracing::info!(broker = %self.broker.url(), "relaying tasks to the broker");
-        Ok(line)
+        Ok(connection)
     }
 }

@@ -35,12 +35,12 @@ pub enum Stage {
 /// `for_recipient`, `for_domain`, `times`, `times_each`, `at_first`, `after`, `above` and `beyond` narrow the rule
 /// before them:
 /// ```
-/// use testkit::{Mood, Stage};
-/// let greylisting = Mood::healthy().reply(Stage::Rcpt, "450 4.7.1 greylisted").times_each(2);
-/// let one_is_gone = Mood::healthy().reply(Stage::Rcpt, "550 5.1.1 no such user").for_recipient("ann@example.com");
+/// use testkit::{Script, Stage};
+/// let greylisting = Script::healthy().reply(Stage::Rcpt, "450 4.7.1 greylisted").times_each(2);
+/// let one_is_gone = Script::healthy().reply(Stage::Rcpt, "550 5.1.1 no such user").for_recipient("ann@example.com");
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct Mood {
+pub struct Script {
     rules: Vec<Rule>,
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct Decision {
     pub(crate) act: Option<Act>,
 }
 
-impl Mood {
+impl Script {
     /// Takes every mail.
     pub fn healthy() -> Self {
         Self::default()
@@ -280,9 +280,9 @@ fn is_at(address: &str, domain: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn replies(mood: &mut Mood, stage: Stage, to: &[&str]) -> Vec<&'static str> {
+    fn replies(script: &mut Script, stage: Stage, to: &[&str]) -> Vec<&'static str> {
         to.iter()
-            .map(|to| match mood.decide(stage, &[(*to).to_owned()], 0).act {
+            .map(|to| match script.decide(stage, &[(*to).to_owned()], 0).act {
                 None => "ok",
                 Some(Act::Reply(reply)) if reply.starts_with('4') => "later",
                 Some(Act::Reply(_)) => "never",
@@ -294,58 +294,58 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_fits_decides() {
-        let table: &[(&str, Mood, &[&str], &[&str])] = &[
-            ("healthy", Mood::healthy(), &["a", "b"], &["ok", "ok"]),
-            ("everyone", Mood::healthy().reply(Stage::Rcpt, "550 no"), &["a", "b"], &["never", "never"]),
+        let table: &[(&str, Script, &[&str], &[&str])] = &[
+            ("healthy", Script::healthy(), &["a", "b"], &["ok", "ok"]),
+            ("everyone", Script::healthy().reply(Stage::Rcpt, "550 no"), &["a", "b"], &["never", "never"]),
             (
                 "one recipient",
-                Mood::healthy().reply(Stage::Rcpt, "550 no").for_recipient("B"),
+                Script::healthy().reply(Stage::Rcpt, "550 no").for_recipient("B"),
                 &["a", "b"],
                 &["ok", "never"],
             ),
             (
                 "twice",
-                Mood::healthy().reply(Stage::Rcpt, "450 no").times(2),
+                Script::healthy().reply(Stage::Rcpt, "450 no").times(2),
                 &["a", "b", "c"],
                 &["later", "later", "ok"],
             ),
-            ("greylisting", Mood::healthy().greylisting(1), &["a", "b", "a", "b"], &["later", "later", "ok", "ok"]),
+            ("greylisting", Script::healthy().greylisting(1), &["a", "b", "a", "b"], &["later", "later", "ok", "ok"]),
             (
                 "after one",
-                Mood::healthy().drop_at(Stage::Rcpt).after(1).times(1),
+                Script::healthy().drop_at(Stage::Rcpt).after(1).times(1),
                 &["a", "b", "c"],
                 &["ok", "dropped", "ok"],
             ),
             (
                 "a spent rule gives way to the next",
-                Mood::healthy().reply(Stage::Rcpt, "450 no").times(1).reply(Stage::Rcpt, "550 no"),
+                Script::healthy().reply(Stage::Rcpt, "450 no").times(1).reply(Stage::Rcpt, "550 no"),
                 &["a", "a"],
                 &["later", "never"],
             ),
-            ("another stage", Mood::healthy().reply(Stage::Mail, "450 no"), &["a"], &["ok"]),
+            ("another stage", Script::healthy().reply(Stage::Mail, "450 no"), &["a"], &["ok"]),
         ];
-        for (name, mood, to, want) in table {
-            assert_eq!(replies(&mut mood.clone(), Stage::Rcpt, to), *want, "{name}");
+        for (name, script, to, want) in table {
+            assert_eq!(replies(&mut script.clone(), Stage::Rcpt, to), *want, "{name}");
         }
     }
 
     #[test]
     fn a_limit_on_the_speed_refuses_what_is_above_it_and_counts_what_it_let_pass_alone() {
         let (second, began) = (Duration::from_secs(1), Instant::now());
-        let mut mood = Mood::healthy().reply(Stage::Content, "454 4.7.0 too fast").above(2, second);
+        let mut script = Script::healthy().reply(Stage::Content, "454 4.7.0 too fast").above(2, second);
         let at = [0, 100, 200, 300, 999, 1_000, 1_050, 1_100, 1_101].map(|ms| began + Duration::from_millis(ms));
-        let taken = at.map(|now| mood.decide_at(now, Stage::Content, &[], 0).act.is_none());
+        let taken = at.map(|now| script.decide_at(now, Stage::Content, &[], 0).act.is_none());
         assert_eq!(taken, [true, true, false, false, false, true, false, true, false]);
     }
 
     #[test]
     fn a_recipient_is_refused_at_first_and_taken_once_its_time_is_over() {
         let began = Instant::now();
-        let mut mood = Mood::healthy().reply(Stage::Rcpt, "450 later").at_first(Duration::from_secs(20));
+        let mut script = Script::healthy().reply(Stage::Rcpt, "450 later").at_first(Duration::from_secs(20));
         let tries = [("a", 0), ("b", 5), ("a", 19), ("a", 20), ("b", 24), ("b", 25), ("a", 90)];
         let taken = tries.map(|(to, second)| {
             let now = began + Duration::from_secs(second);
-            mood.decide_at(now, Stage::Rcpt, &[to.to_owned()], 0).act.is_none()
+            script.decide_at(now, Stage::Rcpt, &[to.to_owned()], 0).act.is_none()
         });
         assert_eq!(taken, [false, false, false, true, false, true, true]);
     }
@@ -361,15 +361,15 @@ mod tests {
 
     #[test]
     fn a_limit_on_connections_refuses_the_youngest() {
-        let mut mood = Mood::healthy().reply(Stage::Connect, "421 too many connections").beyond(2);
-        let taken = [0, 1, 2, 3].map(|older| mood.decide(Stage::Connect, &[], older).act.is_none());
+        let mut script = Script::healthy().reply(Stage::Connect, "421 too many connections").beyond(2);
+        let taken = [0, 1, 2, 3].map(|older| script.decide(Stage::Connect, &[], older).act.is_none());
         assert_eq!(taken, [true, true, false, false]);
     }
 
     #[test]
     fn delays_add_up_and_leave_the_answer_to_the_other_rules() {
         let second = Duration::from_secs(1);
-        let mut mood = Mood::healthy().delay(second).delay(second).drop_at(Stage::Content);
-        assert_eq!(mood.decide(Stage::Content, &[], 0), Decision { delay: 2 * second, act: Some(Act::Drop) });
+        let mut script = Script::healthy().delay(second).delay(second).drop_at(Stage::Content);
+        assert_eq!(script.decide(Stage::Content, &[], 0), Decision { delay: 2 * second, act: Some(Act::Drop) });
     }
 }

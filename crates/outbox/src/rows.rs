@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use platform::postgres::bounded;
 use platform::telemetry::context::Carrier;
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
-
-use super::bounded;
 
 /// Rows that are counted at most: a backlog of millions need not be counted to the last.
 const COUNTED: i64 = 100_000;

@@ -2,33 +2,35 @@
 
 use std::time::Instant;
 
-use amqp::{AmqpError, Broker, Headers, Line, Outcome, Outgoing, Properties};
+use amqp::{AmqpError, Broker, Headers, Outcome, Outgoing, Properties, PublisherConnection};
 use contract::queue;
 use platform::telemetry::context::parent_of;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::metrics::Metrics;
-use crate::db::outbox::Task;
+use crate::metrics::Metrics;
+use crate::relay::RelayOptions;
+use crate::rows::Task;
 
-/// `app_id` and `content_type` of our messages.
-const APP: &str = "user-api";
+/// `content_type` of our messages.
 const JSON: &str = "application/json";
 
 /// Publishes the tasks; the outcomes are in their order.
 ///
 /// # Errors
-/// As [`Line::publish`]: nothing is known of any task then.
-pub(super) async fn publish(
-    line: &mut Line,
+/// As [`PublisherConnection::publish`]: nothing is known of any task then.
+pub(crate) async fn publish(
+    connection: &mut PublisherConnection,
     broker: &Broker,
+    options: &RelayOptions,
     metrics: &Metrics,
     tasks: &[Task],
 ) -> Result<Vec<Outcome>, AmqpError> {
     let began = Instant::now();
     let spans: Vec<Span> = tasks.iter().map(|task| send_span(broker, task)).collect();
-    let messages: Vec<Outgoing> = tasks.iter().zip(&spans).map(|(task, span)| message(task, span)).collect();
-    let published = line.publish(&messages).await;
+    let messages: Vec<Outgoing> =
+        tasks.iter().zip(&spans).map(|(task, span)| message(options.app, task, span)).collect();
+    let published = connection.publish(&messages).await;
     match &published {
         Ok(outcomes) => {
             for (outcome, span) in outcomes.iter().zip(&spans) {
@@ -69,14 +71,14 @@ fn send_span(broker: &Broker, task: &Task) -> Span {
     span
 }
 
-fn message(task: &Task, span: &Span) -> Outgoing {
+fn message(app: &str, task: &Task, span: &Span) -> Outgoing {
     let mut headers = Headers::default();
     headers.inject_context(&span.context());
     let properties = Properties {
         message_id: Some(task.id.to_string()),
         kind: Some(task.task_type.clone()),
         timestamp: u64::try_from(task.created_at.unix_timestamp()).ok(),
-        app_id: Some(APP.to_owned()),
+        app_id: Some(app.to_owned()),
         content_type: Some(JSON.to_owned()),
         content_encoding: None,
         headers,

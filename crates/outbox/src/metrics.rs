@@ -11,15 +11,15 @@ const OUTCOME: &str = "sluice.outcome";
 
 /// The relay's instruments.
 #[derive(Debug, Clone)]
-pub(super) struct Metrics {
+pub(crate) struct Metrics {
     relayed: Counter<u64>,
     sent: Counter<u64>,
     duration: Histogram<f64>,
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
-        let meter = global::meter("user-api");
+    pub(crate) fn new(app: &'static str) -> Self {
+        let meter = global::meter(app);
         let metrics = Self {
             relayed: meter
                 .u64_counter("sluice.relay.messages")
@@ -44,7 +44,7 @@ impl Metrics {
         metrics
     }
 
-    pub(super) fn published(&self, outcomes: &[Outcome], took: Duration) {
+    pub(crate) fn published(&self, outcomes: &[Outcome], took: Duration) {
         let count = |kind: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| kind(outcome)).count();
         self.count("published", None, count(|outcome| *outcome == Outcome::Confirmed));
         self.count("nacked", Some("nacked"), count(|outcome| *outcome == Outcome::Nacked));
@@ -56,7 +56,7 @@ impl Metrics {
     }
 
     /// Nothing is known of these.
-    pub(super) fn failed(&self, tasks: usize, took: Duration) {
+    pub(crate) fn failed(&self, tasks: usize, took: Duration) {
         self.count("unconfirmed", Some("unconfirmed"), tasks);
         self.duration.record(took.as_secs_f64(), &attributes(Some("unconfirmed")));
     }

@@ -12,21 +12,21 @@ use uuid::Uuid;
 
 /// The id that the next claim starts behind.
 #[derive(Debug)]
-pub(super) struct Bookmark {
+pub(crate) struct Cursor {
     every: Duration,
     from_the_beginning: Option<Instant>,
     /// The last task relayed.
     last: Uuid,
 }
 
-impl Bookmark {
+impl Cursor {
     /// At the beginning. A look from there follows at the latest `every` so often.
-    pub(super) fn new(every: Duration) -> Self {
+    pub(crate) fn new(every: Duration) -> Self {
         Self { every, from_the_beginning: None, last: Uuid::nil() }
     }
 
     /// The id behind which to claim at this moment, by the clock of the process and by that of the world.
-    pub(super) fn open(&mut self, now: Instant, today: SystemTime) -> Uuid {
+    pub(crate) fn open(&mut self, now: Instant, today: SystemTime) -> Uuid {
         if self.from_the_beginning.is_some_and(|next| now < next) {
             return self.last.min(oldest_of(today - self.every));
         }
@@ -35,7 +35,7 @@ impl Bookmark {
     }
 
     /// A batch is relayed, and this was its last. When it lies before the start there may be more of them: the next claim goes back.
-    pub(super) fn move_to(&mut self, last: Uuid) {
+    pub(crate) fn move_to(&mut self, last: Uuid) {
         self.last = last;
     }
 }
@@ -57,56 +57,56 @@ mod tests {
         oldest_of(SystemTime::UNIX_EPOCH + SECOND.mul_f64(1e6 + seconds))
     }
 
-    /// A bookmark, and what it opens at so many seconds.
-    fn bookmark() -> (Bookmark, impl Fn(&mut Bookmark, f64) -> Uuid) {
+    /// A cursor, and what it opens at so many seconds.
+    fn cursor() -> (Cursor, impl Fn(&mut Cursor, f64) -> Uuid) {
         let start = Instant::now();
-        let open = move |bookmark: &mut Bookmark, seconds: f64| {
+        let open = move |cursor: &mut Cursor, seconds: f64| {
             let since = SECOND.mul_f64(seconds);
-            bookmark.open(start + since, SystemTime::UNIX_EPOCH + SECOND.mul_f64(1e6) + since)
+            cursor.open(start + since, SystemTime::UNIX_EPOCH + SECOND.mul_f64(1e6) + since)
         };
-        (Bookmark::new(SECOND), open)
+        (Cursor::new(SECOND), open)
     }
 
     #[test]
     fn it_starts_at_the_beginning_again_in_every_interval() {
-        let (mut bookmark, open) = bookmark();
+        let (mut cursor, open) = cursor();
         let old = id(-100.0);
-        assert_eq!(open(&mut bookmark, 0.0), Uuid::nil());
-        bookmark.move_to(old);
+        assert_eq!(open(&mut cursor, 0.0), Uuid::nil());
+        cursor.move_to(old);
         for (after, start) in [(0.5, old), (1.0, Uuid::nil()), (1.5, old), (2.0, Uuid::nil()), (2.5, old)] {
-            assert_eq!(open(&mut bookmark, after), start, "after {after} s");
+            assert_eq!(open(&mut cursor, after), start, "after {after} s");
         }
     }
 
     #[test]
     fn a_commit_may_be_late_by_an_interval() {
-        let (mut bookmark, open) = bookmark();
+        let (mut cursor, open) = cursor();
         for tenth in 1..100 {
             let now = f64::from(tenth) / 10.0 + 0.05;
-            let from = open(&mut bookmark, now);
-            assert!(from == Uuid::nil() || from == id(now - 1.0).min(bookmark.last), "at {now} s, from {from}");
-            bookmark.move_to(id(now));
+            let from = open(&mut cursor, now);
+            assert!(from == Uuid::nil() || from == id(now - 1.0).min(cursor.last), "at {now} s, from {from}");
+            cursor.move_to(id(now));
         }
     }
 
     #[test]
     fn an_old_backlog_is_gone_on_with_right_behind_its_last() {
-        let (mut bookmark, open) = bookmark();
-        open(&mut bookmark, 0.0);
+        let (mut cursor, open) = cursor();
+        open(&mut cursor, 0.0);
         for (after, last) in [(0.1, id(-3_600.0)), (0.2, id(-3_599.0)), (0.3, id(-3_598.0))] {
-            bookmark.move_to(last);
-            assert_eq!(open(&mut bookmark, after), last, "after {after} s");
+            cursor.move_to(last);
+            assert_eq!(open(&mut cursor, after), last, "after {after} s");
         }
     }
 
     #[test]
     fn what_was_found_before_the_start_moves_the_start_back() {
-        let (mut bookmark, open) = bookmark();
-        open(&mut bookmark, 0.0);
-        bookmark.move_to(id(-10.0));
-        assert_eq!(open(&mut bookmark, 0.5), id(-10.0));
-        bookmark.move_to(id(-20.0));
-        assert_eq!(open(&mut bookmark, 0.6), id(-20.0));
+        let (mut cursor, open) = cursor();
+        open(&mut cursor, 0.0);
+        cursor.move_to(id(-10.0));
+        assert_eq!(open(&mut cursor, 0.5), id(-10.0));
+        cursor.move_to(id(-20.0));
+        assert_eq!(open(&mut cursor, 0.6), id(-20.0));
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Drop for Ticket {
 
 /// The queue, and how many threads are at it.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct WorkQueue {
     slots: usize,
     memory: Arc<Memory>,
     state: Mutex<State>,
@@ -58,7 +58,7 @@ impl std::fmt::Debug for State {
     }
 }
 
-impl Turns {
+impl WorkQueue {
     /// At most `slots` threads at once.
     pub(super) fn new(slots: usize, memory: Arc<Memory>) -> Self {
         Self { slots, memory, state: Mutex::default() }
@@ -72,9 +72,9 @@ impl Turns {
         if state.working < self.slots {
             state.working += 1;
             drop(state);
-            let turns = Arc::clone(self);
+            let queue = Arc::clone(self);
             // It ends when nothing waits, and the runtime waits for it: its callers are told by themselves.
-            tokio::task::spawn_blocking(move || turns.work());
+            tokio::task::spawn_blocking(move || queue.work());
         }
         Ticket(waiting)
     }
@@ -117,16 +117,16 @@ mod tests {
 
     use super::*;
 
-    fn turns(slots: usize) -> Arc<Turns> {
-        Arc::new(Turns::new(slots, Arc::new(Memory::new(Duration::from_secs(3600)))))
+    fn queue(slots: usize) -> Arc<WorkQueue> {
+        Arc::new(WorkQueue::new(slots, Arc::new(Memory::new(Duration::from_secs(3600)))))
     }
 
     #[tokio::test]
     async fn all_are_done_in_the_order_in_which_they_came() {
-        let (turns, (done, mut order)) = (turns(1), mpsc::unbounded_channel());
+        let (queue, (done, mut order)) = (queue(1), mpsc::unbounded_channel());
         let join = |n| {
             let done = done.clone();
-            turns.join(move |_| done.send(n).unwrap())
+            queue.join(move |_| done.send(n).unwrap())
         };
         let _tickets: Vec<_> = (0..50).map(join).collect();
         for n in 0..50 {
@@ -136,13 +136,13 @@ mod tests {
 
     #[tokio::test]
     async fn as_many_threads_are_at_it_as_there_are_slots_and_no_more() {
-        let (turns, (done, mut all)) = (turns(2), mpsc::unbounded_channel());
+        let (queue, (done, mut all)) = (queue(2), mpsc::unbounded_channel());
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         // The first waits for the second: they are done by two threads, or never.
         let both = Arc::new(Barrier::new(2));
         let join = |n| {
             let (done, now, most, both) = (done.clone(), Arc::clone(&now), Arc::clone(&most), Arc::clone(&both));
-            turns.join(move |_| {
+            queue.join(move |_| {
                 most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
                 if n < 2 {
                     both.wait();
@@ -161,19 +161,19 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_or_goes_away_is_passed_over_unless_the_turn_has_come() {
-        let turns = turns(1);
+        let queue = queue(1);
         let (go, gate) = std::sync::mpsc::channel::<()>();
         let (begun, beginning) = oneshot::channel();
-        let first = turns.join(move |_| {
+        let first = queue.join(move |_| {
             begun.send(()).unwrap();
             gate.recv().unwrap();
         });
         let (lost, given_up) = oneshot::channel::<()>();
-        let second = turns.join(move |_| lost.send(()).unwrap());
+        let second = queue.join(move |_| lost.send(()).unwrap());
         let (left, gone) = oneshot::channel::<()>();
-        let third = turns.join(move |_| left.send(()).unwrap());
+        let third = queue.join(move |_| left.send(()).unwrap());
         let (done, last) = oneshot::channel();
-        let _last = turns.join(move |_| done.send(()).unwrap());
+        let _last = queue.join(move |_| done.send(()).unwrap());
         beginning.await.unwrap();
         assert!(!first.give_up());
         assert!(second.give_up());
@@ -185,14 +185,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_holds_up_nobody() {
-        let turns = turns(1);
+        let queue = queue(1);
         let (lost, told) = oneshot::channel::<()>();
-        let _first = turns.join(move |_| {
+        let _first = queue.join(move |_| {
             let _lost = lost;
             std::panic::resume_unwind(Box::new("broken"));
         });
         let (done, next) = oneshot::channel();
-        let _next = turns.join(move |_| done.send(()).unwrap());
+        let _next = queue.join(move |_| done.send(()).unwrap());
         assert!(told.await.is_err());
         next.await.unwrap();
     }

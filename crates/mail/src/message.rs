@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use contract::TaskId;
 use time::OffsetDateTime;
 
-use super::address::Envelope;
-use super::encoding::{Transfer, date, display_name, header_text};
+use crate::address::Envelope;
+use crate::encoding::{Transfer, date, display_name, header_text};
 
 /// The line that ends a mail on the wire.
 pub(super) const END: &str = ".\r\n";

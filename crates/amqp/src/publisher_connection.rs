@@ -7,24 +7,24 @@ use crate::{AmqpError, Broker, ConfirmChannel, Connection, Outcome, Outgoing};
 
 /// Publishes batches until the broker, or the way to it, fails; then it is replaced by another.
 #[derive(Debug)]
-pub struct Line {
+pub struct PublisherConnection {
     connection: Connection,
     confirms: ConfirmChannel,
 }
 
-/// What a line is good for at the moment.
+/// What a connection is good for at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LineState {
+pub enum ConnectionState {
     /// Publish.
     Ready,
-    /// The broker is short of memory or disk and has stopped reading. Keep the line, it is what tells when that ends: on
+    /// The broker is short of memory or disk and has stopped reading. Keep it, it is what tells when that ends: on
     /// another one, each batch would arrive once more when the broker reads again.
     Blocked,
     /// Of no more use: open another.
-    Gone,
+    Closed,
 }
 
-impl Line {
+impl PublisherConnection {
     /// Connects and makes sure of the queues. `timeout` bounds the confirms of each batch.
     ///
     /// # Errors
@@ -37,15 +37,15 @@ impl Line {
     }
 
     /// What it is good for.
-    pub fn state(&self) -> LineState {
+    pub fn state(&self) -> ConnectionState {
         if !self.connection.is_open() {
-            LineState::Gone
+            ConnectionState::Closed
         } else if self.connection.is_blocked() {
-            LineState::Blocked
+            ConnectionState::Blocked
         } else if !self.confirms.is_open() {
-            LineState::Gone
+            ConnectionState::Closed
         } else {
-            LineState::Ready
+            ConnectionState::Ready
         }
     }
 

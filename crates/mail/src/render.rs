@@ -7,9 +7,8 @@ use contract::{EmailAddress, Locale, TaskId, WelcomeEmail};
 use minijinja::{Environment, context};
 use time::OffsetDateTime;
 
-use super::address::{Envelope, ascii_address};
-use super::message::{self, Letter, Letterhead};
-use crate::smtp::Unsendable;
+use crate::address::{Envelope, ascii_address};
+use crate::message::{self, Letter, Letterhead};
 
 /// Who the mails are from: an address, with or without a name in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,12 +85,12 @@ impl Rendered {
 
     /// Words of the mail that are nobody else's matter, beside its addresses: a server may quote a subject. Those of one or two
     /// letters say nothing of anybody.
-    pub(crate) fn private_words(&self) -> impl Iterator<Item = &str> {
+    pub fn private_words(&self) -> impl Iterator<Item = &str> {
         self.username.split_whitespace().filter(|word| word.len() > 2)
     }
 
     /// What follows `DATA`: the mail and the final dot.
-    pub(crate) fn on_the_wire(&self) -> &str {
+    pub fn on_the_wire(&self) -> &str {
         &self.wire
     }
 }
@@ -101,6 +100,11 @@ impl std::fmt::Debug for Rendered {
         f.debug_struct("Rendered").field("task", &self.task).field("len", &self.bytes().len()).finish_non_exhaustive()
     }
 }
+
+/// A template can't be used, or not with these values. Later tries would not change it.
+#[derive(Debug, thiserror::Error)]
+#[error("writing the mail: {0}")]
+pub struct TemplateError(#[from] minijinja::Error);
 
 /// Makes mails. Templates are read once, when it is built.
 pub struct Renderer {
@@ -120,7 +124,7 @@ impl Renderer {
     ///
     /// # Errors
     /// A template that does not parse.
-    pub fn new(options: MailOptions) -> anyhow::Result<Self> {
+    pub fn new(options: MailOptions) -> Result<Self, TemplateError> {
         let mut templates = Environment::new();
         templates.add_global("product", options.product);
         for (name, source) in TEMPLATES {
@@ -135,7 +139,7 @@ impl Renderer {
     ///
     /// # Errors
     /// Only what no later attempt would mend.
-    pub fn render(&self, task: &WelcomeEmail, id: TaskId, now: OffsetDateTime) -> Result<Rendered, Unsendable> {
+    pub fn render(&self, task: &WelcomeEmail, id: TaskId, now: OffsetDateTime) -> Result<Rendered, TemplateError> {
         let envelope = Envelope::new(&self.sender, &task.email);
         let username = one_line(&task.username);
         let (subject, text, html) = match Locale::pick(task.locale.as_deref()) {
@@ -143,12 +147,7 @@ impl Renderer {
             Locale::Zh => ("zh.subject", "zh.txt", "zh.html"),
         };
         let values = context! { username => &*username, in_subject => fit_for_subject(&username) };
-        let render = |name| {
-            self.templates
-                .get_template(name)
-                .and_then(|template| template.render(&values))
-                .map_err(|error| Unsendable::Template(error.to_string()))
-        };
+        let render = |name| self.templates.get_template(name).and_then(|template| template.render(&values));
         let wire = self.letterhead.write(&Letter {
             id,
             envelope: &envelope,
