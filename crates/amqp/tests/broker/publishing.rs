@@ -65,7 +65,9 @@ async fn what_fits_into_no_frame_is_refused_before_the_socket_and_its_neighbours
         Publisher::start(broker(vhost.amqp_url(), "publisher"), vec![topology::main()], health().1, stop.clone());
     let task = tokio::spawn(task);
     publisher.publish(message(QUEUE, "before")).await.unwrap();
-    let connections = vhost.connections("publisher").await;
+    // What management tells is a second old.
+    let listed = async || Some(vhost.connections("publisher").await).filter(|connections| !connections.is_empty());
+    let connections = eventually("the connection is listed", SOON, listed).await;
     for length in (16_000..17_000).step_by(20).chain(16_336..16_346) {
         let mut large = message(QUEUE, "large");
         large.properties.headers.set_str("large", &"x".repeat(length));
