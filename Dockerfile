@@ -1,6 +1,7 @@
-# One build, two images:
+# One build, three images:
 #   docker build --target user-api -t user-api .
 #   docker build --target email-worker -t email-worker .
+#   docker build --target mail-api -t mail-api .
 # PROFILE=dev builds unoptimised, for the inner loop; release is what is shipped.
 # The toolchain is the one in rust-toolchain.toml: that file stays outside, or rustup would fetch the toolchain once more.
 ARG RUST=1.95
@@ -16,9 +17,9 @@ COPY . .
 # The caches stay on the machine that builds; a binary in one is gone after the step, so it is copied out.
 RUN --mount=type=cache,id=sluice-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=sluice-target-${PROFILE},target=/src/target,sharing=locked \
-    cargo build --locked --profile "${PROFILE}" -p user-api -p email-worker \
+    cargo build --locked --profile "${PROFILE}" -p user-api -p email-worker -p mail-api \
  && directory="${PROFILE}" && if [ "${PROFILE}" = dev ]; then directory=debug; fi \
- && install -D -t /out "target/${directory}/user-api" "target/${directory}/email-worker"
+ && install -D -t /out "target/${directory}/user-api" "target/${directory}/email-worker" "target/${directory}/mail-api"
 
 FROM scratch AS given
 COPY out /out
@@ -47,6 +48,12 @@ LABEL org.opencontainers.image.title=user-api \
 COPY --from=binaries /out/user-api /usr/local/bin/user-api
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/user-api"]
+
+FROM base AS mail-api
+LABEL org.opencontainers.image.title=mail-api \
+      org.opencontainers.image.description="Relays the outbox in an application's own database to the queue, and prints its SQL"
+COPY --from=binaries /out/mail-api /usr/local/bin/mail-api
+ENTRYPOINT ["/usr/local/bin/mail-api"]
 
 FROM base AS email-worker
 LABEL org.opencontainers.image.title=email-worker \

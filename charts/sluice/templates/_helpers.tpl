@@ -43,22 +43,51 @@ key: {{ .login.key }}
 {{- end }}
 {{- end -}}
 
-{{- define "sluice.trustVolumes" -}}
-{{- with include "sluice.trust" . | trim -}}
+{{/* The ConfigMap with the files of mail types; empty: there are the built-in ones alone. */}}
+{{- define "sluice.mails" -}}
+{{- if .Values.mails.files -}}
+{{ include "sluice.name" (dict "root" . "component" "mails") }}
+{{- else -}}
+{{ .Values.mails.existingConfigMap }}
+{{- end -}}
+{{- end -}}
+
+{{/* What a pod reads from files: root, component. */}}
+{{- define "sluice.volumes" -}}
+{{- $trust := include "sluice.trust" .root | trim }}
+{{- $mails := eq .component "email-worker" | ternary (include "sluice.mails" .root) "" }}
+{{- if or $trust $mails -}}
 volumes:
+  {{- with $trust }}
   - name: trust
     projected:
       sources:
         {{- . | nindent 8 }}
+  {{- end }}
+  {{- with $mails }}
+  - name: mails
+    configMap:
+      name: {{ . }}
+  {{- end }}
 {{- end }}
 {{- end -}}
 
-{{- define "sluice.trustMounts" -}}
-{{- if include "sluice.trust" . | trim -}}
+{{/* Where: root, component. Whole directories, no subPath: what changes in a ConfigMap is seen. */}}
+{{- define "sluice.volumeMounts" -}}
+{{- $trust := include "sluice.trust" .root | trim }}
+{{- $mails := eq .component "email-worker" | ternary (include "sluice.mails" .root) "" }}
+{{- if or $trust $mails -}}
 volumeMounts:
+  {{- if $trust }}
   - name: trust
     mountPath: /etc/sluice/trust
     readOnly: true
+  {{- end }}
+  {{- if $mails }}
+  - name: mails
+    mountPath: /etc/sluice/mails
+    readOnly: true
+  {{- end }}
 {{- end }}
 {{- end -}}
 
@@ -163,7 +192,7 @@ volumeMounts:
     {{- include "sluice.migrateEnv" . | nindent 4 }}
   resources:
     {{- toYaml $values.resources | nindent 4 }}
-  {{- with include "sluice.trustMounts" .root }}
+  {{- with include "sluice.volumeMounts" (dict "root" .root "component" "migrate") }}
   {{- . | nindent 2 }}
   {{- end }}
 {{- end -}}

@@ -47,6 +47,9 @@
 {{- end -}}
 {{- end -}}
 
+{{- if and .Values.mails.files .Values.mails.existingConfigMap -}}
+{{- fail "mails.files and mails.existingConfigMap are both set: a worker reads the files of one ConfigMap" -}}
+{{- end -}}
 {{- if and (not .Values.smtp.host) (not .Values.mailbox.enabled) -}}
 {{- fail "smtp.host is needed with mailbox.enabled=false: mails would have nowhere to go" -}}
 {{- end -}}

@@ -34,6 +34,8 @@ pub struct Properties {
     pub content_type: Option<String>,
     /// How the body is compressed, if it is.
     pub content_encoding: Option<String>,
+    /// Which messages go first, by the queue's own rules: the higher number. Absent: as most.
+    pub priority: Option<u8>,
     /// Everything else.
     pub headers: Headers,
 }
@@ -173,6 +175,7 @@ impl Properties {
             app_id: text(properties.app_id()),
             content_type: text(properties.content_type()),
             content_encoding: text(properties.content_encoding()),
+            priority: *properties.priority(),
             headers: Headers(properties.headers().clone().unwrap_or_default()),
         }
     }
@@ -197,6 +200,9 @@ impl Properties {
         }
         if let Some(content_encoding) = &self.content_encoding {
             properties = properties.with_content_encoding(short(content_encoding));
+        }
+        if let Some(priority) = self.priority {
+            properties = properties.with_priority(priority);
         }
         properties
     }
@@ -276,6 +282,7 @@ mod tests {
             app_id: Some("user-api".into()),
             content_type: Some("application/json".into()),
             content_encoding: Some("gzip".into()),
+            priority: Some(5),
             headers,
         };
         let sent = properties.to_lapin();

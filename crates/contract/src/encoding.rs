@@ -64,7 +64,7 @@ mod tests {
     use flate2::{Compression, GzBuilder};
 
     use super::*;
-    use crate::WelcomeEmail;
+    use crate::MailTask;
 
     const TASK: &[u8] = br#"{"email":"ada@example.com","username":"ada"}"#;
 
@@ -128,7 +128,7 @@ mod tests {
             ("gzip and nobody says so", None, gzip(TASK), Some("not-json")),
             ("an encoding that nobody knows", Some("br"), b"\x0b\x02\x80hello\x03".to_vec(), Some("unknown-encoding")),
         ] {
-            let task = WelcomeEmail::read(None, encoding, &body);
+            let task = MailTask::read(None, encoding, &body);
             assert_eq!(task.err().map(Malformed::reason), read, "{what}");
         }
     }

@@ -4,6 +4,8 @@
 pub const TRACEPARENT: &str = "traceparent";
 /// W3C trace context, vendors' part.
 pub const TRACESTATE: &str = "tracestate";
+/// When the mail is of no use any more, in Unix seconds: it is not sent after that. Absent: never.
+pub const EXPIRES_AT: &str = "x-expires-at";
 /// Attempts so far, each of which failed, the last one of a dead letter included; absent before the first.
 pub const ATTEMPT: &str = "x-attempt";
 /// When the first attempt failed, in Unix seconds.
@@ -28,9 +30,10 @@ pub const HEADERS_LEFT_OUT: &str = "x-headers-left-out";
 pub const BODY_CUT_FROM: &str = "x-body-cut-from";
 
 /// All of them: what is kept of a message where there is no room for everything.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 14] = [
     TRACEPARENT,
     TRACESTATE,
+    EXPIRES_AT,
     ATTEMPT,
     FIRST_FAILED_AT,
     UNKNOWN_OUTCOMES,

@@ -9,7 +9,9 @@ mod email_address;
 mod encoding;
 mod task;
 mod task_id;
+mod type_name;
 
 pub use email_address::{EmailAddress, InvalidEmailAddress};
-pub use task::{Attempt, Locale, MAX_BODY, Malformed, TYPE_WELCOME, WelcomeEmail};
+pub use task::{Attempt, MAX_BODY, MailTask, Malformed};
 pub use task_id::TaskId;
+pub use type_name::{InvalidTypeName, TYPE_WELCOME, TypeName};

@@ -3,12 +3,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::encoding::Encoding;
-use crate::{EmailAddress, InvalidEmailAddress};
-
-/// `type` of a message whose body is a [`WelcomeEmail`]. A message without a type is one too.
-pub const TYPE_WELCOME: &str = "email.welcome";
+use crate::{EmailAddress, InvalidEmailAddress, TypeName};
 
 /// Bodies are at most so long, in bytes. A task of ours is under 500.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -16,8 +14,8 @@ pub const MAX_BODY: usize = 64 * 1024;
 /// What some programs write before a text in UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// Longest username of a foreign producer, in characters. Our own API allows 32.
-const MAX_USERNAME: usize = 256;
+/// Longest name of a recipient, in characters. Our own API allows 32 for a username.
+const MAX_NAME: usize = 256;
 /// Longest language tag that is looked at, in characters.
 const MAX_LOCALE: usize = 35;
 
@@ -45,46 +43,34 @@ impl From<Attempt> for u32 {
     }
 }
 
-/// A language that mails are written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Locale {
-    /// English: the default.
-    En,
-    /// Chinese.
-    Zh,
-}
-
-impl Locale {
-    /// The language for a tag such as `zh`, `zh-CN` or `zh_Hans`; English for any other, and for none.
-    pub fn pick(tag: Option<&str>) -> Self {
-        let language = tag.and_then(|tag| tag.split(['-', '_']).next());
-        if language.is_some_and(|language| language.eq_ignore_ascii_case("zh")) { Self::Zh } else { Self::En }
-    }
-}
-
-/// "Welcome this user": the one task there is so far.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WelcomeEmail {
-    /// Who gets the mail.
+/// One mail to send.
+#[derive(Clone, PartialEq)]
+pub struct MailTask {
+    /// Which mail.
+    pub mail_type: TypeName,
+    /// Who gets it.
     pub email: EmailAddress,
-    /// How they are addressed. From a foreign producer: any text of up to 256 characters without control characters.
-    pub username: String,
+    /// How they are addressed: any text of up to 256 characters without control characters. A welcome mail always has one.
+    pub name: Option<String>,
     /// A language tag (BCP 47), as given.
     pub locale: Option<String>,
+    /// What else the mail says.
+    pub data: Map<String, Value>,
 }
 
-impl fmt::Debug for WelcomeEmail {
+impl fmt::Debug for MailTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WelcomeEmail").field("locale", &self.locale).finish_non_exhaustive()
+        let Self { mail_type, locale, .. } = self;
+        f.debug_struct("MailTask").field("mail_type", mail_type).field("locale", locale).finish_non_exhaustive()
     }
 }
 
 /// Why a message is no task. The texts never repeat what stood in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// `type` is none that this version knows.
-    #[error("the message has a type that this worker does not know")]
-    UnknownType,
+    /// `type` can be the name of no mail type.
+    #[error("the message has a type that no mail can have: letters, digits, - and _, in parts between dots")]
+    BadType,
     /// Over [`MAX_BODY`].
     #[error("the body is larger than {MAX_BODY} bytes, as it is or decompressed")]
     TooLarge,
@@ -103,19 +89,25 @@ pub enum Malformed {
     /// `email` is not one address.
     #[error("the address {0}")]
     BadEmail(InvalidEmailAddress),
-    /// `username` is missing, or not a text.
+    /// `username` is missing, or not a text, and the mail is the welcome mail.
     #[error("the body has no text field `username`")]
     NoUsername,
-    /// `username` is empty, too long, or has control characters.
-    #[error("the username is empty, longer than {MAX_USERNAME} characters, or has control characters")]
+    /// `username` or `name` is empty, too long, or has control characters.
+    #[error("the name is empty, longer than {MAX_NAME} characters, or has control characters")]
     BadUsername,
+    /// `name` is there, and not a text.
+    #[error("the field `name` is not a text")]
+    BadName,
+    /// `data` is there, and not a JSON object.
+    #[error("the field `data` is not a JSON object")]
+    BadData,
 }
 
 impl Malformed {
     /// A stable name to count and select by.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::UnknownType => "unknown-type",
+            Self::BadType => "bad-type",
             Self::TooLarge => "too-large",
             Self::UnknownEncoding => "unknown-encoding",
             Self::BadEncoding => "bad-encoding",
@@ -124,6 +116,8 @@ impl Malformed {
             Self::BadEmail(_) => "bad-email",
             Self::NoUsername => "no-username",
             Self::BadUsername => "bad-username",
+            Self::BadName => "bad-name",
+            Self::BadData => "bad-data",
         }
     }
 }
@@ -132,9 +126,15 @@ impl Malformed {
 #[derive(Serialize)]
 struct Written<'a> {
     email: &'a str,
-    username: &'a str,
+    /// What the welcome mail has always called it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     locale: Option<&'a str>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    data: &'a Map<String, Value>,
 }
 
 /// The body as it is read: fields of any type, so that the reason names the field.
@@ -145,7 +145,11 @@ struct Read {
     #[serde(default)]
     username: Field,
     #[serde(default)]
+    name: Field,
+    #[serde(default)]
     locale: Field,
+    #[serde(default)]
+    data: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -166,12 +170,19 @@ impl Field {
     }
 }
 
-impl WelcomeEmail {
+impl MailTask {
+    /// The welcome mail, as the tutorial's producer asks for it too.
+    pub fn welcome(email: EmailAddress, username: String, locale: Option<String>) -> Self {
+        Self { mail_type: TypeName::welcome(), email, name: Some(username), locale, data: Map::new() }
+    }
+
     /// The body of the message.
     pub fn encode(&self) -> Vec<u8> {
-        let written = Written { email: self.email.as_str(), username: &self.username, locale: self.locale.as_deref() };
+        let name = self.name.as_deref();
+        let (username, name) = if self.mail_type.is_welcome() { (name, None) } else { (None, name) };
+        let (email, locale) = (self.email.as_str(), self.locale.as_deref());
         // Texts under texts always have a JSON form.
-        serde_json::to_vec(&written).unwrap_or_default()
+        serde_json::to_vec(&Written { email, username, name, locale, data: &self.data }).unwrap_or_default()
     }
 
     /// Reads a message. `task_type` is its AMQP `type`, `encoding` its `content-encoding`: a compressed body is
@@ -188,15 +199,16 @@ impl WelcomeEmail {
         }
     }
 
-    /// Reads a message whose body is not compressed. `task_type` is its AMQP `type`. Unknown fields are ignored, and so is a locale that makes no
-    /// sense: a mail in the default language is better than none.
+    /// Reads a message whose body is not compressed. `task_type` is its AMQP `type`; without one it is the welcome mail. Unknown fields
+    /// are ignored, and so is a locale that makes no sense: a mail in the default language is better than none.
     ///
     /// # Errors
     /// [`Malformed`]: it can never become a mail.
     pub fn decode(task_type: Option<&str>, body: &[u8]) -> Result<Self, Malformed> {
-        if task_type.is_some_and(|task_type| !task_type.is_empty() && task_type != TYPE_WELCOME) {
-            return Err(Malformed::UnknownType);
-        }
+        let mail_type = match task_type.filter(|task_type| !task_type.is_empty()) {
+            None => TypeName::welcome(),
+            Some(task_type) => task_type.parse().map_err(|_| Malformed::BadType)?,
+        };
         if body.len() > MAX_BODY {
             return Err(Malformed::TooLarge);
         }
@@ -205,27 +217,47 @@ impl WelcomeEmail {
         if !body.trim_ascii_start().starts_with(b"{") {
             return Err(Malformed::NotJson);
         }
-        let read: Read = serde_json::from_slice(body).map_err(|_| Malformed::NotJson)?;
-        let email = read.email.text().ok_or(Malformed::NoEmail)?.parse().map_err(Malformed::BadEmail)?;
-        let username = read.username.text().ok_or(Malformed::NoUsername)?;
-        let length = username.chars().count();
-        if !(1..=MAX_USERNAME).contains(&length) || username.chars().any(char::is_control) {
-            return Err(Malformed::BadUsername);
-        }
-        let sane = |tag: &String| {
-            tag.len() <= MAX_LOCALE && tag.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+        let Read { email, username, name, locale, data } =
+            serde_json::from_slice(body).map_err(|_| Malformed::NotJson)?;
+        let email = email.text().ok_or(Malformed::NoEmail)?.parse().map_err(Malformed::BadEmail)?;
+        let name = name_of(&mail_type, username, name)?;
+        let locale = locale.text().filter(|tag| is_sane(tag));
+        let data = match data {
+            Value::Null => Map::new(),
+            Value::Object(data) => data,
+            _ => return Err(Malformed::BadData),
         };
-        let locale = read.locale.text().filter(sane);
-        Ok(Self { email, username, locale })
+        Ok(Self { mail_type, email, name, locale, data })
     }
+}
+
+/// The welcome mail's is called `username`, as it always was; other mails may do without one.
+fn name_of(mail_type: &TypeName, username: Field, name: Field) -> Result<Option<String>, Malformed> {
+    let name = match (username.text(), name) {
+        (Some(username), _) => Some(username),
+        (None, Field::Text(name)) => Some(name),
+        (None, _) if mail_type.is_welcome() => return Err(Malformed::NoUsername),
+        (None, Field::Absent) => None,
+        (None, Field::Other(_)) => return Err(Malformed::BadName),
+    };
+    let is_good = |name: &String| (1..=MAX_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    if name.as_ref().is_none_or(is_good) { Ok(name) } else { Err(Malformed::BadUsername) }
+}
+
+fn is_sane(tag: &str) -> bool {
+    tag.len() <= MAX_LOCALE && tag.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn decode(body: &str) -> Result<WelcomeEmail, Malformed> {
-        WelcomeEmail::decode(None, body.as_bytes())
+    fn decode(body: &str) -> Result<MailTask, Malformed> {
+        MailTask::decode(None, body.as_bytes())
+    }
+
+    fn decode_as(mail_type: &str, body: &str) -> Result<MailTask, Malformed> {
+        MailTask::decode(Some(mail_type), body.as_bytes())
     }
 
     #[test]
@@ -238,17 +270,53 @@ mod tests {
 
     #[test]
     fn a_task_reads_back_as_it_was_written() {
+        let email: EmailAddress = "ada@example.com".parse().expect("valid");
+        let data: Map<String, Value> = serde_json::from_str(r#"{"total":"12.50","items":[{"n":1}]}"#).expect("valid");
         for locale in [None, Some("zh-CN".to_owned())] {
-            let email = "ada@example.com".parse().expect("valid");
-            let task = WelcomeEmail { email, username: "ada <>&\"".to_owned(), locale };
-            assert_eq!(WelcomeEmail::decode(Some(TYPE_WELCOME), &task.encode()), Ok(task));
+            let task = MailTask::welcome(email.clone(), "ada <>&\"".to_owned(), locale.clone());
+            assert_eq!(decode_as("email.welcome", &String::from_utf8_lossy(&task.encode())), Ok(task));
+            for name in [None, Some("Ada".to_owned())] {
+                let mail_type: TypeName = "shop.receipt".parse().expect("valid");
+                let (email, locale, data) = (email.clone(), locale.clone(), data.clone());
+                let task = MailTask { mail_type, email, name, locale, data };
+                assert_eq!(decode_as("shop.receipt", &String::from_utf8_lossy(&task.encode())), Ok(task));
+            }
         }
     }
 
     #[test]
-    fn a_task_shows_its_language_alone() {
-        let task = decode(r#"{"email":"ada@example.com","username":"ada","locale":"zh"}"#).expect("valid");
-        assert_eq!(format!("{task:?}"), r#"WelcomeEmail { locale: Some("zh"), .. }"#);
+    fn a_mail_of_another_type_needs_no_name_and_may_have_data() {
+        for (body, name, fields) in [
+            (r#"{"email":"ada@example.com"}"#, None, 0),
+            (r#"{"email":"ada@example.com","name":"Ada","data":null}"#, Some("Ada"), 0),
+            (r#"{"email":"ada@example.com","username":"ada","name":"Ada","data":{"a":1,"b":[]}}"#, Some("ada"), 2),
+        ] {
+            let task = decode_as("shop.receipt", body).unwrap_or_else(|error| panic!("{body}: {error}"));
+            assert_eq!((task.name.as_deref(), task.data.len()), (name, fields), "{body}");
+        }
+        for (body, reason) in [
+            (r#"{"email":"ada@example.com","name":7}"#, "bad-name"),
+            (r#"{"email":"ada@example.com","name":""}"#, "bad-username"),
+            (r#"{"email":"ada@example.com","data":[1]}"#, "bad-data"),
+            (r#"{"email":"ada@example.com","data":"x"}"#, "bad-data"),
+            (r#"{"name":"Ada"}"#, "no-email"),
+        ] {
+            assert_eq!(decode_as("shop.receipt", body).map_err(Malformed::reason), Err(reason), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_welcome_mail_takes_a_name_for_a_username() {
+        let task = decode(r#"{"email":"ada@example.com","name":"Ada"}"#).expect("valid");
+        assert_eq!(task.name.as_deref(), Some("Ada"));
+    }
+
+    #[test]
+    fn a_task_shows_its_type_and_its_language_alone() {
+        let task =
+            decode(r#"{"email":"ada@example.com","username":"ada","locale":"zh","data":{"a":1}}"#).expect("valid");
+        let shown = r#"MailTask { mail_type: TypeName("email.welcome"), locale: Some("zh"), .. }"#;
+        assert_eq!(format!("{task:?}"), shown);
     }
 
     #[test]
@@ -287,7 +355,7 @@ mod tests {
             let shown = body.get(..60).unwrap_or(body);
             assert_eq!(decode(body).map_err(Malformed::reason), Err(reason), "{shown}");
         }
-        assert_eq!(WelcomeEmail::decode(Some("email.goodbye"), b"{}"), Err(Malformed::UnknownType));
+        assert_eq!(decode_as("Email Goodbye", "{}"), Err(Malformed::BadType));
     }
 
     #[test]
@@ -297,21 +365,10 @@ mod tests {
     }
 
     #[test]
-    fn a_language_tag_picks_the_language_and_a_senseless_one_is_left_out() {
-        for (tag, language) in [
-            (None, Locale::En),
-            (Some("zh"), Locale::Zh),
-            (Some("ZH-cn"), Locale::Zh),
-            (Some("zh_Hans"), Locale::Zh),
-            (Some("zha"), Locale::En),
-            (Some("de"), Locale::En),
-            (Some(""), Locale::En),
-        ] {
-            assert_eq!(Locale::pick(tag), language, "{tag:?}");
+    fn a_senseless_language_tag_is_left_out() {
+        for locale in [r#""\r\nzh""#, "7", r#""a-tag-of-more-characters-than-any-language-has""#] {
+            let task = decode(&format!(r#"{{"email":"ada@example.com","username":"ada","locale":{locale}}}"#));
+            assert_eq!(task.expect("harmless").locale, None, "{locale}");
         }
-        let task = decode(r#"{"email":"ada@example.com","username":"ada","locale":"\r\nzh"}"#).expect("harmless");
-        assert_eq!(task.locale, None);
-        let task = decode(r#"{"email":"ada@example.com","username":"ada","locale":7}"#).expect("harmless");
-        assert_eq!(task.locale, None);
     }
 }

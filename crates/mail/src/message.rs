@@ -1,4 +1,4 @@
-//! The bytes of a mail: headers, a text part and an HTML part.
+//! The bytes of a mail: headers, a text part, and mostly an HTML part.
 
 use std::fmt::Write as _;
 
@@ -7,9 +7,37 @@ use time::OffsetDateTime;
 
 use crate::address::Envelope;
 use crate::encoding::{Transfer, date, display_name, header_text};
+use crate::sender::Sender;
+use crate::types::unsubscribe;
+use crate::types::written::Written;
 
 /// The line that ends a mail on the wire.
 pub(super) const END: &str = ".\r\n";
+
+/// What all mails of one type have in their heads.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Headers {
+    from: Option<String>,
+    reply_to: Option<String>,
+}
+
+impl Headers {
+    pub(crate) fn new(from: Option<&Sender>, reply_to: Option<&Sender>) -> Self {
+        let line = |name: &str, who: &Sender| mailbox_line(name, who.name(), &who.ascii_address());
+        Self {
+            from: from.map(|from| line("From", from)),
+            reply_to: reply_to.map(|reply_to| line("Reply-To", reply_to)),
+        }
+    }
+}
+
+/// A header line with one mailbox. `address` has no character that needs quoting.
+fn mailbox_line(header: &str, name: Option<&str>, address: &str) -> String {
+    match name {
+        Some(name) => format!("{header}: {}\r\n <{address}>\r\n", display_name(name)),
+        None => format!("{header}: {address}\r\n"),
+    }
+}
 
 /// What all mails of one sender begin with.
 pub(super) struct Letterhead {
@@ -17,56 +45,74 @@ pub(super) struct Letterhead {
     domain: String,
 }
 
-/// What differs from mail to mail. Lines of `text` and `html` end in CRLF.
+/// What differs from mail to mail.
 pub(super) struct Letter<'a> {
     pub(super) id: TaskId,
     pub(super) envelope: &'a Envelope,
+    /// The recipient's name, on one line.
+    pub(super) name: Option<&'a str>,
     pub(super) date: OffsetDateTime,
-    pub(super) subject: &'a str,
-    pub(super) text: &'a str,
-    pub(super) html: &'a str,
+    pub(super) headers: &'a Headers,
+    pub(super) written: &'a Written,
 }
 
 impl Letterhead {
-    /// `address` in ASCII.
-    pub(super) fn new(name: Option<&str>, address: &str, domain: &str) -> Self {
-        let from = match name {
-            Some(name) => format!("From: {}\r\n <{address}>\r\n", display_name(name)),
-            None => format!("From: {address}\r\n"),
-        };
-        Self { from, domain: domain.to_owned() }
+    pub(super) fn new(from: &Sender) -> Self {
+        let line = mailbox_line("From", from.name(), &from.ascii_address());
+        Self { from: line, domain: from.ascii_domain().to_owned() }
     }
 
     /// The mail and its [`END`]. No other line begins with a dot; all is ASCII but for the recipient in `To`.
     pub(super) fn write(&self, letter: &Letter<'_>) -> String {
-        let Letter { id, envelope, subject, text, html, .. } = letter;
-        let mut out = String::with_capacity(1024 + 2 * (text.len() + html.len()));
-        out.push_str(&self.from);
+        let Letter { id, envelope, headers, written, .. } = letter;
+        let html = written.html.as_deref();
+        let mut out = String::with_capacity(1024 + 2 * (written.text.len() + html.map_or(0, str::len)));
+        out.push_str(headers.from.as_deref().unwrap_or(&self.from));
         // Writing to a String does not fail, here and below.
-        let _ = write!(out, "To: {}\r\nSubject: ", envelope.recipient());
-        header_text(subject, "Subject: ".len(), &mut out);
+        match letter.name {
+            Some(name) => out.push_str(&mailbox_line("To", Some(name), envelope.recipient())),
+            None => _ = write!(out, "To: {}\r\n", envelope.recipient()),
+        }
+        out.push_str("Subject: ");
+        header_text(&written.subject, "Subject: ".len(), &mut out);
         out.push_str("Date: ");
         date(letter.date, &mut out);
         let _ = write!(
             out,
             "\r\nMessage-ID: <{id}@{}>\r\n\
              MIME-Version: 1.0\r\n\
-             Auto-Submitted: auto-generated\r\n\
-             Content-Type: multipart/alternative;\r\n boundary=\"=_{id}\"\r\n\r\n",
+             Auto-Submitted: auto-generated\r\n",
             self.domain
         );
-        for (kind, body) in [("plain", text), ("html", html)] {
-            let transfer = Transfer::choose(body);
-            let _ = write!(
-                out,
-                "--=_{id}\r\n\
-                 Content-Type: text/{kind}; charset=utf-8\r\n\
-                 Content-Transfer-Encoding: {}\r\n\r\n",
-                transfer.name()
-            );
-            transfer.encode(body, &mut out);
+        out.push_str(headers.reply_to.as_deref().unwrap_or_default());
+        if let Some(target) = &written.unsubscribe {
+            unsubscribe::write(target, &mut out);
         }
-        let _ = write!(out, "--=_{id}--\r\n{END}");
+        match html {
+            Some(html) => {
+                let _ = write!(out, "Content-Type: multipart/alternative;\r\n boundary=\"=_{id}\"\r\n\r\n");
+                for (kind, body) in [("plain", written.text.as_str()), ("html", html)] {
+                    let _ = write!(out, "--=_{id}\r\n");
+                    body_part(kind, body, &mut out);
+                }
+                let _ = write!(out, "--=_{id}--\r\n");
+            }
+            None => body_part("plain", &written.text, &mut out),
+        }
+        out.push_str(END);
         out
     }
+}
+
+/// One part with its own headers; the last line is ended.
+fn body_part(kind: &str, body: &str, out: &mut String) {
+    let transfer = Transfer::choose(body);
+    // Writing to a String does not fail.
+    let _ = write!(
+        out,
+        "Content-Type: text/{kind}; charset=utf-8\r\n\
+         Content-Transfer-Encoding: {}\r\n\r\n",
+        transfer.name()
+    );
+    transfer.encode(body, out);
 }

@@ -1,115 +1,89 @@
-//! From a task to a mail: templates in the user's language, then the bytes.
+//! From a task to a mail: its type's templates in the user's language, then the bytes.
 
 use std::borrow::Cow;
-use std::str::FromStr;
+use std::sync::Arc;
 
-use contract::{EmailAddress, Locale, TaskId, WelcomeEmail};
-use minijinja::{Environment, context};
+use contract::{EmailAddress, MailTask, TYPE_WELCOME, TaskId};
+use minijinja::Value as Shown;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use crate::address::{Envelope, ascii_address};
-use crate::message::{self, Letter, Letterhead};
+use crate::address::Envelope;
+use crate::message::{Letter, Letterhead};
+use crate::problem::Problems;
+use crate::rendered::Rendered;
+use crate::sender::Sender;
+use crate::types::MailTypes;
+use crate::types::fields::{WrongData, one_line};
+use crate::types::written::Occasion;
+use crate::watched::Types;
 
-/// Who the mails are from: an address, with or without a name in front.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sender {
-    name: Option<String>,
-    address: EmailAddress,
-}
-
-impl Sender {
-    /// The address with its domain in ASCII.
-    pub fn ascii_address(&self) -> String {
-        ascii_address(&self.address)
-    }
-
-    /// The domain in ASCII.
-    pub fn ascii_domain(&self) -> &str {
-        self.address.ascii_domain()
-    }
-}
-
-/// Why a sender was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a sender such as \"Sluice <no-reply@example.com>\" or no-reply@example.com, ASCII before the @")]
-pub struct InvalidSender;
-
-impl FromStr for Sender {
-    type Err = InvalidSender;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        let (name, address) = match text.strip_suffix('>') {
-            Some(rest) => rest.split_once('<').ok_or(InvalidSender)?,
-            None => ("", text),
-        };
-        let name = name.trim().trim_matches('"').trim();
-        if name.chars().any(char::is_control) {
-            return Err(InvalidSender);
-        }
-        let address: EmailAddress = address.trim().parse().map_err(|_| InvalidSender)?;
-        // Every server must take mail from it, also one without SMTPUTF8.
-        if address.needs_smtputf8() {
-            return Err(InvalidSender);
-        }
-        Ok(Self { name: (!name.is_empty()).then(|| name.to_owned()), address })
-    }
-}
+/// What templates of the welcome mail call the recipient's name.
+const USERNAME: &str = "username";
 
 /// What all mails have in common.
 #[derive(Debug, Clone)]
 pub struct MailOptions {
-    /// The sender, in the envelope and in `From`.
+    /// The sender, in the envelope and in `From`. A type may have another in `From`.
     pub from: Sender,
     /// What the product calls itself in its mails.
     pub product: String,
 }
 
-/// A mail ready to be sent.
-#[derive(Clone)]
-pub struct Rendered {
-    /// The task it was made of.
-    pub task: TaskId,
-    /// Who it is from and for.
-    pub envelope: Envelope,
-    username: String,
-    // With the line that ends it on the wire, and no other line that begins with a dot.
-    wire: String,
+/// A mail that somebody wants to have sent.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Its type; `None` is the welcome mail.
+    pub kind: Option<&'a str>,
+    /// Who it is for.
+    pub email: &'a EmailAddress,
+    /// Their name, for the `To` header and the templates' `name`.
+    pub name: Option<&'a str>,
+    /// A language tag (BCP 47), as given.
+    pub locale: Option<&'a str>,
+    /// What the templates print.
+    pub data: &'a Map<String, Value>,
 }
 
-impl Rendered {
-    /// Headers and body, lines ended by CRLF, none longer than 998 bytes, ASCII unless the envelope needs SMTPUTF8.
-    pub fn bytes(&self) -> &[u8] {
-        self.wire.strip_suffix(message::END).unwrap_or(&self.wire).as_bytes()
-    }
-
-    /// Words of the mail that are nobody else's matter, beside its addresses: a server may quote a subject. Those of one or two
-    /// letters say nothing of anybody.
-    pub fn private_words(&self) -> impl Iterator<Item = &str> {
-        self.username.split_whitespace().filter(|word| word.len() > 2)
-    }
-
-    /// What follows `DATA`: the mail and the final dot.
-    pub fn on_the_wire(&self) -> &str {
-        &self.wire
-    }
-}
-
-impl std::fmt::Debug for Rendered {
+impl std::fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rendered").field("task", &self.task).field("len", &self.bytes().len()).finish_non_exhaustive()
+        f.debug_struct("Request").field("kind", &self.kind).field("locale", &self.locale).finish_non_exhaustive()
     }
 }
 
-/// A template can't be used, or not with these values. Later tries would not change it.
-#[derive(Debug, thiserror::Error)]
-#[error("writing the mail: {0}")]
-pub struct TemplateError(#[from] minijinja::Error);
+/// A template can't be used with these values. Later tries would not change it, unless the files do. Says nothing of the values.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("writing the mail: {kind}: {file}:{line}: {what}")]
+pub struct TemplateError {
+    /// The type of the mail.
+    pub kind: String,
+    /// The file of the template.
+    pub file: String,
+    /// Its line, from 1.
+    pub line: usize,
+    /// What went wrong there.
+    pub what: String,
+}
 
-/// Makes mails. Templates are read once, when it is built.
+/// Why a mail can't be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritable {
+    /// There is no type of this name, yet: a file may bring it.
+    #[error("there is no mail type {0:?}")]
+    UnknownType(String),
+    /// The data is not what the type asks for.
+    #[error("writing the mail: {0}")]
+    WrongData(#[from] WrongData),
+    /// A template did not bear the data.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+/// Makes mails. Templates are read when their set is, not for each mail.
 pub struct Renderer {
-    templates: Environment<'static>,
+    types: Types,
     letterhead: Letterhead,
+    product: Shown,
     sender: String,
 }
 
@@ -120,66 +94,88 @@ impl std::fmt::Debug for Renderer {
 }
 
 impl Renderer {
-    /// A renderer for one sender.
+    /// A renderer for one sender, with the built-in types alone.
     ///
     /// # Errors
-    /// A template that does not parse.
-    pub fn new(options: MailOptions) -> Result<Self, TemplateError> {
-        let mut templates = Environment::new();
-        templates.add_global("product", options.product);
-        for (name, source) in TEMPLATES {
-            templates.add_template_owned(name, source.trim_end().replace('\n', "\r\n"))?;
+    /// None: the built-in types' tests read them.
+    pub fn new(options: MailOptions) -> Result<Self, Problems> {
+        Ok(Self::with_types(options, MailTypes::built_in()?))
+    }
+
+    /// A renderer for one sender, with these types: a set, or one that changes with its files ([`Watched::types`]).
+    ///
+    /// [`Watched::types`]: crate::Watched::types
+    pub fn with_types(options: MailOptions, types: impl Into<Types>) -> Self {
+        Self {
+            types: types.into(),
+            letterhead: Letterhead::new(&options.from),
+            product: Shown::from(options.product),
+            sender: options.from.ascii_address(),
         }
-        let sender = options.from.ascii_address();
-        let letterhead = Letterhead::new(options.from.name.as_deref(), &sender, options.from.ascii_domain());
-        Ok(Self { templates, letterhead, sender })
+    }
+
+    /// The types as they are now.
+    pub fn types(&self) -> Arc<MailTypes> {
+        self.types.current()
     }
 
     /// The mail of one task. `now` becomes its `Date`.
     ///
     /// # Errors
-    /// Only what no later attempt would mend.
-    pub fn render(&self, task: &WelcomeEmail, id: TaskId, now: OffsetDateTime) -> Result<Rendered, TemplateError> {
-        let envelope = Envelope::new(&self.sender, &task.email);
-        let username = one_line(&task.username);
-        let (subject, text, html) = match Locale::pick(task.locale.as_deref()) {
-            Locale::En => ("en.subject", "en.txt", "en.html"),
-            Locale::Zh => ("zh.subject", "zh.txt", "zh.html"),
+    /// [`Unwritable`]; only an unknown type may become known later.
+    pub fn render(&self, task: &MailTask, id: TaskId, now: OffsetDateTime) -> Result<Rendered, Unwritable> {
+        let MailTask { mail_type, email, name, locale, data } = task;
+        let mut request =
+            Request { kind: Some(mail_type.as_str()), email, name: name.as_deref(), locale: locale.as_deref(), data };
+        let with_username;
+        // The welcome mail has always called it that.
+        if let Some(name) = request.name.take_if(|_| mail_type.is_welcome()) {
+            with_username = with(data, USERNAME, name);
+            request.data = &with_username;
+        }
+        self.render_request(&request, id, now)
+    }
+
+    /// The mail that somebody asks for. `now` becomes its `Date`.
+    ///
+    /// # Errors
+    /// [`Unwritable`]; only an unknown type may become known later.
+    pub fn render_request(
+        &self,
+        request: &Request<'_>,
+        id: TaskId,
+        now: OffsetDateTime,
+    ) -> Result<Rendered, Unwritable> {
+        let types = self.types.current();
+        let name = request.kind.filter(|kind| !kind.is_empty()).unwrap_or(TYPE_WELCOME);
+        let unknown = || Unwritable::UnknownType(name.to_owned());
+        let kind = types.get(name).ok_or_else(unknown)?;
+        let language = kind.pick(request.locale).ok_or_else(unknown)?;
+        let data = kind.check(request.data)?;
+        let to = request.name.map(one_line);
+        let to = to.as_deref().map(str::trim).filter(|name| !name.is_empty());
+        let occasion = Occasion { product: &self.product, email: request.email.as_str(), name: to, data: &data };
+        let written = types.write(kind, language, &occasion).map_err(|failure| TemplateError {
+            kind: kind.name().to_string(),
+            file: failure.file,
+            line: failure.line,
+            what: failure.what,
+        })?;
+        let envelope = Envelope::new(&self.sender, request.email);
+        let letter =
+            Letter { id, envelope: &envelope, name: to, date: now, headers: kind.headers(), written: &written };
+        let wire = self.letterhead.write(&letter);
+        let private = match to {
+            Some(to) => Cow::Owned(format!("{}{to}", data.texts())),
+            None => Cow::Borrowed(data.texts()),
         };
-        let values = context! { username => &*username, in_subject => fit_for_subject(&username) };
-        let render = |name| self.templates.get_template(name).and_then(|template| template.render(&values));
-        let wire = self.letterhead.write(&Letter {
-            id,
-            envelope: &envelope,
-            date: now,
-            subject: &render(subject)?,
-            text: &render(text)?,
-            html: &render(html)?,
-        });
-        let username = username.into_owned();
-        Ok(Rendered { task: id, envelope, username, wire })
+        Ok(Rendered { task: id, envelope, private: private.into_owned(), written, wire })
     }
 }
 
-/// A name that would begin a new line anywhere does not.
-fn one_line(username: &str) -> Cow<'_, str> {
-    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    if username.contains(breaks) { username.replace(breaks, " ").into() } else { username.into() }
-}
-
-// Names end as minijinja expects of what is escaped (.html) and what is not.
-const TEMPLATES: [(&str, &str); 6] = [
-    ("en.subject", include_str!("templates/welcome.en.subject")),
-    ("en.txt", include_str!("templates/welcome.en.txt")),
-    ("en.html", include_str!("templates/welcome.en.html")),
-    ("zh.subject", include_str!("templates/welcome.zh.subject")),
-    ("zh.txt", include_str!("templates/welcome.zh.txt")),
-    ("zh.html", include_str!("templates/welcome.zh.html")),
-];
-
-/// A subject is read in a list, next to the subjects of others: only a plain, short name may stand in it.
-fn fit_for_subject(username: &str) -> bool {
-    username.chars().count() <= 64
-        && !username.trim().is_empty()
-        && username.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ' '))
+/// What the task's own data says of that field comes first.
+fn with(data: &Map<String, Value>, field: &str, text: &str) -> Map<String, Value> {
+    let mut data = data.clone();
+    data.entry(field).or_insert_with(|| text.into());
+    data
 }

@@ -8,13 +8,14 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::rows::{self, Backlog};
+use crate::table::Table;
 
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Keeps `sluice.outbox.depth` and `sluice.outbox.oldest.age` up to date until the token is cancelled. What was seen last
 /// is reported on while the database is away. `app` is whose metrics they are.
-pub async fn watch(app: &'static str, pool: PgPool, stop: CancellationToken) {
+pub async fn watch(app: &'static str, pool: PgPool, table: Table, stop: CancellationToken) {
     let seen = Arc::new(Mutex::new(Backlog { depth: 0, oldest: 0.0 }));
     let look = |seen: &Mutex<Backlog>| *seen.lock().unwrap_or_else(PoisonError::into_inner);
     let meter = global::meter(app);
@@ -33,7 +34,7 @@ pub async fn watch(app: &'static str, pool: PgPool, stop: CancellationToken) {
         .build();
     let mut tick = tokio::time::interval(EVERY);
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        match stop.run_until_cancelled(rows::backlog(&pool)).await {
+        match stop.run_until_cancelled(rows::backlog(&pool, &table)).await {
             None => return,
             Some(Ok(backlog)) => *seen.lock().unwrap_or_else(PoisonError::into_inner) = backlog,
             Some(Err(error)) => {

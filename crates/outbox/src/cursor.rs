@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use uuid::Uuid;
 
-/// The id that the next claim starts behind.
+/// The id that the next claim starts from.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     every: Duration,
@@ -25,7 +25,7 @@ impl Cursor {
         Self { every, from_the_beginning: None, last: Uuid::nil() }
     }
 
-    /// The id behind which to claim at this moment, by the clock of the process and by that of the world.
+    /// The id from which to claim at this moment, by the clock of the process and by that of the world.
     pub(crate) fn open(&mut self, now: Instant, today: SystemTime) -> Uuid {
         if self.from_the_beginning.is_some_and(|next| now < next) {
             return self.last.min(oldest_of(today - self.every));

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use amqp::{AmqpError, Broker, Headers, Outcome, Outgoing, Properties, PublisherConnection};
-use contract::queue;
+use contract::{header, queue};
 use platform::telemetry::context::parent_of;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -46,7 +46,7 @@ pub(crate) async fn publish(
     published
 }
 
-/// The PRODUCER span: child of the request that registered the user, however long ago.
+/// The PRODUCER span: child of the request that the task came from, however long ago.
 fn send_span(broker: &Broker, task: &Task) -> Span {
     let span = tracing::info_span!(
         parent: None,
@@ -66,7 +66,7 @@ fn send_span(broker: &Broker, task: &Task) -> Span {
         error.r#type = field::Empty,
     );
     if let Err(error) = span.set_parent(parent_of(&task.trace)) {
-        tracing::debug!(%error, "the trace of a registration is not continued");
+        tracing::debug!(%error, "the trace of a task is not continued");
     }
     span
 }
@@ -74,13 +74,17 @@ fn send_span(broker: &Broker, task: &Task) -> Span {
 fn message(app: &str, task: &Task, span: &Span) -> Outgoing {
     let mut headers = Headers::default();
     headers.inject_context(&span.context());
+    if let Some(moment) = task.expires_at {
+        headers.set_u64(header::EXPIRES_AT, moment);
+    }
     let properties = Properties {
         message_id: Some(task.id.to_string()),
         kind: Some(task.task_type.clone()),
-        timestamp: u64::try_from(task.created_at.unix_timestamp()).ok(),
+        timestamp: task.created_at,
         app_id: Some(app.to_owned()),
         content_type: Some(JSON.to_owned()),
         content_encoding: None,
+        priority: task.is_urgent.then_some(queue::HIGH_PRIORITY),
         headers,
     };
     Outgoing { queue: queue::EMAIL.to_owned(), body: task.body.clone(), properties }

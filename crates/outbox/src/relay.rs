@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cursor::Cursor;
 use crate::metrics::Metrics;
+use crate::table::Table;
 use crate::{publish, rows};
 
 /// Waits between attempts while the broker or the database is away.
@@ -35,9 +36,11 @@ const DRAIN: Duration = Duration::from_secs(3);
 pub struct Outbox {
     /// The database.
     pub pool: PgPool,
-    /// Whether it was found to be what it must be: nothing is asked of it before.
-    pub proven: watch::Receiver<bool>,
-    /// Rung after each commit of this process.
+    /// The table there.
+    pub table: Table,
+    /// Whether it is what it must be: nothing is claimed while it is not.
+    pub fit: watch::Receiver<bool>,
+    /// Rung after each commit of this process, if it commits any.
     pub committed: Arc<Notify>,
 }
 
@@ -188,12 +191,12 @@ impl Relay {
             self.health.up();
         }
 
-        if !self.is_proven(stop).await {
+        if !self.is_fit(stop).await {
             return Ok(0);
         }
         let idle = self.options.confirm_timeout + SLACK;
-        let behind = cursor.open(Instant::now(), SystemTime::now());
-        let (claim, tasks) = rows::claim(&self.outbox.pool, behind, self.most(silent), idle).await?;
+        let from = cursor.open(Instant::now(), SystemTime::now());
+        let (claim, tasks) = rows::claim(&self.outbox.pool, &self.outbox.table, from, self.most(silent), idle).await?;
         let Some(last) = tasks.last().map(|task| task.id) else {
             claim.finish(&[]).await?;
             return Ok(0);
@@ -216,11 +219,11 @@ impl Relay {
         Ok(confirmed.len())
     }
 
-    /// Waits for the database to be what it must be. Once it is, a relay that is being stopped need not ask again.
-    async fn is_proven(&self, stop: &CancellationToken) -> bool {
-        let mut proven = self.outbox.proven.clone();
-        let is_proven = *proven.borrow();
-        is_proven || matches!(stop.run_until_cancelled(proven.wait_for(|proven| *proven)).await, Some(Ok(_)))
+    /// Waits for it, but not once told to end: then what is known already counts, or nothing would be relayed at the end.
+    async fn is_fit(&self, stop: &CancellationToken) -> bool {
+        let mut fit = self.outbox.fit.clone();
+        let known = *fit.borrow();
+        known || matches!(stop.run_until_cancelled(fit.wait_for(|fit| *fit)).await, Some(Ok(_)))
     }
 
     /// The queue is made sure of on each connection: with no worker up, nobody else would declare it.

@@ -1,16 +1,25 @@
 //! The outbox: the relay's statements. Their order is checked in `tests/models/src/relay.rs`.
+//!
+//! None is prepared, and none needs what another connection's session has: all go over PgBouncer in transaction mode, of any version.
+//! Parsing one for each batch costs less than the round trip that preparing would.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use platform::postgres::bounded;
 use platform::telemetry::context::Carrier;
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, Row as _};
-use time::OffsetDateTime;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _};
 use uuid::Uuid;
+
+use crate::table::Table;
 
 /// Rows that are counted at most: a backlog of millions need not be counted to the last.
 const COUNTED: i64 = 100_000;
+
+/// `priority` of a task that goes before others.
+const HIGH: &str = "high";
 
 /// A task that waits to be published.
 #[derive(Debug)]
@@ -23,18 +32,26 @@ pub struct Task {
     pub body: Vec<u8>,
     /// The trace of the request that it came from.
     pub trace: Carrier,
-    /// When it was committed.
-    pub created_at: OffsetDateTime,
+    /// When it was committed, in Unix seconds; `None` where that makes no sense.
+    pub created_at: Option<u64>,
+    /// When its mail is of no use any more, in Unix seconds.
+    pub expires_at: Option<u64>,
+    /// Whether it goes before others.
+    pub is_urgent: bool,
 }
 
-impl FromRow<'_, sqlx::postgres::PgRow> for Task {
-    fn from_row(row: &sqlx::postgres::PgRow) -> sqlx::Result<Self> {
+impl Task {
+    fn read(row: &PgRow) -> sqlx::Result<Self> {
+        let moment = |name| row.try_get::<Option<i64>, _>(name);
         Ok(Self {
             id: row.try_get("id")?,
             task_type: row.try_get("task_type")?,
             body: row.try_get("body")?,
             trace: Carrier { traceparent: row.try_get("traceparent")?, tracestate: row.try_get("tracestate")? },
-            created_at: row.try_get("created_at")?,
+            created_at: moment("created")?.and_then(|at| u64::try_from(at).ok()),
+            // What was over before 1970 is over.
+            expires_at: moment("expires")?.map(|at| u64::try_from(at).unwrap_or(0)),
+            is_urgent: row.try_get::<&str, _>("priority")? == HIGH,
         })
     }
 }
@@ -45,36 +62,45 @@ impl FromRow<'_, sqlx::postgres::PgRow> for Task {
 /// a `BEGIN` that nobody waited for may be done later by a server that stood still, and whoever used the connection next would
 /// be told of a commit that never comes. (sqlx's own transaction rolls back only what it knows to have begun.)
 #[derive(Debug)]
-pub struct Claim(Option<PoolConnection<Postgres>>);
+pub struct Claim {
+    connection: Option<PoolConnection<Postgres>>,
+    table: Table,
+}
 
-/// Claims the oldest `limit` tasks behind the id `behind` that no other relay holds. `idle` is how long the claim survives without a word from
+/// Claims the oldest `limit` tasks from the id `from` on that no other relay holds. `idle` is how long the claim survives without a word from
 /// us: a replica that froze must not hold its rows for ever.
 ///
 /// # Errors
 /// The database is away, or refuses.
-pub async fn claim(pool: &PgPool, behind: Uuid, limit: u16, idle: Duration) -> sqlx::Result<(Claim, Vec<Task>)> {
+pub async fn claim(
+    pool: &PgPool,
+    table: &Table,
+    from: Uuid,
+    limit: u16,
+    idle: Duration,
+) -> sqlx::Result<(Claim, Vec<Task>)> {
     bounded(async {
-        let mut claim = Claim(Some(pool.acquire().await?));
-        let tasks = claim.begin(behind, limit, idle).await?;
+        let mut claim = Claim { connection: Some(pool.acquire().await?), table: table.clone() };
+        let tasks = claim.begin(from, limit, idle).await?;
         Ok((claim, tasks))
     })
     .await
 }
 
 impl Claim {
-    async fn begin(&mut self, behind: Uuid, limit: u16, idle: Duration) -> sqlx::Result<Vec<Task>> {
-        let connection = self.connection()?;
-        let begin = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {}", idle.as_millis());
-        // Safe: a number of ours is all that varies.
-        sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
-        sqlx::query_as(
-            "SELECT id, task_type, body, traceparent, tracestate, created_at FROM outbox
-             WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
-        )
-        .bind(behind)
-        .bind(i64::from(limit))
-        .fetch_all(connection)
-        .await
+    /// One round trip. Moments are read as seconds: a foreign table may hold some that no type of ours does.
+    async fn begin(&mut self, from: Uuid, limit: u16, idle: Duration) -> sqlx::Result<Vec<Task>> {
+        let (table, idle) = (self.table.name(), idle.as_millis());
+        let begin = format!(
+            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL bytea_output = 'hex';
+             SELECT id, task_type, body, traceparent, tracestate, priority,
+                    CASE WHEN isfinite(created_at) THEN floor(extract(epoch FROM created_at))::int8 END AS created,
+                    CASE WHEN isfinite(expires_at) THEN floor(extract(epoch FROM expires_at))::int8 END AS expires
+             FROM {table} WHERE id >= '{from}' ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED"
+        );
+        // Safe: numbers and an id of ours, and a name that was quoted.
+        let rows = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_all(self.connection()?).await?;
+        rows.iter().map(Task::read).collect()
     }
 
     /// Deletes what was published and confirmed, and frees the rest.
@@ -82,30 +108,39 @@ impl Claim {
     /// # Errors
     /// The database is away, or took the claim back: the tasks will be published again, with the same ids.
     pub async fn finish(mut self, published: &[Uuid]) -> sqlx::Result<()> {
+        let delete = deletion(&self.table, published);
         bounded(async {
             let connection = self.connection()?;
             if !published.is_empty() {
-                let delete = sqlx::query("DELETE FROM outbox WHERE id = ANY ($1)");
-                delete.bind(published).execute(&mut *connection).await?;
+                // Safe: ids, and a name that was quoted.
+                sqlx::raw_sql(AssertSqlSafe(delete)).execute(&mut *connection).await?;
             }
             sqlx::raw_sql("COMMIT").execute(connection).await?;
             Ok(())
         })
         .await?;
-        drop(self.0.take());
+        drop(self.connection.take());
         Ok(())
     }
 
     fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
-        self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+        self.connection.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
         // Without a word to a server that may hang; it rolls back when it sees the connection closed.
-        drop(self.0.take().map(PoolConnection::detach));
+        drop(self.connection.take().map(PoolConnection::detach));
     }
+}
+
+fn deletion(table: &Table, ids: &[Uuid]) -> String {
+    let mut statement = format!("DELETE FROM {} WHERE id = ANY ('{{", table.name());
+    for (n, id) in ids.iter().enumerate() {
+        let _ = write!(statement, "{}{id}", if n == 0 { "" } else { "," });
+    }
+    statement + "}'::uuid[])"
 }
 
 /// How much waits, and for how long.
@@ -121,14 +156,32 @@ pub struct Backlog {
 ///
 /// # Errors
 /// The database is away, or refuses.
-pub async fn backlog(pool: &PgPool) -> sqlx::Result<Backlog> {
-    let row = sqlx::query(
-        "SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) AS counted) AS depth,
-                coalesce((SELECT extract(epoch FROM clock_timestamp() - created_at)::float8
-                          FROM outbox ORDER BY id LIMIT 1), 0) AS oldest",
+pub async fn backlog(pool: &PgPool, table: &Table) -> sqlx::Result<Backlog> {
+    let table = table.name();
+    let look = format!(
+        "SELECT (SELECT count(*) FROM (SELECT FROM {table} LIMIT {COUNTED}) AS counted) AS depth,
+                (SELECT extract(epoch FROM clock_timestamp() - created_at)::float8
+                 FROM {table} WHERE isfinite(created_at) ORDER BY id LIMIT 1) AS oldest"
     );
-    let row = bounded(row.bind(COUNTED).fetch_one(pool)).await?;
+    // Safe: a number of ours, and a name that was quoted.
+    let row = bounded(sqlx::raw_sql(AssertSqlSafe(look)).fetch_one(pool)).await?;
     let depth: i64 = row.try_get("depth")?;
-    let oldest: f64 = row.try_get("oldest")?;
-    Ok(Backlog { depth: u64::try_from(depth).unwrap_or(0), oldest: oldest.max(0.0) })
+    let oldest: Option<f64> = row.try_get("oldest")?;
+    Ok(Backlog { depth: u64::try_from(depth).unwrap_or(0), oldest: oldest.unwrap_or(0.0).max(0.0) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_deleted_is_listed_by_its_id() {
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let table = Table::in_search_path();
+        assert_eq!(
+            deletion(&table, &[one, other]),
+            format!("DELETE FROM outbox WHERE id = ANY ('{{{one},{other}}}'::uuid[])")
+        );
+        assert_eq!(deletion(&table, &[one]), format!("DELETE FROM outbox WHERE id = ANY ('{{{one}}}'::uuid[])"));
+    }
 }

@@ -13,6 +13,8 @@ use crate::tasks::TaskEnded;
 pub enum Exit {
     /// A variable or an argument is missing or makes no sense: no use in starting again unchanged.
     Usage = 64,
+    /// What a command was given to look at is not right: each mistake was told.
+    Data = 65,
     /// Something that this process needs was not there in time: starting again may help.
     Unavailable = 69,
     /// A fault of our own.

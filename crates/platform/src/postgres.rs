@@ -6,6 +6,7 @@
 mod kept;
 mod migration;
 mod pooler;
+mod watch;
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 pub use kept::{Held, Kept, NoAnswer, Statement, ask};
 pub use migration::{migrate, migrate_as_told};
-pub use pooler::{UnfitPooler, Unproven, check_pooler, is_unfit_pooler};
+pub use pooler::{UnfitPooler, Unproven, check_pooler, check_startup, is_unfit_pooler};
+pub use watch::{Availability, Found, Probe, watch};
 
 use crate::config::Secret;
 

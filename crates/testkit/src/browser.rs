@@ -32,14 +32,27 @@ const ALONE: [&str; 9] = [
 /// # Panics
 /// There is no Chromium, it fails, or it takes two minutes.
 pub async fn page_in_chromium(url: &str) -> String {
+    // Waits for what is fetched, and for timers of so many milliseconds.
+    dump(url, &["--virtual-time-budget=20000"]).await
+}
+
+/// The same as soon as the page and its frames are loaded: for one that never stops listening to its server.
+///
+/// # Panics
+/// There is no Chromium, it fails, or it takes two minutes.
+pub async fn page_in_chromium_once_loaded(url: &str) -> String {
+    dump(url, &[]).await
+}
+
+async fn dump(url: &str, patience: &[&str]) -> String {
     let home = Dir::new("browser");
     let shown = home.path().join("page.html");
     let mut command = Command::new(chromium());
     command
         .args(ALONE)
         .arg(format!("--user-data-dir={}", home.path().display()))
-        // Waits for what is fetched, and for timers of so many milliseconds.
-        .args(["--virtual-time-budget=20000", "--dump-dom", url])
+        .args(patience)
+        .args(["--dump-dom", url])
         .env("HOME", home.path())
         .stdin(Stdio::null())
         .stdout(File::create(&shown).unwrap())

@@ -9,10 +9,14 @@ use crate::watchdog::Watchdog;
 
 /// A directory of its own under this process's root, which the watchdog removes in any case.
 #[derive(Debug)]
-pub(crate) struct Dir(PathBuf);
+pub struct Dir(PathBuf);
 
 impl Dir {
-    pub(crate) fn new(name: &str) -> Self {
+    /// An empty one.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    pub fn new(name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let path = Watchdog::root().join(format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir(&path).unwrap_or_else(|e| panic!("making {}: {e}", path.display()));
@@ -21,7 +25,8 @@ impl Dir {
         Self(path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -43,7 +43,8 @@ pub use lapin;
 /// only as long as tests ask for no features of their own.
 pub use zxcvbn;
 
-pub use browser::page_in_chromium;
+pub use browser::{page_in_chromium, page_in_chromium_once_loaded};
+pub use dir::Dir;
 pub use eventually::eventually;
 pub use otlp::{Attributes, Instrument, Kind, Link, LogRecord, Metric, OtlpReceiver, Point, Span};
 pub use pgbouncer::{PgBouncer, Pooling};

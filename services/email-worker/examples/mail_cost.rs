@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use contract::{TaskId, WelcomeEmail};
+use contract::{MailTask, TaskId};
 use email_worker::smtp::{SmtpOptions, Tls, Transport};
 use lettre::address::Envelope;
 use lettre::message::{Mailbox, Message, MultiPart};
@@ -31,12 +31,8 @@ fn report(what: &str, since: Duration) -> f64 {
     micros
 }
 
-fn task(locale: &str) -> WelcomeEmail {
-    WelcomeEmail {
-        email: "ada@example.com".parse().unwrap(),
-        username: "ada_lovelace".to_owned(),
-        locale: Some(locale.to_owned()),
-    }
+fn task(locale: &str) -> MailTask {
+    MailTask::welcome("ada@example.com".parse().unwrap(), "ada_lovelace".to_owned(), Some(locale.to_owned()))
 }
 
 fn main() {

@@ -18,9 +18,10 @@ use crate::circuit_breaker::{CircuitBreaker, probe};
 use crate::clock::DatabaseClock;
 use crate::config::Config;
 use crate::consumer::{Consumer, delivery_limit};
-use crate::delivery::{Ends, ExclusiveGate, InFlight, Limits, Processor, hold};
+use crate::delivery::{Ends, ExclusiveGate, InFlight, Limits, Processor, UnknownTypes, hold};
 use crate::ledger::retention::{self, RetentionOptions};
 use crate::ledger::{self, Ledger, LedgerOptions};
+use crate::mail_types::Source;
 use crate::metrics::Metrics;
 use crate::rate::FleetRate;
 use crate::send::classify::Doubts;
@@ -42,6 +43,7 @@ pub struct App {
     pool: PgPool,
     transport: Transport,
     renderer: Renderer,
+    types: Source,
     health: Health,
     admin: AdminServer,
 }
@@ -56,11 +58,12 @@ impl App {
         hold::warn_of_long(config.flow.hold_limit, config.mail.send_timeout + config.mail.smtp_data_timeout);
         let common = &config.common;
         let transport = config.mail.transport(common.app_env)?;
-        let renderer = Renderer::new(config.mail.mail())?;
+        let types = Source::open(config.mails_dir.as_deref())?;
+        let renderer = Renderer::with_types(config.mail.mail(), types.types.clone());
         let pool = postgres::pool(&common.database.database_url, common.database.database_pool_size, "email-worker")?;
         let health = Health::new();
         let admin = AdminServer::bind(common.admin.admin_addr, health.clone()).await?;
-        Ok(Self { config, pool, transport, renderer, health, admin })
+        Ok(Self { config, pool, transport, renderer, types, health, admin })
     }
 
     /// Where the admin server listens.
@@ -80,11 +83,12 @@ impl App {
     /// The same with tasks that a test has prepared.
     #[doc(hidden)]
     pub async fn run_with(self, mut tasks: Tasks, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, pool, transport, renderer, health, admin } = self;
+        let Self { config, pool, transport, renderer, types, health, admin } = self;
         // Outlives the drain: the ledger, the publisher and the connections are needed until the last mail is settled.
         let background = CancellationToken::new();
         // Before anybody can ask: without its parts the worker would call itself ready.
         let parts = Parts::of(&health);
+        types.follow(&health, &mut tasks, &background);
         health.observe("email-worker");
         tasks.spawn("admin", admin.run(background.clone()));
 
@@ -228,6 +232,7 @@ fn assemble(
         breaker: CircuitBreaker::unproven(PROBE.0, PROBE.1),
         slots,
         renderer,
+        unknown_types: UnknownTypes::default(),
         clock,
         publisher,
         in_flight: InFlight::default(),

@@ -1,6 +1,7 @@
 //! The commands of the binary, and what each exits with.
 
 mod commands;
+mod mails;
 
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ use crate::config::MailConfigError;
 use crate::config::{Cli, Config};
 use crate::consumer::ConsumerError;
 use crate::ledger::MIGRATOR;
+use crate::mail_types::MailTypesRefused;
 use crate::queue_migration::{Consumed, Lost};
 use crate::reading::Interrupted;
 use commands::NotConfirmed;
@@ -31,6 +33,7 @@ pub fn execute(cli: Cli) -> ExitCode {
             Cli::Redrive(args) => commands::redrive(args).await,
             Cli::Dead(args) => commands::dead(args).await,
             Cli::Queue(args) => commands::queue(args).await,
+            Cli::Mails(args) => mails::mails(args).await,
         }
     });
     match result {
@@ -53,10 +56,13 @@ fn code(error: &anyhow::Error) -> Exit {
     if error.is::<NotConfirmed>() {
         return Exit::Usage;
     }
+    if error.is::<mails::NotRight>() {
+        return Exit::Data;
+    }
     if error.is::<Interrupted>() {
         return Exit::Interrupted;
     }
-    if error.is::<Consumed>() || error.is::<TopologyError>() {
+    if error.is::<Consumed>() || error.is::<TopologyError>() || error.is::<MailTypesRefused>() {
         return Exit::Config;
     }
     if error.is::<Lost>() {

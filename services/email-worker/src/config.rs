@@ -2,7 +2,9 @@
 
 mod contradictions;
 mod mail;
+mod mails;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use amqp::BrokerUrl;
@@ -11,6 +13,9 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 
 pub use self::mail::{MailArgs, MailConfigError, TransportKind};
+pub use self::mails::{
+    LetterheadArgs, MailsArgs, MailsCommand, PreviewArgs, RenderArgs, SendTestArgs, Shown, WhichArgs,
+};
 use crate::dead_letters::Filter;
 use crate::rate::Ceiling;
 use crate::send::retry_schedule::RetrySchedule;
@@ -29,6 +34,8 @@ pub enum Cli {
     Dead(DeadArgs),
     /// Put a queue right that exists with other arguments: `queue migrate`
     Queue(QueueArgs),
+    /// Write mails of your own: `mails init`, `mails check`, `mails preview`, `mails render`, `mails send-test`
+    Mails(MailsArgs),
 }
 
 /// Which dead letters to put back.
@@ -150,6 +157,9 @@ pub struct Config {
     /// The mail and the way it goes.
     #[command(flatten)]
     pub mail: MailArgs,
+    /// Directory with the files of mail types, such as a mounted ConfigMap; without it there are the built-in ones alone
+    #[arg(long, env = "MAILS_DIR", help_heading = "Mail")]
+    pub mails_dir: Option<PathBuf>,
     /// How much, how fast, how often.
     #[command(flatten)]
     pub flow: FlowArgs,

@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod republish;
 mod speed;
 pub mod task;
+mod writing;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use crate::smtp::pool::ConnectionPool;
 use crate::spans;
 use in_flight::{Entering, InFlightGuard};
 use mail::Renderer;
+pub(crate) use writing::UnknownTypes;
 
 /// A mail is made ready at most so long before its moment, the tolerance of a moment included.
 const LEAD: Duration = Duration::from_secs(1);
@@ -74,6 +76,8 @@ pub struct Processor {
     pub(crate) slots: ConnectionPool,
     /// Writes the mails.
     pub(crate) renderer: Renderer,
+    /// Types of mails that it does not know.
+    pub(crate) unknown_types: UnknownTypes,
     /// What time it is.
     pub(crate) clock: DatabaseClock,
     /// Publishes tasks again.
@@ -162,6 +166,9 @@ impl Processor {
 
     /// Claims the task and sends its mail, as far as that goes.
     async fn run(&self, task: &Task, held: &mut Held) -> Outcome {
+        if let Err(outcome) = self.is_of_use(task) {
+            return outcome;
+        }
         if task.is_newly_suspect() {
             return Outcome::Suspected;
         }
@@ -256,13 +263,20 @@ impl Processor {
                 acknowledge(guard.leave()).await;
                 return outcome;
             }
+            Outcome::Expired => {
+                self.give_back(id, held).await;
+                acknowledge(guard.leave()).await;
+                return outcome;
+            }
             Outcome::Returned => {
                 self.give_back(id, held).await;
                 self.hand_on(message, deliveries, guard).await;
                 return outcome;
             }
             Outcome::Deferred { delay, cause } => match *cause {
-                Deferral::Failed { first_failed } => republish::to_retry(message, *delay, attempt.next(), first_failed),
+                Deferral::Failed { first_failed } | Deferral::UnknownType { first_failed } => {
+                    republish::to_retry(message, *delay, attempt.next(), first_failed)
+                }
                 Deferral::Unanswered { first_failed } => {
                     republish::to_repeat(message, *delay, attempt.next(), first_failed)
                 }

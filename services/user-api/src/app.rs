@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use amqp::Broker;
 use anyhow::Context as _;
-use outbox::{Outbox, Relay, RelayOptions};
+use outbox::{Outbox, Relay, RelayOptions, Table};
 use platform::admin::AdminServer;
 use platform::health::{Health, Need};
-use platform::postgres::{Kept, UnfitPooler};
+use platform::postgres::{Availability, Kept, UnfitPooler, watch};
 use platform::shutdown;
 use platform::tasks::Tasks;
 use sqlx::PgPool;
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ServeConfig;
-use crate::db::{self, Availability};
+use crate::db::Migrated;
 use crate::hashing::Hasher;
 use crate::middleware::rate_limit::RateLimit;
 use crate::registration::Registrar;
@@ -180,7 +180,7 @@ impl Parts {
         let (pool, health, stop) = (|| self.pool.clone(), &self.health, || stop.clone());
         // Once proven it is informative: a pod that leaves the Service can't say 503 (decision 21).
         let database = health.component("database", Need::ToStart);
-        let watch = db::watch(pool(), self.kept.clone(), self.availability.clone(), database, stop());
+        let watch = watch(pool(), self.kept.clone(), Migrated, self.availability.clone(), database, stop());
         let (unfit, end, told) = (Arc::clone(&self.unfit), self.end.clone(), stop());
         tasks.spawn("database", async move {
             if let Err(pooler) = watch.await {
@@ -192,10 +192,13 @@ impl Parts {
         // Informative: registration works without the broker.
         let of_broker = health.component("broker", Need::Informative);
         health.observe("user-api");
-        let outbox = Outbox { pool: pool(), proven: self.availability.proof(), committed: Arc::clone(&self.committed) };
+        let table = Table::in_search_path();
+        let backlog = outbox::watch_backlog(NAME, pool(), table.clone(), stop());
+        let (fit, committed) = (self.availability.proof(), Arc::clone(&self.committed));
+        let outbox = Outbox { pool: pool(), table, fit, committed };
         let relay = Relay::new(outbox, broker, options, of_broker);
         tasks.spawn("relay", relay.run(stop()));
-        tasks.spawn("backlog", self.once_proven(stop(), outbox::watch_backlog(NAME, pool(), stop())));
+        tasks.spawn("backlog", self.once_proven(stop(), backlog));
         tasks.spawn("purge", self.once_proven(stop(), purge::run(pool(), stop())));
         let (hasher, token) = (self.hasher.clone(), stop());
         tasks.spawn("hashing-memory", async move { hasher.give_memory_back(token).await });

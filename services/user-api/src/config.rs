@@ -8,7 +8,7 @@ use std::time::Duration;
 use amqp::BrokerUrl;
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
-use outbox::RelayOptions;
+use outbox::RelayArgs;
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 
 use crate::check;
@@ -157,29 +157,6 @@ impl HashArgs {
     pub fn concurrency(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.hash_concurrency.map_or_else(cores, usize::from)
-    }
-}
-
-/// How tasks get from the outbox into the queue.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Relay")]
-pub struct RelayArgs {
-    /// Tasks published in one go, 1 to 5000
-    #[arg(long, env = "RELAY_BATCH", default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=5000))]
-    pub relay_batch: u16,
-    /// How often the outbox is looked at for what another replica left behind
-    #[arg(long, env = "RELAY_POLL_INTERVAL", default_value = "1s", value_parser = duration)]
-    pub relay_poll_interval: Duration,
-    /// How long the broker may take to confirm a batch
-    #[arg(long, env = "CONFIRM_TIMEOUT", default_value = "10s", value_parser = duration)]
-    pub confirm_timeout: Duration,
-}
-
-impl RelayArgs {
-    /// For the relay of this application.
-    pub fn options(&self, app: &'static str) -> RelayOptions {
-        let Self { relay_batch: batch, relay_poll_interval: poll_interval, confirm_timeout } = *self;
-        RelayOptions { app, batch, poll_interval, confirm_timeout }
     }
 }
 

@@ -1,14 +1,14 @@
 //! The database: every SQL statement of the service.
 
 mod idempotency;
+mod probe;
 mod users;
-mod watch;
 
 use sqlx::migrate::Migrator;
 
 pub use idempotency::{Claimed, find_key, forget_expired_key, purge_expired_keys};
+pub use probe::Migrated;
 pub use users::{Conflict, Insert, Inserted, NewUser, Taken, insert_user, what_is_taken};
-pub use watch::{Availability, watch};
 
 /// The schema.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use contract::{TYPE_WELCOME, TaskId, WelcomeEmail};
-use platform::postgres::Kept;
+use contract::{MailTask, TaskId};
+use platform::postgres::{Availability, Kept};
 use platform::telemetry::context::current_traceparent;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::db::{self, Availability, Conflict, DbError, Insert, Inserted, NewUser, Taken};
+use crate::db::{self, Conflict, DbError, Insert, Inserted, NewUser, Taken};
 use crate::domain::{IdempotencyKey, LocaleTag, Registration};
 use crate::hashing::{HashError, Hasher};
 
@@ -121,11 +121,8 @@ impl Registrar {
     ) -> Result<Result<User, Conflict>, DbError> {
         let id = Uuid::now_v7();
         let locale = asked.language().map(LocaleTag::as_str);
-        let task = WelcomeEmail {
-            email: asked.email.address().clone(),
-            username: asked.username.as_str().to_owned(),
-            locale: locale.map(str::to_owned),
-        };
+        let (email, username) = (asked.email.address().clone(), asked.username.as_str().to_owned());
+        let task = MailTask::welcome(email, username, locale.map(str::to_owned));
         let insert = Insert {
             user: NewUser {
                 id,
@@ -135,7 +132,7 @@ impl Registrar {
                 locale: asked.language(),
             },
             task_id: TaskId::new().as_uuid(),
-            task_type: TYPE_WELCOME,
+            task_type: task.mail_type.as_str(),
             task_body: &task.encode(),
             trace: &current_traceparent(),
             key,

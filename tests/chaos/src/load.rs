@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amqp::{Broker, ConfirmChannel, Connection, Outcome, Outgoing, Properties};
-use contract::{TaskId, WelcomeEmail, queue};
+use contract::{MailTask, TaskId, queue};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -184,7 +184,7 @@ pub(crate) async fn publish_twins(stage: Arc<Stage>, time: Duration) -> Vec<Twin
 }
 
 fn bare(id: Option<&str>, email: &str) -> Outgoing {
-    let mail = WelcomeEmail { email: email.parse().unwrap(), username: "stranger".to_owned(), locale: None };
+    let mail = MailTask::welcome(email.parse().unwrap(), "stranger".to_owned(), None);
     let properties = Properties { message_id: id.map(str::to_owned), ..Properties::default() };
     Outgoing { queue: queue::EMAIL.to_owned(), body: mail.encode(), properties }
 }

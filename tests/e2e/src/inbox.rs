@@ -25,6 +25,8 @@ pub struct Inbox {
 pub struct Mail {
     /// Who it is to.
     pub to: String,
+    /// What it is about.
+    pub subject: String,
     /// Its `Message-ID`.
     pub message_id: String,
     /// When it arrived, RFC 3339.
@@ -48,6 +50,7 @@ impl Inbox {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let mail = |mail: &Value| Mail {
             to: text(&mail["to"][0]["address"]),
+            subject: text(&mail["subject"]),
             message_id: text(&mail["messageId"]),
             at: text(&mail["time"]),
         };

@@ -1,6 +1,6 @@
 //! Three rows of the outbox, two relays: committed in any order, claimed behind a cursor, published, confirmed, deleted.
 //!
-//! The code: `services/user-api/src/relay.rs`, `services/user-api/src/relay/cursor.rs`, `services/user-api/src/db/outbox.rs`.
+//! The code: `crates/outbox/src/relay.rs`, `crates/outbox/src/cursor.rs`, `crates/outbox/src/rows.rs`.
 
 #[cfg(test)]
 mod tests;

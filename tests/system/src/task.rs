@@ -3,14 +3,14 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use amqp::{Headers, Outgoing, Properties};
-use contract::{TYPE_WELCOME, TaskId, WelcomeEmail, header, queue};
+use contract::{MailTask, TaskId, header, queue};
 
 /// The task of somebody's registration, with everything that the relay gives it. Its trace is told by its id.
 ///
 /// # Panics
 /// When that is no address.
 pub fn task(id: TaskId, email: &str, username: &str) -> Outgoing {
-    let mail = WelcomeEmail { email: email.parse().unwrap(), username: username.to_owned(), locale: None };
+    let mail = MailTask::welcome(email.parse().unwrap(), username.to_owned(), None);
     let (trace, span) = (id.as_uuid().as_u128(), id.as_uuid().as_u64_pair().1);
     let mut headers = Headers::default();
     headers.set_str(header::TRACEPARENT, &format!("00-{trace:032x}-{span:016x}-01"));
@@ -19,11 +19,12 @@ pub fn task(id: TaskId, email: &str, username: &str) -> Outgoing {
         body: mail.encode(),
         properties: Properties {
             message_id: Some(id.to_string()),
-            kind: Some(TYPE_WELCOME.to_owned()),
+            kind: Some(mail.mail_type.to_string()),
             timestamp: Some(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()),
             app_id: Some("user-api".to_owned()),
             content_type: Some("application/json".to_owned()),
             content_encoding: None,
+            priority: None,
             headers,
         },
     }

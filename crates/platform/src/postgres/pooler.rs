@@ -68,8 +68,23 @@ pub fn is_unfit_pooler(error: &anyhow::Error) -> bool {
 /// It does not, or it could not be found out within 5 s.
 pub async fn check_pooler(pool: &PgPool) -> Result<(), Unproven> {
     let options = pool.connect_options();
-    let late = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 5 s"));
     tokio::time::timeout(LOOK, look(&options)).await.map_err(|_| late())?
+}
+
+/// Makes sure that one can connect: enough for a service that prepares no statements.
+///
+/// # Errors
+/// A pooler refuses what we say at first, or it could not be found out within 5 s.
+pub async fn check_startup(pool: &PgPool) -> Result<(), Unproven> {
+    let options = pool.connect_options();
+    let connected = tokio::time::timeout(LOOK, options.connect()).await.map_err(|_| late())??;
+    // Nothing was asked over it.
+    drop(connected);
+    Ok(())
+}
+
+fn late() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer within 5 s"))
 }
 
 /// One session runs a statement. Another one keeps in a transaction the session of the server that was used for it, if that can be

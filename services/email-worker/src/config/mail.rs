@@ -131,7 +131,7 @@ impl MailArgs {
     }
 }
 
-fn product_name(text: &str) -> Result<String, &'static str> {
+pub(super) fn product_name(text: &str) -> Result<String, &'static str> {
     let fits = !text.trim().is_empty() && text.chars().count() <= 64 && !text.chars().any(char::is_control);
     fits.then(|| text.trim().to_owned()).ok_or("not a name of 1 to 64 characters on one line")
 }

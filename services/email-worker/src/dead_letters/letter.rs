@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use amqp::Properties;
-use contract::{WelcomeEmail, header};
+use contract::{MailTask, header};
 use serde_json::json;
 
 /// One dead letter.
@@ -31,7 +31,7 @@ impl Letter {
         let headers = &properties.headers;
         let unix = |at| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at));
         let (kind, encoding) = (properties.kind.as_deref(), properties.content_encoding.as_deref());
-        let task = WelcomeEmail::read(kind, encoding, body).ok();
+        let task = MailTask::read(kind, encoding, body).ok();
         Self {
             id: properties.message_id.clone().unwrap_or_default(),
             reason: headers.get_str(header::DEAD_REASON).unwrap_or("unknown").to_owned(),

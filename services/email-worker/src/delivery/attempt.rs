@@ -16,7 +16,7 @@ use crate::ledger::{Claim, LedgerDown};
 use crate::rate::{NoLeave, Prepare, SendPermit};
 use crate::send::classify::{self, DeadReason, Outage, Verdict};
 use crate::smtp::pool::{NoSession, PooledConnection};
-use crate::smtp::{Accepted, Broken, SendError, Stage, Unsendable};
+use crate::smtp::{Accepted, Broken, SendError, Stage};
 use crate::spans;
 use mail::Rendered;
 
@@ -111,6 +111,9 @@ impl Prepare for Start<'_> {
     /// However long it waited: the circuit, the connection and the claim are looked at now, and not before, so that no wait
     /// wears them out.
     async fn prepare(&mut self) -> Result<(), Unready> {
+        if self.processor.is_expired(self.task) {
+            return Err(Unready::Over(self.processor.expired(self.task)));
+        }
         self.look_at_the_circuit()?;
         self.slot.live_session().await?;
         self.renew().await
@@ -121,14 +124,9 @@ impl Processor {
     /// Sends a claimed task's mail. Tries again for as long as the failure is not the mail's own; gives up its turn when
     /// the worker drains before `MAIL`, or when the task has waited for as long as it may.
     pub(super) async fn send(&self, task: &Task, mut claimed_until: Instant) -> Outcome {
-        let rendered = match self.renderer.render(&task.mail, task.identity.id(), self.clock.now().into()) {
+        let rendered = match self.write(task) {
             Ok(rendered) => rendered,
-            Err(error) => {
-                let error = SendError::from(Unsendable::from(error));
-                let (id, reason) = (task.identity.id(), DeadReason::Unrenderable);
-                tracing::warn!(task = %id, reason = reason.slug(), %error, "a mail can't be written: it is put aside");
-                return dead(&error, reason);
-            }
+            Err(outcome) => return outcome,
         };
         let mut trials = Trials::default();
         loop {
@@ -137,6 +135,9 @@ impl Processor {
                 Ok(Ok(None)) => continue,
                 Ok(Ok(Some(turn))) => turn,
             };
+            if self.is_expired(task) {
+                return self.expired(task);
+            }
             // From here on nothing is cancelled: the mail server may have the mail.
             match self.converse(task, &rendered, turn, &mut trials).await {
                 Break(outcome) => return outcome,

@@ -15,6 +15,8 @@ pub enum Outcome {
     Sent(Marking),
     /// The ledger says it was sent before: acknowledged.
     Duplicate,
+    /// Its time is over: acknowledged, and not sent.
+    Expired,
     /// To a retry queue.
     Deferred {
         /// Which: how long it waits there.
@@ -43,6 +45,11 @@ pub enum Deferral {
         /// When the first attempt failed.
         first_failed: SystemTime,
     },
+    /// Nobody here knows mails of its type, yet: counted as an attempt.
+    UnknownType {
+        /// When the first attempt failed.
+        first_failed: SystemTime,
+    },
     /// Another worker has its claim. No attempt is spent.
     ClaimedElsewhere,
     /// It was held here for as long as it may be. No attempt is spent.
@@ -55,6 +62,8 @@ impl Outcome {
         match self {
             Self::Sent(_) => "sent",
             Self::Duplicate => "duplicate",
+            Self::Expired => "expired",
+            Self::Deferred { cause: Deferral::UnknownType { .. }, .. } => "unknown_type",
             Self::Deferred { cause: Deferral::Failed { .. } | Deferral::Unanswered { .. }, .. } => "retried",
             Self::Deferred { cause: Deferral::ClaimedElsewhere, .. } => "waiting",
             Self::Suspected => "suspected",

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use amqp::{Delivery, Headers, Properties, Receipt};
-use contract::{Attempt, TaskId, WelcomeEmail, header};
+use contract::{Attempt, MailTask, TaskId, header};
 use tokio::time::Instant;
 
 use crate::delivery::dead_letter::DeadLetter;
@@ -51,7 +51,7 @@ pub struct Task {
     /// The ledger's key and where it came from.
     pub identity: Identity,
     /// What to send.
-    pub mail: WelcomeEmail,
+    pub mail: MailTask,
     /// Attempts so far, each of which failed.
     pub attempt: Attempt,
     /// How often it was handed over to the mail server, and no answer came.
@@ -60,6 +60,8 @@ pub struct Task {
     pub first_failed: Option<SystemTime>,
     /// When the task was made, where that is known.
     pub created: Option<SystemTime>,
+    /// When it is no longer worth sending, by the task's own word.
+    pub expires: Option<SystemTime>,
     /// Deliveries before this one, of this message and of the copies it comes from.
     pub deliveries: u64,
     /// It is to run alone: see [`SUSPECT_AFTER`].
@@ -100,7 +102,7 @@ impl Task {
     ) -> Result<Self, Rejected> {
         let properties = &message.properties;
         let (kind, encoding) = (properties.kind.as_deref(), properties.content_encoding.as_deref());
-        let mail = match WelcomeEmail::read(kind, encoding, &message.body) {
+        let mail = match MailTask::read(kind, encoding, &message.body) {
             Ok(mail) => mail,
             Err(malformed) => {
                 let letter = DeadLetter::new(DeadReason::Malformed(malformed), malformed);
@@ -123,6 +125,7 @@ impl Task {
         }
         let attempt = headers.get_u64(header::ATTEMPT).unwrap_or(0);
         let unknown_outcomes = count(headers, header::UNKNOWN_OUTCOMES);
+        let expires = headers.get_u64(header::EXPIRES_AT).map(unix);
         let (first_failed, suspect) = (headers.get_u64(header::FIRST_FAILED_AT), headers.get_u64(header::SUSPECT));
         let deliveries = headers.get_u64(header::DELIVERIES).unwrap_or(0).saturating_add(delivery_count);
         if let Identity::Bare { id, .. } = identity {
@@ -136,6 +139,7 @@ impl Task {
             unknown_outcomes,
             first_failed: first_failed.map(unix),
             created,
+            expires,
             deliveries,
             suspect: suspect.is_some(),
             redelivered,

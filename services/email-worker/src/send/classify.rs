@@ -100,7 +100,11 @@ pub enum DeadReason {
     CrashesWorker,
     /// The server refused it for good.
     Refused(Reason),
-    /// The mail could not be written.
+    /// Nobody knew mails of its type until time was up.
+    UnknownType,
+    /// Its data is not what its type asks for.
+    WrongData,
+    /// A template did not bear its data.
     Unrenderable,
     /// Handed over to the mail server as often as may be, and never answered.
     OutcomeUnknown,
@@ -116,6 +120,8 @@ impl DeadReason {
             Self::TooOld => "too-old-to-deduplicate",
             Self::CrashesWorker => "crashes-worker",
             Self::Refused(reason) => reason.slug(),
+            Self::UnknownType => "unknown-type",
+            Self::WrongData => "wrong-data",
             Self::Unrenderable => "unrenderable",
             Self::OutcomeUnknown => "outcome-unknown",
             Self::GaveUp => "gave-up",
@@ -125,8 +131,8 @@ impl DeadReason {
     /// Was the mail tried, and that attempt its last? The others were never tried this time.
     pub fn ended_an_attempt(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::OutcomeUnknown | Self::GaveUp => true,
-            Self::Malformed(_) | Self::TooOld | Self::CrashesWorker | Self::Unrenderable => false,
+            Self::Refused(_) | Self::OutcomeUnknown | Self::GaveUp | Self::UnknownType => true,
+            Self::Malformed(_) | Self::TooOld | Self::CrashesWorker | Self::WrongData | Self::Unrenderable => false,
         }
     }
 }
@@ -179,7 +185,6 @@ pub fn judge(error: &SendError) -> Verdict {
         SendError::Broken { .. } => Verdict::Reconnect,
         SendError::Unanswered { .. } => Verdict::OutcomeUnknown,
         SendError::Unsendable(Unsendable::NeedsSmtpUtf8) => Verdict::Dead(DeadReason::Refused(Reason::NeedsSmtpUtf8)),
-        SendError::Unsendable(Unsendable::Template(_)) => Verdict::Dead(DeadReason::Unrenderable),
     }
 }
 
@@ -231,7 +236,6 @@ pub fn reason(error: &SendError) -> Reason {
         SendError::Refused { stage, reply, .. } => read(*stage, reply).reason,
         SendError::Broken { .. } | SendError::Unanswered { .. } => Reason::BrokenOff,
         SendError::Unsendable(Unsendable::NeedsSmtpUtf8) => Reason::NeedsSmtpUtf8,
-        SendError::Unsendable(Unsendable::Template(_)) => Reason::ContentError,
     }
 }
 

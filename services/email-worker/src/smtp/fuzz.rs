@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use contract::{TaskId, WelcomeEmail};
+use contract::{MailTask, TaskId};
 use testkit::fuzz::Target;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
@@ -61,7 +61,7 @@ impl Client {
         let from = "Sluice <no-reply@example.com>".parse().unwrap();
         let renderer = Renderer::new(MailOptions { from, product: "Sluice".to_owned() }).unwrap();
         let email = format!("{LOCAL}@example.net").parse().unwrap();
-        let task = WelcomeEmail { email, username: "Ada".to_owned(), locale: None };
+        let task = MailTask::welcome(email, "Ada".to_owned(), None);
         let mail = renderer.render(&task, TaskId::from_message_id("1"), time::OffsetDateTime::UNIX_EPOCH).unwrap();
         let options = SmtpOptions {
             host: "127.0.0.1".to_owned(),

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use mail::TemplateError;
-
 /// How far the conversation with the mail server had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
@@ -210,15 +208,6 @@ pub enum Unsendable {
     /// RFC 6531 is needed and not offered.
     #[error("the part before the @ is not ASCII, and the mail server does not offer SMTPUTF8")]
     NeedsSmtpUtf8,
-    /// A mistake in a template of ours.
-    #[error("{0}")]
-    Template(String),
-}
-
-impl From<TemplateError> for Unsendable {
-    fn from(error: TemplateError) -> Self {
-        Self::Template(error.to_string())
-    }
 }
 
 /// The server has taken the mail over.

@@ -1,6 +1,6 @@
 //! Whatever the name and the address, the mail says what it should, and not a header more.
 
-use contract::{TaskId, WelcomeEmail};
+use contract::{MailTask, TaskId};
 use mail_parser::{Message, MessageParser, MimeHeaders as _};
 use testkit::fuzz::Target;
 use time::OffsetDateTime;
@@ -12,7 +12,7 @@ const HEADERS: [&str; 8] =
 
 /// First line the address, second the locale, the rest the name: any text, also what the contract would refuse today and a producer
 /// of old or a caller inside might slip past it. Also whether the address is its own.
-fn task(input: &[u8]) -> (WelcomeEmail, &'static str) {
+fn task(input: &[u8]) -> (MailTask, &'static str) {
     let text = String::from_utf8_lossy(input);
     let mut lines = text.splitn(3, '\n');
     let (email, locale) = (lines.next().unwrap_or_default(), lines.next().filter(|locale| !locale.is_empty()));
@@ -21,7 +21,7 @@ fn task(input: &[u8]) -> (WelcomeEmail, &'static str) {
         Err(_) => ("ada@example.com".parse().unwrap(), "another address"),
     };
     let username = lines.next().unwrap_or_default().chars().take(256).collect();
-    (WelcomeEmail { email, username, locale: locale.map(str::to_owned) }, end)
+    (MailTask::welcome(email, username, locale.map(str::to_owned)), end)
 }
 
 #[test]
@@ -54,8 +54,8 @@ fn fuzz_mails() {
     });
 }
 
-fn check(task: &WelcomeEmail, id: TaskId, now: OffsetDateTime, mail: &[u8]) {
-    let context = format!("{:?} at {:?}, {:?}", task.username, task.email.as_str(), task.locale);
+fn check(task: &MailTask, id: TaskId, now: OffsetDateTime, mail: &[u8]) {
+    let context = format!("{:?} at {:?}, {:?}", task.name, task.email.as_str(), task.locale);
     on_the_wire(mail, task.email.needs_smtputf8(), &context);
 
     let message = MessageParser::default().parse(mail).expect(&context);
@@ -76,10 +76,10 @@ fn check(task: &WelcomeEmail, id: TaskId, now: OffsetDateTime, mail: &[u8]) {
     assert_eq!(message.content_type().unwrap().ctype(), "multipart");
     assert_eq!((message.text_body_count(), message.html_body_count()), (1, 1), "{context}");
     let text = message.body_text(0).unwrap();
-    assert!(text.contains(&shown(&task.username)), "{context}: {text}");
+    assert!(text.contains(&shown(task.name.as_deref().unwrap_or_default())), "{context}: {text}");
     let html = message.body_html(0).unwrap();
-    assert!(unescaped(&html).contains(&shown(&task.username)), "{context}: {html}");
-    let markup = html.replace(&escaped(&shown(&task.username)), "");
+    assert!(unescaped(&html).contains(&shown(task.name.as_deref().unwrap_or_default())), "{context}: {html}");
+    let markup = html.replace(&escaped(&shown(task.name.as_deref().unwrap_or_default())), "");
     assert!(!markup.contains("{{") && !markup.contains("&"), "{context}: {markup}");
 }
 

@@ -12,7 +12,7 @@ mod tls;
 
 use std::time::Duration;
 
-use contract::{TaskId, WelcomeEmail};
+use contract::{MailTask, TaskId};
 use email_worker::smtp::{SendError, Session, SmtpOptions, Tls, Transport};
 use mail::{MailOptions, Rendered, Renderer};
 use testkit::SmtpServer;
@@ -27,11 +27,7 @@ fn renderer() -> Renderer {
 }
 
 fn render(email: &str, username: &str, locale: Option<&str>) -> Rendered {
-    let task = WelcomeEmail {
-        email: email.parse().unwrap(),
-        username: username.to_owned(),
-        locale: locale.map(ToOwned::to_owned),
-    };
+    let task = MailTask::welcome(email.parse().unwrap(), username.to_owned(), locale.map(ToOwned::to_owned));
     renderer().render(&task, TaskId::new(), OffsetDateTime::now_utc()).unwrap()
 }
 

@@ -1,14 +1,9 @@
 //! Settings that are right one by one and do not go together, or that leave nothing to be done.
 
-use std::time::Duration;
-
 use platform::config::AppEnv;
 
 use super::ServeConfig;
 use crate::hashing::HashCost;
-
-/// An outbox that is looked at more often is looked at all the time.
-const SHORTEST_POLL: Duration = Duration::from_millis(10);
 
 /// The first contradiction, in a sentence that names the variables.
 pub(super) fn first(config: &ServeConfig) -> Option<&'static str> {
@@ -18,12 +13,7 @@ pub(super) fn first(config: &ServeConfig) -> Option<&'static str> {
             hash.hash_cost == HashCost::Cheap && common.app_env == AppEnv::Production,
             "HASH_COST=cheap protects nobody and is refused when APP_ENV=production: use owasp",
         ),
-        (
-            relay.relay_poll_interval < SHORTEST_POLL,
-            "RELAY_POLL_INTERVAL is shorter than 10ms: the outbox would be looked at without a pause",
-        ),
         (shutdown_grace.is_zero(), "SHUTDOWN_GRACE is 0s: each end would cut off what is under way"),
-        (relay.confirm_timeout.is_zero(), "CONFIRM_TIMEOUT is 0s: no task would ever be confirmed"),
         (http.request_timeout.is_zero(), "REQUEST_TIMEOUT is 0s: no request would ever be answered"),
         (http.write_timeout.is_zero(), "WRITE_TIMEOUT is 0s: no answer could be read"),
         (http.idle_timeout.is_zero(), "IDLE_TIMEOUT is 0s: each connection would be closed before its second request"),
@@ -41,5 +31,5 @@ pub(super) fn first(config: &ServeConfig) -> Option<&'static str> {
             "RATE_LIMIT_WINDOW is 0s and RATE_LIMIT is not: set RATE_LIMIT=0 for no limit",
         ),
     ];
-    found.into_iter().find_map(|(wrong, line)| wrong.then_some(line))
+    found.into_iter().chain(relay.contradictions()).find_map(|(wrong, line)| wrong.then_some(line))
 }

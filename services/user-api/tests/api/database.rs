@@ -132,7 +132,7 @@ async fn it_is_not_ready_before_the_last_migration() {
     platform::postgres::migrate(database.pool(), &older).await.unwrap();
     let app = TestApp::over(database.url(), &[]).await;
     let told = async || app.ready().await.body.contains("user-api migrate").then_some(());
-    eventually("says that a migration is missing: does db/watch.rs look for the last one?", SOON, told).await;
+    eventually("says that a migration is missing: does db/probe.rs look for the last one?", SOON, told).await;
     platform::postgres::migrate(database.pool(), &MIGRATOR).await.unwrap();
     becomes(&app, 200, "ready once migrated").await;
 }
@@ -181,7 +181,8 @@ async fn a_claim_that_is_given_up_leaves_no_transaction_open_for_the_next_user_o
     eventually("the connection is back in the pool", SOON, async || (pool.num_idle() == 1).then_some(())).await;
     // Its BEGIN waits in the socket, and is done once the server goes on.
     server.pause();
-    let claimed = outbox::claim(&pool, uuid::Uuid::nil(), 10, Duration::from_secs(5)).await;
+    let claimed =
+        outbox::claim(&pool, &outbox::Table::in_search_path(), uuid::Uuid::nil(), 10, Duration::from_secs(5)).await;
     assert!(claimed.is_err(), "a server that stands still answers nothing");
     server.resume();
     let insert = "INSERT INTO outbox (id, task_type, body) VALUES ('0195f0c4-7d4b-7c3a-9a51-3f2b6f1c9e00', 'test', '')";

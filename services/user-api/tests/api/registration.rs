@@ -1,6 +1,6 @@
 //! What a registration leaves behind.
 
-use contract::{TYPE_WELCOME, WelcomeEmail};
+use contract::MailTask;
 use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::Row as _;
@@ -36,9 +36,9 @@ async fn a_registration_commits_user_and_task_although_no_broker_is_there() {
 
     let task = sqlx::query("SELECT id, task_type, body, traceparent FROM outbox").fetch_one(app.pool()).await.unwrap();
     assert_eq!(task.get::<Uuid, _>("id").get_version_num(), 7);
-    assert_eq!(task.get::<String, _>("task_type"), TYPE_WELCOME);
-    let mail = WelcomeEmail::decode(Some(TYPE_WELCOME), task.get("body")).unwrap();
-    assert_eq!((mail.email.as_str(), mail.username.as_str()), ("Ada@B\u{fc}cher.example", "Ada"));
+    assert_eq!(task.get::<String, _>("task_type"), "email.welcome");
+    let mail = MailTask::decode(Some("email.welcome"), task.get("body")).unwrap();
+    assert_eq!((mail.email.as_str(), mail.name.as_deref()), ("Ada@B\u{fc}cher.example", Some("Ada")));
     assert_eq!(mail.locale.as_deref(), Some("zh-CN"));
 }
 
@@ -53,7 +53,7 @@ async fn without_a_locale_the_mail_is_in_the_language_that_the_browser_wants_mos
     assert_eq!(app.register_with(&somebody("cleo"), &[("accept-language", "*, ?;q=7")]).await.status, 201);
 
     let tasks = sqlx::query("SELECT body FROM outbox ORDER BY id").fetch_all(app.pool()).await.unwrap();
-    let mails = tasks.iter().map(|task| WelcomeEmail::decode(Some(TYPE_WELCOME), task.get("body")).unwrap());
+    let mails = tasks.iter().map(|task| MailTask::decode(Some("email.welcome"), task.get("body")).unwrap());
     let locales: Vec<_> = mails.map(|mail| mail.locale).collect();
     assert_eq!(locales, [Some("zh-TW".to_owned()), Some("en".to_owned()), None]);
     let users = "SELECT locale FROM users ORDER BY id";

@@ -99,7 +99,7 @@ async fn a_backlog_with_older_ids_than_what_was_relayed_is_found_and_then_relaye
 #[tokio::test]
 async fn what_waits_in_the_outbox_is_counted_and_its_age_is_told() {
     let app = TestApp::start(&[]).await;
-    let look = async || outbox::backlog(app.pool()).await.unwrap();
+    let look = async || outbox::backlog(app.pool(), &outbox::Table::in_search_path()).await.unwrap();
     let nothing = look().await;
     assert_eq!((nothing.depth, nothing.oldest), (0, 0.0));
     left_behind(&app, 3).await;

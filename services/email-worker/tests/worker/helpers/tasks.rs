@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use contract::{TYPE_WELCOME, TaskId, queue};
+use contract::{TaskId, queue};
 use futures_util::StreamExt as _;
 use serde_json::json;
 use testkit::lapin::BasicProperties;
@@ -19,7 +19,7 @@ pub(crate) fn registration(id: TaskId) -> BasicProperties {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     BasicProperties::default()
         .with_message_id(id.to_string().into())
-        .with_type(TYPE_WELCOME.into())
+        .with_type("email.welcome".into())
         .with_timestamp(now)
         .with_app_id("user-api".into())
         .with_content_type("application/json".into())

@@ -2,7 +2,7 @@
 //! what is refused is refused without repeating it.
 #![allow(clippy::unwrap_used)]
 
-use contract::WelcomeEmail;
+use contract::MailTask;
 use serde_json::Value;
 use testkit::fuzz::Target;
 
@@ -80,9 +80,9 @@ fn taken(body: &[u8], registration: &Registration, schema: &Value) {
     }
     // As the outbox writes it.
     let locale = locale.as_ref().map(|tag| tag.as_str().to_owned());
-    let task = WelcomeEmail { email: email.address().clone(), username: username.as_str().to_owned(), locale };
+    let task = MailTask::welcome(email.address().clone(), username.as_str().to_owned(), locale);
     assert_eq!(
-        WelcomeEmail::decode(Some(contract::TYPE_WELCOME), &task.encode()),
+        MailTask::decode(Some(task.mail_type.as_str()), &task.encode()),
         Ok(task),
         "the worker reads another task"
     );

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use contract::{TYPE_WELCOME, TaskId, WelcomeEmail};
+use contract::{MailTask, TaskId};
 use email_worker::smtp::{SmtpOptions, Tls, Transport};
 use mail::{MailOptions, Renderer};
 use time::OffsetDateTime;
@@ -35,17 +35,13 @@ pub(crate) async fn run(arguments: Arguments) {
         data_timeout: Duration::from_secs(60),
     })
     .unwrap();
-    let body = WelcomeEmail {
-        email: "ada@example.com".parse().unwrap(),
-        username: "ada_lovelace".to_owned(),
-        locale: Some("en".to_owned()),
-    }
-    .encode();
+    let (email, username) = ("ada@example.com".parse().unwrap(), "ada_lovelace".to_owned());
+    let body = MailTask::welcome(email, username, Some("en".to_owned())).encode();
     // Neither clock nor chance: the length of a date or an id would show.
     let (id, now) = (TaskId::from_message_id("one and the same"), OffsetDateTime::UNIX_EPOCH);
     let mut session = transport.open().await.unwrap();
     for _ in 0..arguments.mails {
-        let task = WelcomeEmail::decode(Some(TYPE_WELCOME), &body).unwrap();
+        let task = MailTask::decode(Some("email.welcome"), &body).unwrap();
         let mail = renderer.render(&task, id, now).unwrap();
         session.send(&mail).await.unwrap();
     }

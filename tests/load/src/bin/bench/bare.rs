@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use contract::{TaskId, WelcomeEmail};
+use contract::{MailTask, TaskId};
 use email_worker::smtp::{SmtpOptions, Tls, Transport};
 use lettre::address::Envelope;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
@@ -80,7 +80,7 @@ fn rendered() -> mail::Rendered {
     let from = "Sluice <no-reply@example.com>".parse().unwrap();
     let renderer = Renderer::new(MailOptions { from, product: "Sluice".to_owned() }).unwrap();
     let email = "user-12345@example.com".parse().unwrap();
-    let task = WelcomeEmail { email, username: "user-12345".to_owned(), locale: None };
+    let task = MailTask::welcome(email, "user-12345".to_owned(), None);
     renderer.render(&task, TaskId::new(), OffsetDateTime::now_utc()).unwrap()
 }
 

@@ -1,13 +1,14 @@
-//! Whether the database is there: asked all the time, so that requests need not find out one by one.
+//! Whether the database is there, and what it must be: asked all the time, so that requests need not find out one by one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use platform::health::Component;
-use platform::postgres::{Kept, UnfitPooler, Unproven, check_pooler, words};
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+
+use super::{Kept, UnfitPooler, Unproven, check_pooler, check_startup, words};
+use crate::health::Component;
 
 /// How often it is asked: while it is there, and while it is not.
 const WHILE_UP: Duration = Duration::from_secs(2);
@@ -15,12 +16,34 @@ const WHILE_DOWN: Duration = Duration::from_millis(250);
 /// How long it may take to answer.
 const PROBE: Duration = Duration::from_secs(2);
 
+/// What a service needs its database to be.
+pub trait Probe: Send + Sync + 'static {
+    /// Whether it prepares statements: not every pooler keeps those of its clients apart.
+    const PREPARES: bool;
+
+    /// Asks for it, in few round trips.
+    fn find(&self, connection: &mut PgConnection) -> impl Future<Output = sqlx::Result<Found>> + Send;
+}
+
+/// What a [`Probe`] finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// All that is needed.
+    Fit,
+    /// A standby, or a database that somebody has closed for writing.
+    ReadOnly,
+    /// Something is missing: what, and what to do, in a sentence for whoever operates the service.
+    Missing(String),
+}
+
 /// What is known of the database at the moment. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Availability {
     state: Arc<watch::Sender<State>>,
     /// Whether it was found to be there, and to be what it must be, ever.
     proven: Arc<watch::Sender<bool>>,
+    /// Whether it was so when it was last asked.
+    fit: Arc<watch::Sender<bool>>,
     suspected: Arc<Notify>,
 }
 
@@ -35,7 +58,12 @@ enum State {
 impl Availability {
     /// Nothing is known.
     pub fn new() -> Self {
-        Self { state: Arc::new(watch::Sender::new(State::Unknown)), proven: Arc::default(), suspected: Arc::default() }
+        Self {
+            state: Arc::new(watch::Sender::new(State::Unknown)),
+            proven: Arc::default(),
+            fit: Arc::default(),
+            suspected: Arc::default(),
+        }
     }
 
     /// It did not answer when it was last asked.
@@ -64,11 +92,17 @@ impl Availability {
         self.proven.subscribe()
     }
 
+    /// True while it is there, and what it must be, as far as is known.
+    pub fn fit(&self) -> watch::Receiver<bool> {
+        self.fit.subscribe()
+    }
+
     /// Whether this is news.
     fn set(&self, up: bool) -> bool {
         if up {
             self.proven.send_replace(true);
         }
+        self.fit.send_replace(up);
         let now = if up { State::Up } else { State::Down };
         self.state.send_if_modified(|state| std::mem::replace(state, now) != now)
     }
@@ -80,13 +114,15 @@ impl Default for Availability {
     }
 }
 
-/// Asks the database until the token is cancelled, and tells `availability` and `health` what it found.
+/// Asks the database until the token is cancelled, and tells `availability` and `health` what it found. `kept` are the connections of
+/// `pool` that the service keeps.
 ///
 /// # Errors
 /// There is a pooler before it that can't be used.
 pub async fn watch(
     pool: PgPool,
     kept: Kept,
+    probe: impl Probe,
     availability: Availability,
     health: Component,
     token: CancellationToken,
@@ -94,7 +130,7 @@ pub async fn watch(
     let watch = async {
         loop {
             let proven = *availability.proof().borrow();
-            let pause = match look(&pool, proven).await {
+            let pause = match look(&pool, &probe, proven).await {
                 Ok(()) => {
                     if availability.set(true) {
                         tracing::info!("the database is there");
@@ -120,7 +156,7 @@ pub async fn watch(
     token.run_until_cancelled(watch).await.map_or(Ok(()), Err)
 }
 
-/// A standby, or a database that somebody has closed for writing.
+/// [`Found::ReadOnly`], in words.
 const READ_ONLY: &str = "it is read-only";
 
 enum Trouble {
@@ -128,25 +164,24 @@ enum Trouble {
     Away(String),
 }
 
-async fn look(pool: &PgPool, proven: bool) -> Result<(), Trouble> {
+async fn look<P: Probe>(pool: &PgPool, probe: &P, proven: bool) -> Result<(), Trouble> {
     if !proven {
-        check_pooler(pool).await.map_err(|unproven| match unproven {
+        let checked = if P::PREPARES { check_pooler(pool).await } else { check_startup(pool).await };
+        checked.map_err(|unproven| match unproven {
             Unproven::Unfit(unfit) => Trouble::Unfit(unfit),
             Unproven::Away(error) => Trouble::Away(words(&error)),
         })?;
     }
-    probe(pool).await.map_err(Trouble::Away)
+    ask(pool, probe).await.map_err(Trouble::Away)
 }
 
-/// Is it there, migrated to the last (what that one made is looked for) and writable?
-async fn probe(pool: &PgPool) -> Result<(), String> {
-    let asked = sqlx::query_as::<_, (bool, bool)>(
-        "SELECT to_regclass('email_twins') IS NOT NULL, current_setting('transaction_read_only') = 'off'",
-    );
-    match tokio::time::timeout(PROBE, asked.fetch_one(pool)).await {
-        Ok(Ok((true, true))) => Ok(()),
-        Ok(Ok((false, _))) => Err("the tables are missing or old: run `user-api migrate`".to_owned()),
-        Ok(Ok((true, false))) => Err(READ_ONLY.to_owned()),
+/// Is it there, and what it must be?
+async fn ask(pool: &PgPool, probe: &impl Probe) -> Result<(), String> {
+    let finding = async { probe.find(&mut *pool.acquire().await?).await };
+    match tokio::time::timeout(PROBE, finding).await {
+        Ok(Ok(Found::Fit)) => Ok(()),
+        Ok(Ok(Found::ReadOnly)) => Err(READ_ONLY.to_owned()),
+        Ok(Ok(Found::Missing(what))) => Err(what),
         Ok(Err(error)) => Err(words(&error)),
         Err(_) => Err(why_silent(pool).await),
     }

@@ -1,0 +1,149 @@
+//! The commands for whoever writes mails.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use contract::{EmailAddress, TaskId};
+use mail::{Language, MailOptions, MailType, MailTypes, Problems, Rendered, Renderer, Request, starter_files};
+use platform::shutdown;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use crate::config::{MailsArgs, MailsCommand, PreviewArgs, RenderArgs, SendTestArgs, Shown, WhichArgs};
+use crate::preview::Preview;
+
+/// A set of files, or the data for one of them, is not what it must be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NotRight(String);
+
+pub(super) async fn mails(args: MailsArgs) -> anyhow::Result<()> {
+    match args.command {
+        MailsCommand::Init { directory } => init(&directory),
+        MailsCommand::Check { directory } => check(&directory),
+        MailsCommand::Preview(args) => preview(*args).await,
+        MailsCommand::Render(args) => render(*args),
+        MailsCommand::SendTest(args) => send_test(*args).await,
+    }
+}
+
+/// All of them or none: what is there already is somebody's work.
+fn init(directory: &Path) -> anyhow::Result<()> {
+    let shown = directory.display();
+    std::fs::create_dir_all(directory).with_context(|| format!("making the directory {shown}"))?;
+    if let Some((name, _)) = starter_files().iter().find(|(name, _)| directory.join(name).exists()) {
+        return Err(NotRight(format!("{shown}/{name} is there already: nothing was written")).into());
+    }
+    let mut said = String::new();
+    for (name, content) in starter_files() {
+        let path = directory.join(name);
+        let mut file = std::fs::File::create_new(&path).with_context(|| format!("writing {}", path.display()))?;
+        file.write_all(content.as_bytes()).with_context(|| format!("writing {}", path.display()))?;
+        said += &format!("{}\n", path.display());
+    }
+    print(&format!("{said}\nnext: email-worker mails check {shown}\n"))
+}
+
+fn check(directory: &Path) -> anyhow::Result<()> {
+    let types = load(Some(directory))?;
+    let rows: Vec<[String; 3]> = types.iter().map(row).collect();
+    print(&table(["TYPE", "LANGUAGES", "FIELDS"], &rows))
+}
+
+fn row(mail_type: &MailType) -> [String; 3] {
+    let name =
+        if mail_type.is_built_in() { format!("{} (built in)", mail_type.name()) } else { mail_type.name().to_string() };
+    let languages: Vec<_> = mail_type.languages().map(Language::to_string).collect();
+    let fields: Vec<_> = mail_type.fields().keys().map(String::as_str).collect();
+    [name, languages.join(" "), fields.join(" ")]
+}
+
+fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let width = |n: usize| rows.iter().map(|row| row[n].chars().count()).chain([head[n].len()]).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |cells: [&str; N]| {
+        let cells: Vec<_> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    std::iter::once(line(head)).chain(rows.iter().map(|row| line(row.each_ref().map(String::as_str)))).collect()
+}
+
+async fn preview(args: PreviewArgs) -> anyhow::Result<()> {
+    // Before it says where it is: whoever reads the line may end it at once.
+    let stop = shutdown::on_signals();
+    let preview = Preview::open(&args.directory, args.addr, args.letterhead.mail()).await?;
+    print(&format!("the mails of {} are at {} until Ctrl-C\n", args.directory.display(), preview.url()))?;
+    preview.run(stop).await
+}
+
+fn render(args: RenderArgs) -> anyhow::Result<()> {
+    let mail = written(&args.which, &args.to, args.letterhead.mail())?;
+    let text = match args.show {
+        Shown::Text => format!("Subject: {}\n\n{}\n", mail.subject(), mail.text().trim_end()),
+        Shown::Html => mail.html().context("this type has no HTML part in this language")?.to_owned(),
+        Shown::Eml => String::from_utf8_lossy(mail.bytes()).into_owned(),
+    };
+    print(&text)
+}
+
+async fn send_test(args: SendTestArgs) -> anyhow::Result<()> {
+    let transport = args.mail.transport(args.app_env)?;
+    let mail = written(&args.which, &args.to, args.mail.mail())?;
+    let attempted = || format!("sending a {} to {}", args.which.mail_type, args.to.as_str());
+    let mut session = transport.open().await.with_context(attempted)?;
+    let accepted = session.send(&mail).await.with_context(attempted)?;
+    session.quit().await;
+    print(&format!("sent: {}\n", if accepted.reply.is_empty() { "written to the folder" } else { &accepted.reply }))
+}
+
+fn written(which: &WhichArgs, to: &EmailAddress, options: MailOptions) -> anyhow::Result<Rendered> {
+    let types = load(which.directory.as_deref())?;
+    let known = || types.iter().map(|known| known.name().to_string()).collect::<Vec<_>>().join(", ");
+    let name = which.mail_type.as_str();
+    let mail_type =
+        types.get(name).ok_or_else(|| NotRight(format!("there is no type `{name}`: there are {}", known())))?;
+    let data = match &which.data {
+        Some(given) => data(given)?,
+        None => {
+            let language = mail_type.language(which.locale.as_deref()).context("a type without a language")?;
+            mail_type.sample(language)
+        }
+    };
+    let renderer = Renderer::with_types(options, types);
+    let (name, locale) = (which.name.as_deref(), which.locale.as_deref());
+    let request = Request { kind: Some(which.mail_type.as_str()), email: to, name, locale, data: &data };
+    let written = renderer.render_request(&request, TaskId::new(), OffsetDateTime::now_utc());
+    Ok(written.map_err(|unwritable| NotRight(unwritable.to_string()))?)
+}
+
+fn load(directory: Option<&Path>) -> anyhow::Result<MailTypes> {
+    let types = directory.map_or_else(MailTypes::built_in, MailTypes::load);
+    types.map_err(|problems| refused(&problems, directory.unwrap_or(Path::new(""))).into())
+}
+
+/// Tells each, one a line as compilers do, so that editors find the place.
+#[allow(clippy::print_stderr, reason = "what is wrong, for people and editors")]
+fn refused(problems: &Problems, directory: &Path) -> NotRight {
+    for problem in problems {
+        eprintln!("{}", directory.join(problem.to_string()).display());
+    }
+    let count = problems.iter().count();
+    NotRight(format!("{count} mistake{} in {}", if count == 1 { "" } else { "s" }, directory.display()))
+}
+
+fn data(given: &str) -> anyhow::Result<Map<String, Value>> {
+    let text = match given.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("reading {file} (--data)"))?,
+        None => given.to_owned(),
+    };
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(data)) => Ok(data),
+        Ok(_) => Err(NotRight("--data is not a JSON object".to_owned()).into()),
+        Err(error) => Err(NotRight(format!("--data is not JSON: {error}")).into()),
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("printing")
+}

@@ -1,0 +1,116 @@
+//! From a task to its mail, and what becomes of one that can't be written, or is no longer worth it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use contract::TypeName;
+use mail::{Rendered, Unwritable};
+use tokio::time::Instant;
+
+use super::Processor;
+use super::outcome::{Deferral, Outcome};
+use crate::delivery::dead_letter::DeadLetter;
+use crate::delivery::task::Task;
+use crate::send::classify::DeadReason;
+
+/// An unknown type has a line so often at most, and so many of them have one.
+const A_LINE_EVERY: Duration = Duration::from_secs(60);
+const LINES: usize = 32;
+
+/// Types that nobody here knows, and when they were last told of.
+#[derive(Debug, Default)]
+pub(crate) struct UnknownTypes(Mutex<BTreeMap<TypeName, Instant>>);
+
+impl UnknownTypes {
+    /// Whether a line is due for this one.
+    fn is_news(&self, name: &TypeName, now: Instant) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|_, at| now.saturating_duration_since(*at) < A_LINE_EVERY);
+        if told.contains_key(name) || told.len() == LINES {
+            return false;
+        }
+        told.insert(name.clone(), now);
+        true
+    }
+}
+
+impl Processor {
+    /// Is its type known here, and is it still worth sending? Asked before anything is claimed for it.
+    pub(super) fn is_of_use(&self, task: &Task) -> Result<(), Outcome> {
+        if self.is_expired(task) {
+            return Err(self.expired(task));
+        }
+        match self.renderer.types().get(task.mail.mail_type.as_str()) {
+            Some(_) => Ok(()),
+            None => Err(self.unknown_type(task)),
+        }
+    }
+
+    /// By the task's own word, or by its type's.
+    pub(super) fn is_expired(&self, task: &Task) -> bool {
+        let types = self.renderer.types();
+        let after = types.get(task.mail.mail_type.as_str()).and_then(mail::MailType::expires_after);
+        let by_type = after.and_then(|after| task.created?.checked_add(after));
+        let now = self.clock.now();
+        [task.expires, by_type].into_iter().flatten().any(|end| end <= now)
+    }
+
+    pub(super) fn expired(&self, task: &Task) -> Outcome {
+        tracing::info!(task = %task.identity.id(), mail_type = %task.mail.mail_type, "a mail has expired: it is not sent");
+        Outcome::Expired
+    }
+
+    /// Writes the mail.
+    pub(super) fn write(&self, task: &Task) -> Result<Rendered, Outcome> {
+        let written = self.renderer.render(&task.mail, task.identity.id(), self.clock.now().into());
+        written.map_err(|unwritable| {
+            let reason = match unwritable {
+                Unwritable::UnknownType(_) => return self.unknown_type(task),
+                Unwritable::WrongData(_) => DeadReason::WrongData,
+                Unwritable::Template(_) => DeadReason::Unrenderable,
+            };
+            let (id, error) = (task.identity.id(), &unwritable);
+            tracing::warn!(task = %id, reason = reason.slug(), %error, "a mail can't be written: it is put aside");
+            Outcome::Dead(DeadLetter::new(reason, error))
+        })
+    }
+
+    /// Producers are often deployed first: it waits as a mail does that was refused for now.
+    fn unknown_type(&self, task: &Task) -> Outcome {
+        let mail_type = &task.mail.mail_type;
+        match self.next_delay(task) {
+            Some((delay, first_failed)) => {
+                if self.unknown_types.is_news(mail_type, Instant::now()) {
+                    tracing::warn!(%mail_type, "no files for mails of this type, yet: tasks of it wait (MAILS_DIR)");
+                }
+                Outcome::Deferred { delay, cause: Deferral::UnknownType { first_failed } }
+            }
+            None => {
+                let detail =
+                    format!("there is no mail type `{mail_type}` here: add its files to MAILS_DIR, then redrive");
+                tracing::warn!(task = %task.identity.id(), reason = DeadReason::UnknownType.slug(), detail, "a task is put aside");
+                Outcome::Dead(DeadLetter::new(DeadReason::UnknownType, detail))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unknown_type_has_a_line_a_minute_and_only_so_many_have_one() {
+        let types = UnknownTypes::default();
+        let name = |n: usize| format!("shop.mail{n}").parse::<TypeName>().unwrap();
+        let start = Instant::now();
+        for (after, number, news) in [(0, 1, true), (59, 1, false), (60, 1, true), (61, 2, true), (62, 2, false)] {
+            let now = start + Duration::from_secs(after);
+            assert_eq!(types.is_news(&name(number), now), news, "type {number} after {after} s");
+        }
+        let now = start + Duration::from_secs(200);
+        let lines = (0..100).filter(|n| types.is_news(&name(*n), now)).count();
+        assert_eq!(lines, LINES);
+    }
+}

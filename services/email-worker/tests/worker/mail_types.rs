@@ -1,0 +1,228 @@
+//! Mails of a team's own types: files that come, change and are wrong, tasks that do not fit them, and mails whose time is over.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use contract::{TaskId, header, queue};
+use serde_json::{Value, json};
+use testkit::lapin::BasicProperties;
+use testkit::lapin::types::{AMQPValue, FieldTable};
+use testkit::{Dir, Script, Stage, eventually};
+
+use crate::helpers::{PATIENCE, Running, World, registration};
+
+/// The directory of a ConfigMap: names are links to what lies behind one link, which is swapped as a whole.
+struct Mounted {
+    directory: Dir,
+    generation: u32,
+}
+
+impl Mounted {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let mut mounted = Self { directory: Dir::new("mails"), generation: 0 };
+        mounted.becomes(files);
+        mounted
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// As the kubelet does it: a new directory, the link to it swapped, then the links of names that are new or gone.
+    fn becomes(&mut self, files: &[(&str, &str)]) {
+        self.generation += 1;
+        let (root, data) = (self.path().to_path_buf(), format!("..generation-{}", self.generation));
+        fs::create_dir(root.join(&data)).unwrap();
+        for (name, content) in files {
+            fs::write(root.join(&data).join(name), content).unwrap();
+        }
+        std::os::unix::fs::symlink(&data, root.join("..data_tmp")).unwrap();
+        fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
+        let visible = |entry: &PathBuf| !entry.file_name().unwrap().to_string_lossy().starts_with('.');
+        let there: Vec<PathBuf> =
+            fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).filter(visible).collect();
+        for (name, _) in files {
+            if !there.contains(&root.join(name)) {
+                std::os::unix::fs::symlink(Path::new("..data").join(name), root.join(name)).unwrap();
+            }
+        }
+        let gone = |path: &&PathBuf| !files.iter().any(|(name, _)| path.ends_with(name));
+        there.iter().filter(gone).for_each(|path| fs::remove_file(path).unwrap());
+    }
+}
+
+const RECEIPT: [(&str, &str); 3] = [
+    ("shop.receipt.toml", "[fields]\norder = \"text\"\n\n[sample]\norder = \"A-17\"\n"),
+    ("shop.receipt.en.subject", "Your order {{ order }}\n"),
+    ("shop.receipt.en.txt", "Thank you, {{ name or \"dear customer\" }}: {{ order }}.\n"),
+];
+
+async fn publish(world: &World, mail_type: &str, email: &str, data: &Value, properties: BasicProperties) {
+    let body = json!({"email": email, "name": "Ada", "data": data}).to_string();
+    world.client.publish(queue::EMAIL, body.as_bytes(), properties.with_type(mail_type.into())).await;
+}
+
+async fn order(world: &World, email: &str, order: &str) {
+    publish(world, "shop.receipt", email, &json!({"order": order}), registration(TaskId::new())).await;
+}
+
+async fn worker_with(world: &World, directory: &Path) -> Running {
+    world.worker_with(&[("MAILS_DIR", directory.to_str().unwrap())]).await
+}
+
+/// What was sent to somebody: subject and text.
+async fn mail_to(world: &World, email: &str) -> (String, String) {
+    let what = format!("a mail to {email}");
+    let mail = eventually(&what, PATIENCE, async || world.smtp.mails().into_iter().find(|mail| mail.to == [email]));
+    let mail = mail.await;
+    {
+        let parsed = mail.parsed();
+        (parsed.subject().unwrap_or_default().to_owned(), parsed.body_text(0).unwrap_or_default().into_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_mail_of_an_own_type_is_sent_and_the_built_in_one_as_ever() {
+    let (world, mounted) = (World::new().await, Mounted::new(&RECEIPT));
+    let worker = worker_with(&world, mounted.path()).await;
+    order(&world, "ada@example.com", "B-1").await;
+    world.register("bob@example.com").await;
+    let (subject, text) = mail_to(&world, "ada@example.com").await;
+    assert_eq!((subject.as_str(), text.trim()), ("Your order B-1", "Thank you, Ada: B-1."));
+    assert_eq!(mail_to(&world, "bob@example.com").await.0, "Welcome to Sluice, ada");
+    world.marked(2).await;
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
+async fn tasks_of_a_type_that_comes_later_wait_for_it_and_what_changes_is_sent_as_it_is_then() {
+    let (world, mut mounted) = (World::new().await, Mounted::new(&[]));
+    let worker = worker_with(&world, mounted.path()).await;
+    order(&world, "early@example.com", "B-1").await;
+    eventually("it waits", PATIENCE, async || (world.retrying().await == 1).then_some(())).await;
+    mounted.becomes(&RECEIPT);
+    assert_eq!(mail_to(&world, "early@example.com").await.0, "Your order B-1");
+
+    let mut changed = RECEIPT;
+    changed[1].1 = "Order {{ order }} is on its way\n";
+    mounted.becomes(&changed);
+    let mut n = 0;
+    eventually("a mail with the new text", PATIENCE, async || {
+        n += 1;
+        let email = format!("later-{n}@example.com");
+        order(&world, &email, "B-2").await;
+        (mail_to(&world, &email).await.0 == "Order B-2 is on its way").then_some(())
+    })
+    .await;
+    worker.stop().await;
+    assert_eq!(world.smtp.mails().len(), n + 1, "a mail was lost or repeated");
+    assert_eq!(world.waiting(queue::DEAD).await, 0);
+}
+
+#[tokio::test]
+async fn files_that_are_wrong_are_told_and_mails_go_on_by_the_last_good_ones() {
+    let (world, mut mounted) = (World::new().await, Mounted::new(&RECEIPT));
+    let worker = worker_with(&world, mounted.path()).await;
+    let mut wrong = RECEIPT;
+    wrong[2].1 = "Thank you,\n{{ nam }}\n";
+    mounted.becomes(&wrong);
+    let told = worker.says("its mail types are not right", |status, body| {
+        status == 200 && body["components"]["mail-types"]["status"] == "down"
+    });
+    let reason = told.await["components"]["mail-types"]["reason"].as_str().unwrap_or_default().to_owned();
+    assert!(reason.contains("shop.receipt.en.txt:2"), "file and line: {reason}");
+    order(&world, "ada@example.com", "B-1").await;
+    assert_eq!(mail_to(&world, "ada@example.com").await.1.trim(), "Thank you, Ada: B-1.");
+    mounted.becomes(&RECEIPT);
+    worker.says("they are right again", |_, body| body["components"]["mail-types"]["status"] == "up").await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_does_not_start_with_files_that_are_wrong() {
+    let (world, mounted) = (World::new().await, Mounted::new(&RECEIPT[..2]));
+    let directory = mounted.path().to_str().unwrap().to_owned();
+    let worker = world.process(&[("MAILS_DIR", &directory)]);
+    let status = worker.exited(PATIENCE).await;
+    assert_eq!(status.code(), Some(78), "{status}");
+    let line = worker.wait_for_log("error:", PATIENCE).await;
+    assert!(line.contains("MAILS_DIR") && line.contains("shop.receipt"), "{line}");
+}
+
+#[tokio::test]
+async fn what_can_never_become_a_mail_is_put_aside_and_names_the_field_but_not_its_value() {
+    let (world, mounted) = (World::new().await, Mounted::new(&RECEIPT));
+    let worker = worker_with(&world, mounted.path()).await;
+    for (name, data, field) in [
+        ("a missing field", json!({}), "order"),
+        ("a field of another kind", json!({"order": {"secret": "value"}}), "order"),
+    ] {
+        publish(&world, "shop.receipt", "ada@example.com", &data, registration(TaskId::new())).await;
+        let dead = world.dead_letter().await;
+        assert_eq!(dead.header(header::DEAD_REASON).as_deref(), Some("wrong-data"), "{name}");
+        let detail = dead.header(header::DEAD_DETAIL).unwrap();
+        assert!(
+            detail.contains(field) && !detail.contains("secret") && !detail.contains("value\""),
+            "{name}: {detail}"
+        );
+    }
+    assert_eq!(world.smtp.mails().len(), 0);
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
+async fn a_type_that_never_comes_is_a_dead_letter_that_says_what_to_do() {
+    let world = World::new().await;
+    let worker = world.worker_with(&[("MAIL_GIVE_UP_AFTER", "1s")]).await;
+    order(&world, "ada@example.com", "B-1").await;
+    let dead = world.dead_letter().await;
+    assert_eq!(dead.header(header::DEAD_REASON).as_deref(), Some("unknown-type"));
+    let detail = dead.header(header::DEAD_DETAIL).unwrap();
+    assert!(detail.contains("`shop.receipt`") && detail.contains("MAILS_DIR"), "{detail}");
+    world.ends_clean(worker).await;
+}
+
+fn expiring(at: SystemTime) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    let at = at.duration_since(UNIX_EPOCH).unwrap().as_secs();
+    headers.insert(header::EXPIRES_AT.into(), AMQPValue::LongLongInt(at.try_into().unwrap()));
+    registration(TaskId::new()).with_headers(headers)
+}
+
+#[tokio::test]
+async fn a_mail_is_not_sent_after_its_time() {
+    let (world, now) = (World::new().await, SystemTime::now());
+    // The last one's server is away until its time is over, and then some.
+    world.smtp.set_script(Script::healthy().reply(Stage::Rcpt, "450 4.2.0 later").for_recipient("slow@example.com"));
+    let worker = world.worker().await;
+    world.publish("past@example.com", expiring(now - Duration::from_secs(5))).await;
+    world.publish("slow@example.com", expiring(now + Duration::from_secs(3))).await;
+    world.publish("ahead@example.com", expiring(now + Duration::from_secs(3600))).await;
+    world.smtp.wait_for_mails(1, PATIENCE).await;
+    eventually("the refused one expires", PATIENCE, async || {
+        let over = SystemTime::now() > now + Duration::from_secs(4);
+        (over && world.retrying().await == 0 && world.waiting(queue::EMAIL).await == 0).then_some(())
+    })
+    .await;
+    world.smtp.set_script(Script::healthy());
+    world.ends_clean(worker).await;
+    let sent: Vec<_> = world.smtp.mails().into_iter().flat_map(|mail| mail.to).collect();
+    assert_eq!(sent, ["ahead@example.com"]);
+}
+
+#[tokio::test]
+async fn a_type_says_how_long_its_mails_are_worth_sending() {
+    let mut files = RECEIPT;
+    files[0].1 = "expires_after = \"2h\"\n\n[fields]\norder = \"text\"\n\n[sample]\norder = \"A-17\"\n";
+    let (world, mounted) = (World::new().await, Mounted::new(&files));
+    let worker = worker_with(&world, mounted.path()).await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    for (email, age) in [("old@example.com", 3 * 3600), ("new@example.com", 3600)] {
+        let properties = registration(TaskId::new()).with_timestamp(now - age);
+        publish(&world, "shop.receipt", email, &json!({"order": "B-1"}), properties).await;
+    }
+    mail_to(&world, "new@example.com").await;
+    world.ends_clean(worker).await;
+    assert_eq!(world.smtp.mails().len(), 1, "one that is older than its type allows was sent");
+}
