@@ -81,9 +81,10 @@ pub enum Probe {
     Ledger,
 }
 
-/// Mails that try a server which refuses everyone, one after the other, before it is left alone again. One would be by
-/// chance for a domain that refuses anyway.
-const TRIES: u8 = 5;
+/// How much mails must show that try a server which refuses everyone, one after the other, before it is left alone again:
+/// five at domains that took mail before, or fifty others. Those are most likely for domains that refuse anyway; they lose
+/// an attempt by it.
+const ENOUGH: u8 = 50;
 
 /// Whether mails are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +108,7 @@ pub enum State {
         since: Instant,
         /// Since when one may be; `None` while it is under way.
         free: Option<Instant>,
-        /// Mails that were tried and refused, this time.
+        /// How much the mails show that were tried and refused, this time.
         refused: u8,
     },
 }
@@ -126,8 +127,8 @@ pub enum Settled {
     Accepted,
     /// It failed, and the fault is its own: it says nothing of others.
     ItsOwnFault,
-    /// It was refused, and others may be for the same reason.
-    Refused,
+    /// It was refused, and others may be for the same reason: ten if the domain took mail before, else one.
+    Refused(u8),
     /// The server took its last byte, and did not answer.
     Unanswered,
     /// The server, or the ledger, is ill.
@@ -204,27 +205,28 @@ impl Machine {
             }
             // Where no mail is answered for, one more shows nothing, and one that was refused may not have come so far.
             (State::HalfOpen { cause: NO_ANSWER, .. }, Settled::Unanswered) => self.open(NO_ANSWER, now),
-            (State::HalfOpen { cause: NO_ANSWER, since, refused, .. }, Settled::ItsOwnFault | Settled::Refused) => {
+            (State::HalfOpen { cause: NO_ANSWER, since, refused, .. }, Settled::ItsOwnFault | Settled::Refused(_)) => {
                 self.state = State::HalfOpen { cause: NO_ANSWER, since, free: Some(now), refused };
             }
             // Where everyone is refused, a refusal leaves it open; elsewhere the mail came further than those before.
             (
                 State::HalfOpen { cause: cause @ Cause::MailServer(Outage::EveryoneRefused), since, refused, .. },
-                Settled::ItsOwnFault | Settled::Refused | Settled::Unanswered,
+                Settled::ItsOwnFault | Settled::Refused(_) | Settled::Unanswered,
             ) => {
-                let refused = refused + u8::from(settled == Settled::Refused);
-                if refused < TRIES {
+                let shows = if let Settled::Refused(shows) = settled { shows } else { 0 };
+                let refused = refused.saturating_add(shows);
+                if refused < ENOUGH {
                     self.state = State::HalfOpen { cause, since, free: Some(now), refused };
                 } else {
                     self.open(cause, now);
                 }
             }
-            (State::HalfOpen { .. }, Settled::ItsOwnFault | Settled::Refused | Settled::Unanswered) => self.close(),
+            (State::HalfOpen { .. }, Settled::ItsOwnFault | Settled::Refused(_) | Settled::Unanswered) => self.close(),
             (State::HalfOpen { cause, since, refused, .. }, Settled::NotSent) => {
                 self.state = State::HalfOpen { cause, since, free: Some(now), refused };
             }
             (State::Closed | State::HalfOpen { .. }, Settled::Ill(cause)) => self.open(cause, now),
-            (State::Closed, Settled::ItsOwnFault | Settled::Refused | Settled::Unanswered | Settled::NotSent)
+            (State::Closed, Settled::ItsOwnFault | Settled::Refused(_) | Settled::Unanswered | Settled::NotSent)
             | (State::Open { .. }, _) => {}
         }
     }
@@ -286,5 +288,7 @@ impl Machine {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

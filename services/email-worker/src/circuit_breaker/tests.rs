@@ -70,13 +70,13 @@ fn the_one_mail_decides() {
     let rows: [(Cause, Settled, Check); 10] = [
         (SENDER, Settled::Accepted, closed),
         (SENDER, Settled::ItsOwnFault, closed),
-        (SENDER, Settled::Refused, closed),
+        (SENDER, Settled::Refused(1), closed),
         (SENDER, Settled::Ill(SENDER), open),
         (SENDER, Settled::Ill(DOWN), open),
         (SENDER, Settled::NotSent, free),
         (EVERYONE, Settled::Accepted, closed),
         (EVERYONE, Settled::ItsOwnFault, free),
-        (EVERYONE, Settled::Refused, free),
+        (EVERYONE, Settled::Refused(1), free),
         (EVERYONE, Settled::NotSent, free),
     ];
     for (cause, settled, expected) in rows {
@@ -87,18 +87,20 @@ fn the_one_mail_decides() {
 }
 
 #[test]
-fn five_refusals_of_a_server_that_refuses_everyone_are_enough_for_now() {
-    let (mut circuit, admission, start) = half_open(EVERYONE);
-    circuit.settle(admission, Settled::Refused, start + 11 * MS);
-    for try_ in 2..=TRIES {
-        // What is the mail's own fault tells nothing.
-        for settled in [Settled::ItsOwnFault, Settled::Refused] {
-            let admission = circuit.admit().unwrap_or_else(|| panic!("try {try_}: {:?}", circuit.state()));
-            assert_eq!(circuit.admit(), None, "one at a time");
-            circuit.settle(admission, settled, start + 12 * MS);
+fn five_refusals_that_show_much_or_fifty_that_show_little_are_enough_for_now() {
+    for (shows, tries) in [(10, 5), (1, 50)] {
+        let (mut circuit, admission, start) = half_open(EVERYONE);
+        circuit.settle(admission, Settled::Refused(shows), start + 11 * MS);
+        for try_ in 2..=tries {
+            // What is the mail's own fault tells nothing.
+            for settled in [Settled::ItsOwnFault, Settled::Refused(shows)] {
+                let admission = circuit.admit().unwrap_or_else(|| panic!("try {try_}: {:?}", circuit.state()));
+                assert_eq!(circuit.admit(), None, "one at a time");
+                circuit.settle(admission, settled, start + 12 * MS);
+            }
         }
+        assert!(matches!(circuit.state(), State::Open { cause: EVERYONE, .. }), "{shows}: {:?}", circuit.state());
     }
-    assert!(matches!(circuit.state(), State::Open { cause: EVERYONE, .. }), "{:?}", circuit.state());
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn since_is_the_first_failure_and_the_cause_is_the_latest() {
 
 #[test]
 fn what_was_admitted_before_it_moved_changes_nothing() {
-    for late in [Settled::Accepted, Settled::ItsOwnFault, Settled::Refused, Settled::Ill(DOWN), Settled::NotSent] {
+    for late in [Settled::Accepted, Settled::ItsOwnFault, Settled::Refused(1), Settled::Ill(DOWN), Settled::NotSent] {
         let (mut circuit, start) = circuit();
         let old = circuit.admit().unwrap();
         circuit.on_failure(SENDER, start);
@@ -183,7 +185,7 @@ fn a_closed_circuit_opens_for_illness_alone() {
     for (settled, stays) in [
         (Settled::Accepted, true),
         (Settled::ItsOwnFault, true),
-        (Settled::Refused, true),
+        (Settled::Refused(1), true),
         (Settled::NotSent, true),
         (Settled::Ill(DOWN), false),
         (Settled::Ill(Cause::LedgerDown), false),

@@ -22,8 +22,11 @@ impl Processor {
         task: &Task,
         slot: &mut PooledConnection,
         mail: &Rendered,
+        permit: &Permit,
     ) -> Result<Accepted, SendError> {
-        self.keeping_the_claim(task.identity.id(), slot.send(mail, &self.ends.cut_off)).await
+        let recipient_taken = || permit.recipient_taken();
+        let talk = slot.send(mail, &self.ends.cut_off, &recipient_taken);
+        self.keeping_the_claim(task.identity.id(), talk).await
     }
 
     /// A lease is short, so that the tasks of a worker that died are soon free; an answer may take longer.

@@ -183,13 +183,13 @@ impl Processor {
         let (host, port) = self.slots.server().unwrap_or(("file", 0));
         let span = spans::smtp(host, port);
         let began = Instant::now();
-        let mut result = self.talk(task, &mut slot, rendered).instrument(span.clone()).await;
+        let mut result = self.talk(task, &mut slot, rendered, &permit).instrument(span.clone()).await;
         if matches!(&result, Err(error) if hung_up_on_us(error)) {
             // The mail was not spoken of: another connection, for the same moment.
             match slot.reopen().await {
                 // A slow greeting wore the claim out.
                 Ok(()) if claimed_until < Instant::now() + self.limits.send_timeout => return AGAIN,
-                Ok(()) => result = self.talk(task, &mut slot, rendered).instrument(span.clone()).await,
+                Ok(()) => result = self.talk(task, &mut slot, rendered, &permit).instrument(span.clone()).await,
                 Err(NoSession::OthersStand) => return AGAIN,
                 Err(NoSession::Ill(error)) => result = Err(error),
             }

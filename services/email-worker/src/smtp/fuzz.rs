@@ -87,7 +87,7 @@ impl Client {
                 Err(failure) => return (Err(failure.at(Stage::Connect, true)), false),
             };
             let mut session = self.smtp.session(connection, offers, spoken);
-            let sent = session.send(&self.mail, &CancellationToken::new()).await;
+            let sent = session.send(&self.mail, &CancellationToken::new(), &|| ()).await;
             (sent, session.is_usable())
         })
     }

@@ -317,17 +317,23 @@ impl PooledConnection {
         Ok(())
     }
 
-    /// Sends one mail over the connection that stands, and no longer than until the token is cancelled.
+    /// Sends one mail over the connection that stands, and no longer than until the token is cancelled; tells when the
+    /// recipient is taken.
     ///
     /// # Errors
     /// As [`Session::send_until`]; without a connection as if the server had closed it.
-    pub async fn send(&mut self, mail: &Rendered, cut_off: &CancellationToken) -> Result<Accepted, SendError> {
+    pub async fn send(
+        &mut self,
+        mail: &Rendered,
+        cut_off: &CancellationToken,
+        recipient_taken: &(dyn Fn() + Sync),
+    ) -> Result<Accepted, SendError> {
         match &mut self.session {
             Some(session) => {
                 if session.idle_for() >= FRESH_FOR {
                     session.rested();
                 }
-                session.send_until(mail, cut_off).await
+                session.send_until(mail, cut_off, recipient_taken).await
             }
             None => Err(SendError::Broken { stage: Stage::Mail, cause: Broken::Dropped, fresh: false }),
         }

@@ -164,8 +164,13 @@ impl SmtpSession {
         self.idle_since.elapsed()
     }
 
-    /// Sends one mail; `cut_off` ends the wait, and the session.
-    pub(super) async fn send(&mut self, mail: &Rendered, cut_off: &CancellationToken) -> Result<Accepted, SendError> {
+    /// Sends one mail; `cut_off` ends the wait, and the session; `recipient_taken` is told before the content is said.
+    pub(super) async fn send(
+        &mut self,
+        mail: &Rendered,
+        cut_off: &CancellationToken,
+        recipient_taken: &(dyn Fn() + Sync),
+    ) -> Result<Accepted, SendError> {
         let fresh = self.fresh;
         let Some(mut connection) = self.connection.take() else {
             return Err(Failure::Broken(Broken::Dropped).at(Stage::Mail, fresh));
@@ -176,7 +181,7 @@ impl SmtpSession {
         };
         self.fresh = false;
         let mut reached = Reached { stage: Stage::Mail, dot: None };
-        let talk = self.talk(&conversation, &mut connection, &mut reached);
+        let talk = self.talk(&conversation, &mut connection, &mut reached, recipient_taken);
         let outcome = match cut_off.run_until_cancelled(talk).await {
             Some(outcome) => outcome,
             None => Err(Failure::Broken(Broken::CutOff)),
@@ -210,9 +215,11 @@ impl SmtpSession {
         conversation: &Conversation<'_>,
         connection: &mut AsyncSmtpConnection,
         reached: &mut Reached,
+        recipient_taken: &(dyn Fn() + Sync),
     ) -> Result<Accepted, Failure> {
         let (limit, deadline) = (self.send_timeout, Instant::now() + self.send_timeout);
         within(limit, deadline, conversation.begin(connection, self.offers, &mut reached.stage)).await?;
+        recipient_taken();
         let dot = self.spoken.bytes() + conversation.length();
         *reached = Reached { stage: Stage::Content, dot: Some(dot) };
         let mut answer = pin!(conversation.hand_over(connection));

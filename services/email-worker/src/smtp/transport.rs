@@ -76,16 +76,22 @@ impl Session {
     /// The stage and what happened there. [`SendError::session_was_stale`] tells a server that had merely hung up on an
     /// idle connection.
     pub async fn send(&mut self, mail: &Rendered) -> Result<Accepted, SendError> {
-        self.send_until(mail, &CancellationToken::new()).await
+        self.send_until(mail, &CancellationToken::new(), &|| ()).await
     }
 
-    /// The same, and no longer than until the token is cancelled ([`Broken::CutOff`](super::Broken::CutOff)).
+    /// The same, and no longer than until the token is cancelled ([`Broken::CutOff`](super::Broken::CutOff)); tells when the
+    /// recipient is taken, before the content is said.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub async fn send_until(&mut self, mail: &Rendered, cut_off: &CancellationToken) -> Result<Accepted, SendError> {
+    pub async fn send_until(
+        &mut self,
+        mail: &Rendered,
+        cut_off: &CancellationToken,
+        recipient_taken: &(dyn Fn() + Sync),
+    ) -> Result<Accepted, SendError> {
         match &mut self.0 {
-            Inner::Smtp(session) => session.send(mail, cut_off).await,
+            Inner::Smtp(session) => session.send(mail, cut_off, recipient_taken).await,
             Inner::File(session) => session.send(mail).await,
         }
     }

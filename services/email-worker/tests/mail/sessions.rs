@@ -112,7 +112,7 @@ async fn what_is_cut_off_is_unknown_from_the_dot_on() {
         let mut session = open(&server).await;
         let cut_off = CancellationToken::new();
         let (mail, said) = (mail(), || server.counts().commands.get(&stage).copied().unwrap_or_default());
-        let (outcome, ()) = tokio::join!(session.send_until(&mail, &cut_off), async {
+        let (outcome, ()) = tokio::join!(session.send_until(&mail, &cut_off, &|| ()), async {
             eventually("it hangs", SOON, async || (said() > 0).then_some(())).await;
             cut_off.cancel();
         });

@@ -9,8 +9,6 @@ use std::time::Duration;
 use contract::TaskId;
 use tokio::time::Instant;
 
-use crate::send::classify::Everyone;
-
 /// From one line of a domain to its next.
 pub(super) const EVERY: Duration = Duration::from_secs(60);
 /// In such a time all domains together have so many lines, and mails that are not accepted so many of their own.
@@ -19,6 +17,8 @@ const LINES: (u32, u32) = (16, 100);
 const LOOKED_AT: usize = 10;
 /// .. so many at least are refusals, of different mails, and more than half of them are.
 const ENOUGH: usize = 5;
+/// Domains that are kept in mind.
+const DOMAINS: usize = 64;
 /// A domain that was not heard of for so long makes room for another one.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
 
@@ -53,7 +53,7 @@ pub(super) struct Refusal<'a> {
     pub(super) counts: bool,
 }
 
-/// What is known of domains that refuse: of [`Everyone::DOMAINS`] at most.
+/// What is known of domains that refuse: of [`DOMAINS`] at most.
 #[derive(Debug, Default)]
 pub(super) struct Law {
     domains: Vec<Domain>,
@@ -180,7 +180,7 @@ impl Law {
         if let Some(at) = self.position(name) {
             return Some(at);
         }
-        if self.domains.len() >= Everyone::DOMAINS {
+        if self.domains.len() >= DOMAINS {
             let left = self.least_telling(now)?;
             let domain = self.domains.swap_remove(left);
             self.others += domain.spell.map_or(0, |spell| spell.without_a_line);

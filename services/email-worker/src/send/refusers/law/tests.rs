@@ -130,7 +130,7 @@ fn whatever_comes_lines_and_memory_are_bounded() {
         let (has_one, line) = law.refused(refusal(n, &format!("d{}.example", n % 1_000)), now);
         own += u64::from(has_one);
         count(line.into_iter().collect());
-        assert!(law.domains.len() <= Everyone::DOMAINS);
+        assert!(law.domains.len() <= DOMAINS);
         assert!(law.domains.iter().all(|domain| domain.answers.len() <= LOOKED_AT));
     }
     count(law.rest());
@@ -154,8 +154,8 @@ fn a_domain_that_refuses_hundreds_is_seen_among_many_that_refuse_one() {
 #[test]
 fn those_that_were_quiet_for_an_hour_make_room() {
     let (mut law, began) = (Law::default(), Instant::now());
-    for n in 0..Everyone::DOMAINS * 10 {
-        law.refused(refusal(n, &format!("d{}.example", n % Everyone::DOMAINS)), began);
+    for n in 0..DOMAINS * 10 {
+        law.refused(refusal(n, &format!("d{}.example", n % DOMAINS)), began);
     }
     assert!(law.domains.iter().all(|domain| domain.spell.is_some()), "all of them refuse most");
     let fresh = |law: &mut Law, now| play(law, "rrrrr", now).len();
