@@ -139,7 +139,7 @@ async fn a_flood_of_dead_domains_does_not_stop_the_good_ones() {
     let floods: [(u32, Law); 3] = [(80, flood::<80>), (90, flood::<90>), (95, flood::<95>)];
     for (share, law) in floods {
         // The slower the good ones are taken, the longer only refusals are heard.
-        for (dot, lasts) in [(20 * MS, 30 * SECOND), (100 * MS, 30 * SECOND), (2 * SECOND, 60 * SECOND)] {
+        for (dot, lasts) in [(100 * MS, 30 * SECOND), (2 * SECOND, 60 * SECOND)] {
             for seed in 0..2 {
                 let speed = World { seed, law, dot, lasts }.undisturbed().await;
                 assert!(speed >= 0.9, "{share} %, {dot:?}, seed {seed}: {speed:.2} of the speed");
@@ -200,8 +200,8 @@ async fn one_domain_is_never_everyone() {
         _ => (good(random), Answer::Takes),
     };
     let alone: Law = |_, _| ("large.example".to_owned(), Answer::RefusesAtRcpt);
-    for (seed, law) in (0..8).flat_map(|seed| [(seed, law), (seed, alone)]) {
-        let figures = World { seed, law, dot: 100 * MS, lasts: 20 * SECOND }.play(true).await;
+    for (seed, law) in (0..3).flat_map(|seed| [(seed, law), (seed, alone)]) {
+        let figures = World { seed, law, dot: 100 * MS, lasts: 5 * SECOND }.play(true).await;
         assert_eq!(figures.opened, 0, "seed {seed}: {figures:?}");
     }
 }
