@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use contract::queue;
 use sqlx::AssertSqlSafe;
+use testkit::lapin::types::{AMQPValue, FieldTable};
 use testkit::{Client, Database, Rabbit, Service};
 
 use crate::support::{SOON, Shop};
@@ -65,6 +66,11 @@ async fn on_a_foreign_table_it_relays_at_least_nine_tenths_of_what_user_api_does
         for is_foreign in [turn % 2 == 0, turn % 2 != 0] {
             let rabbit = Rabbit::start().await;
             let client = rabbit.client().await;
+            // As the relays would, and settled: it was not the broker's first moment.
+            let mut arguments = FieldTable::default();
+            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+            client.declare(queue::EMAIL, arguments).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(3)).await;
             let rate = if is_foreign {
                 let shop = Shop::open().await;
                 sqlx::raw_sql(rows("sluice.outbox")).execute(shop.pool()).await.unwrap();
