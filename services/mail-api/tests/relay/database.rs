@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use contract::queue;
 use testkit::{Postgres, Service, eventually};
 
 use crate::support::{SOON, Shop, TestRelay, message_ids, queued};
@@ -41,6 +42,7 @@ async fn a_relay_killed_between_the_confirm_and_the_commit_repeats_that_batch_an
     sqlx::query("SELECT pg_advisory_lock($1)").bind(GATE).execute(&mut *gate).await.unwrap();
     shop.orders(500).await;
     let doomed = Service::spawn_with("mail-api", &["relay"], &variables(&shop, vhost.amqp_url(), "100"));
+    eventually("the relay declares the queue", SOON, async || vhost.queue_info(queue::EMAIL).await).await;
     let client = vhost.client().await;
     queued(&client, 100).await;
     doomed.kill();
