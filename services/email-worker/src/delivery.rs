@@ -14,7 +14,7 @@ mod in_flight;
 mod limits;
 pub mod outcome;
 pub mod republish;
-mod speed;
+pub(crate) mod speed;
 pub mod task;
 mod writing;
 

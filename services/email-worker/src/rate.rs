@@ -189,9 +189,17 @@ impl FleetRate {
         self.shared.pauses()
     }
 
-    /// Mails go too fast, as was found out after the fact.
-    pub fn slow_down(&self, reason: &str) {
-        self.shared.refused(self.shared.episode(), reason, None);
+    /// A reply that does not say why speaks of speed, as was found out after the fact: mails that were let go in this episode
+    /// went too fast. The other workers are told.
+    pub fn found(&self, reply: &str, episode: i64, reason: &str) {
+        self.shared.refused(episode, reason, None);
+        // Lost, each worker finds it out itself.
+        let _ = self.shared.tell(Message::Found(reply.to_owned()));
+    }
+
+    /// When some worker of the fleet found so of this reply, by the clock of the fleet.
+    pub fn when_found(&self, reply: &str) -> Option<f64> {
+        self.shared.found(reply)
     }
 
     /// The limit that mails to this domain met is its own: what the fleet learnt from it, if anything, is to go.

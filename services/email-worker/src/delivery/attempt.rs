@@ -8,7 +8,7 @@ use tracing::Instrument as _;
 
 use super::Processor;
 use super::outcome::{Deferral, Outcome};
-use super::speed::{Sent, Trials, Weighed};
+use super::speed::{Sent, Speed, Trials, Weighed};
 use crate::circuit_breaker::{Cause, Permit, State};
 use crate::delivery::dead_letter::DeadLetter;
 use crate::delivery::task::Task;
@@ -204,7 +204,7 @@ impl Processor {
         match result {
             Ok(accepted) => {
                 leave.accepted();
-                self.taken(task, trials);
+                self.speed().taken(task.mail.email.ascii_domain(), u32::from(task.attempt) == 0, trials);
                 self.accepted(task, &accepted, slot, permit).await
             }
             Err(error) => self.refused(task, &error, began, Turn { slot, permit, leave, claimed_until }, trials).await,
@@ -241,8 +241,8 @@ impl Processor {
         };
         let verdict = if slot.may_be_one_too_many() { verdict.where_one_may_be_too_many(error) } else { verdict };
         self.metrics.refused(classify::reason(error), error.stage());
-        let sent = Sent { domain: task.mail.email.ascii_domain(), began };
-        let (verdict, perhaps) = match self.weigh(verdict, error, sent, trials) {
+        let sent = Sent { domain: task.mail.email.ascii_domain(), began, episode: leave.episode() };
+        let (verdict, perhaps) = match self.speed().weigh(verdict, error, sent, trials) {
             Weighed::Verdict(verdict) => (verdict, None),
             Weighed::Perhaps(verdict, domain) => (verdict, Some(domain)),
             Weighed::AgainIn(wait) => {
@@ -307,6 +307,10 @@ impl Processor {
             self.tell(task, error, &outcome);
         }
         Break(outcome)
+    }
+
+    fn speed(&self) -> Speed<'_> {
+        Speed { rate: &self.rate, doubts: &self.doubts }
     }
 
     /// A line for the mail, unless its domain refuses most of ours or too many others have one.

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Processor;
-use crate::delivery::task::Task;
-use crate::send::classify::{Advice, Kind, Outage, Reason, Unclear, Verdict, Whose};
+use crate::rate::FleetRate;
+use crate::send::classify::{Advice, Doubts, Kind, Outage, Reason, Unclear, Verdict, Whose};
 use crate::smtp::{Reply, SendError, Stage};
 
 /// A mail that was refused for the speed so often, while so many others were taken, is refused for itself, whatever is said.
@@ -17,9 +16,11 @@ const WAIT_AND_SEE: Duration = Duration::from_millis(500);
 
 /// What one mail has been through in this run.
 #[derive(Debug, Default)]
-pub(super) struct Trials {
+pub(crate) struct Trials {
     /// Refused without a reason, the last time, while mails went as usual: if it is taken next, the reason was the speed.
     unclear: Option<Unclear>,
+    /// The episode of the fleet's rate in which it was let go that time.
+    episode: i64,
     /// Refused without a reason at some time.
     was_unclear: bool,
     /// Refused for the speed so often, since so many others had been taken.
@@ -48,15 +49,17 @@ impl Trials {
 
 /// The mail that was refused.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sent<'a> {
+pub(crate) struct Sent<'a> {
     /// The recipient's.
-    pub(super) domain: &'a str,
+    pub(crate) domain: &'a str,
     /// When the conversation did.
-    pub(super) began: Instant,
+    pub(crate) began: Instant,
+    /// In which episode of the fleet's rate it was let go.
+    pub(crate) episode: i64,
 }
 
 /// What a refusal means once it is known whether it was for the speed.
-pub(super) enum Weighed<'a> {
+pub(crate) enum Weighed<'a> {
     /// This.
     Verdict(Verdict),
     /// This, and as far as anybody knows it may be the own limit of this domain.
@@ -65,9 +68,16 @@ pub(super) enum Weighed<'a> {
     AgainIn(Duration),
 }
 
-impl Processor {
+/// What is known about the speed: by the fleet, and by this worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Speed<'w> {
+    pub(crate) rate: &'w FleetRate,
+    pub(crate) doubts: &'w Doubts,
+}
+
+impl Speed<'_> {
     /// Looks at a verdict in the light of what else is known.
-    pub(super) fn weigh<'a>(
+    pub(crate) fn weigh<'a>(
         &self,
         verdict: Verdict,
         error: &SendError,
@@ -78,7 +88,7 @@ impl Processor {
         match verdict {
             Verdict::TooFast => self.too_fast(*stage, sent.domain, trials),
             Verdict::Retry(Reason::Unclear) if self.rate.adapts() => {
-                match self.is_it_the_speed(kind(*stage, reply), sent.began, trials) {
+                match self.is_it_the_speed(kind(*stage, reply), sent, trials) {
                     Advice::TooFast => self.too_fast(*stage, sent.domain, trials),
                     Advice::ItsOwn => Weighed::Verdict(verdict),
                     Advice::TryAgainIn(wait) => Weighed::AgainIn(wait),
@@ -93,7 +103,14 @@ impl Processor {
             return Weighed::Verdict(its_own(stage));
         }
         // At MAIL no recipient was spoken of yet.
-        let whose = if stage > Stage::Mail { self.doubts.whose_limit(domain, Instant::now()) } else { Whose::Account };
+        let now = Instant::now();
+        let whose = match stage {
+            Stage::Connect | Stage::Mail => Whose::Account,
+            // One mail after the other asks whether the server takes any again. Those that asked for longest are no worse than
+            // the many that went before.
+            _ if self.rate.pauses() => self.doubts.whose_limit_alone(domain, now),
+            _ => self.doubts.whose_limit(domain, now),
+        };
         match whose {
             Whose::Domain => {
                 self.rate.unlearn(domain);
@@ -123,24 +140,31 @@ impl Processor {
         if stubborn { its_own } else { Verdict::TooFast }
     }
 
-    fn is_it_the_speed(&self, kind: Kind, began: Instant, trials: &mut Trials) -> Advice {
-        match trials.refused_without_a_reason(kind, began, self.rate.pauses()) {
-            Some(unclear) => self.doubts.refused(unclear, Instant::now()),
+    fn is_it_the_speed(&self, kind: Kind, sent: Sent<'_>, trials: &mut Trials) -> Advice {
+        let now = Instant::now();
+        if let Some(found_at) = self.rate.when_found(&kind.to_string()) {
+            self.doubts.told(kind, found_at, now);
+        }
+        trials.episode = sent.episode;
+        match trials.refused_without_a_reason(kind, sent.began, self.rate.pauses()) {
+            Some(unclear) => self.doubts.refused(unclear, now),
             None => Advice::TooFast,
         }
     }
 
-    /// A mail was taken. If it had been refused without a reason a moment ago, the reason was the speed.
-    pub(super) fn taken(&self, task: &Task, trials: &Trials) {
+    /// A mail to this domain was taken; `first`: at its first attempt. If it had been refused without a reason a moment ago,
+    /// the reason was the speed.
+    pub(crate) fn taken(&self, domain: &str, first: bool, trials: &Trials) {
         let now = Instant::now();
-        let at_once = !trials.was_unclear && u32::from(task.attempt) == 0;
-        self.doubts.taken(task.mail.email.ascii_domain(), at_once, now);
+        let at_once = first && !trials.was_unclear;
+        self.doubts.taken(domain, at_once, now);
         if let Some(Unclear { kind, .. }) = trials.unclear
             && self.doubts.taken_after(kind, now)
         {
             let Kind { stage, code, .. } = kind;
             tracing::info!(stage = stage.slug(), code, "refused and taken a moment later: it was the speed");
-            self.rate.slow_down(&format!("{code} without a reason, and taken a moment later"));
+            let reason = format!("{code} without a reason, and taken a moment later");
+            self.rate.found(&kind.to_string(), trials.episode, &reason);
         }
     }
 }

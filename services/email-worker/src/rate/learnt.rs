@@ -9,11 +9,13 @@
 //! mails, taken in ten seconds): what counts is how many it took from the start of the window to its end.
 
 mod doubt;
+mod found;
 
 use serde::{Deserialize, Serialize};
 
 use self::doubt::Before;
 pub(super) use self::doubt::Domain;
+pub(super) use self::found::Found;
 use super::pace::Rate;
 
 /// Moments of the fleet and of the refusals, in seconds by the database's clock.
@@ -27,14 +29,18 @@ const FIRST_PAUSE: Seconds = 0.2;
 const LONGEST_STEP: Seconds = 8.0;
 /// Later a probe comes after this share of the pause so far: a limit an hour is not asked every eight seconds.
 const STEP_SHARE: f64 = 0.1;
-/// A server that takes mails again within this time (three probes), or this many mails' time, has a short window.
-const SHORT_PAUSE: (Seconds, f64) = (1.5, 4.0);
+/// A server that takes one of the first three probes has a short window. It is the probes that count, which come 0.2, 0.6 and
+/// 1.4 seconds after the refusal at the earliest, and not the time: each comes as late as rows are read and answers travel.
+const SHORT_STEP: Seconds = 4.0 * FIRST_PAUSE;
+/// But if mails are taken again after this time, or this many mails' time where that is more, nobody asked for long.
+const SHORT_PAUSE: (Seconds, f64) = (3.0, 4.0);
 /// A probe that gets no answer for so long is given up, and another one sent.
 const PROBE_ANSWERS_WITHIN: Seconds = 5.0;
 /// Fewer mails than this tell nothing about a window.
 const TELLING: f64 = 10.0;
-/// What is left of a rate that was borne for a while, and of one that was refused at once.
-const CUT: (f64, f64) = (0.93, 0.7);
+/// What is left of a rate that was borne for a while, of one that was refused at once, and of one that was refused before
+/// there were mails enough to tell anything else.
+const CUT: (f64, f64, f64) = (0.93, 0.7, 0.5);
 /// A rate that was in use for so long, and for so many mails, was borne for a while.
 const A_WHILE: (Seconds, f64) = (5.0, 20.0);
 /// From a cut back to where it was refused: seconds, and mails at least, so that a slow fleet does not ask all the time.
@@ -72,6 +78,8 @@ pub(super) struct Learnt {
     pause: Option<Pause>,
     /// What to go back to if all that was learnt since is one domain's own limit.
     before: Option<Before>,
+    /// Replies that do not say why, and speak of speed.
+    pub(super) found: Found,
     /// What the server said last, and when.
     pub(super) reason: String,
     pub(super) refused_at: Seconds,
@@ -149,6 +157,7 @@ impl Default for Learnt {
             count: 0.0,
             pause: None,
             before: None,
+            found: Found::default(),
             reason: String::new(),
             refused_at: 0.0,
         }
@@ -266,7 +275,8 @@ impl Learnt {
         let cut = if used_for_a_while { CUT.0 } else { CUT.1 };
         // From the window's begin to the moment at which the server took mails again.
         let taken = self.count.max(1.0) / window;
-        let short = stopped <= SHORT_PAUSE.0.max(pause.refused.map_or(0.0, |refused| SHORT_PAUSE.1 / refused));
+        let some_mails = pause.refused.map_or(0.0, |refused| SHORT_PAUSE.1 / refused);
+        let short = stopped <= some_mails || (stopped <= SHORT_PAUSE.0 && pause.step <= SHORT_STEP);
         // A rate that was hardly used tells little, unless the server is silent for much longer.
         let short = short || (!used_for_a_while && stopped < self.used);
         let short = short || self.count < TELLING;
@@ -275,7 +285,10 @@ impl Learnt {
         (self.low, self.wall, self.climb) = match pause.refused {
             Some(refused) if borne || taken >= refused * cut => (refused * cut, Some(refused), climb(refused)),
             _ if !short => (taken, Some(taken / CUT.0), climb(taken)),
-            Some(_) => (taken, None, DOUBLES_NEARBY_IN.0.max(DOUBLES_NEARBY_IN.1 / taken)),
+            Some(refused) => {
+                let low = if self.count < TELLING { taken.max(refused * CUT.2) } else { taken };
+                (low, None, DOUBLES_NEARBY_IN.0.max(DOUBLES_NEARBY_IN.1 / low))
+            }
             None => (pause.taken.max(1.0) / (1.0 + stopped), None, DOUBLES_IN),
         };
         self.low = Rate::per_second(self.low).mails_per_second();

@@ -56,6 +56,8 @@ pub(super) enum Message {
     Answered(i64),
     /// What this domain's refusals spoke of is its own limit.
     Unlearn(Domain),
+    /// This reply, which does not say why, was found to speak of speed.
+    Found(String),
     /// It is free, and not for long.
     LookAgain,
 }
@@ -88,6 +90,7 @@ pub(super) struct Limiter<S> {
     answered: Option<i64>,
     took: Option<Taken>,
     unlearn: Vec<Domain>,
+    found: Vec<String>,
     // As of the last look at the row.
     doubted: Vec<Domain>,
     look_again: bool,
@@ -119,6 +122,7 @@ impl<S: Store> Limiter<S> {
             answered: None,
             took: None,
             unlearn: Vec::new(),
+            found: Vec::new(),
             doubted: Vec::new(),
             look_again: false,
             news: News::default(),
@@ -186,6 +190,10 @@ impl<S: Store> Limiter<S> {
                 self.answered = Some(episode);
                 self.not_before = Instant::now();
             }
+            Message::Found(reply) => {
+                self.found.push(reply);
+                self.not_before = Instant::now();
+            }
             Message::LookAgain => self.look_again = true,
         }
     }
@@ -228,6 +236,8 @@ impl<S: Store> Limiter<S> {
             Ask::Took(taken)
         } else if let Some(domain) = self.unlearn.pop() {
             Ask::Unlearn(domain)
+        } else if let Some(reply) = self.found.pop() {
+            Ask::Found(reply)
         } else {
             self.look_again = false;
             Ask::Lease(self.lease.next_size(now))
@@ -244,7 +254,8 @@ impl<S: Store> Limiter<S> {
 
     /// Is there something to tell the row?
     fn has_news(&self) -> bool {
-        self.refused.is_some() || self.answered.is_some() || self.took.is_some() || !self.unlearn.is_empty()
+        let told = self.unlearn.is_empty() && self.found.is_empty();
+        self.refused.is_some() || self.answered.is_some() || self.took.is_some() || !told
     }
 
     /// Did the fleet learn from this domain's refusals, or is it about to?
@@ -284,7 +295,7 @@ impl<S: Store> Limiter<S> {
             }
         }
         let terms = row.binding(self.terms);
-        self.shared.learn(&row, terms);
+        self.shared.learn(&row, terms, now);
         self.doubted = row.learnt.doubted().to_vec();
         self.news.tell(&row, terms, now);
         self.news.tell_ceiling(self.terms.ceiling, terms.ceiling);
@@ -342,6 +353,7 @@ impl<S: Store> Limiter<S> {
                 self.answered.get_or_insert(*episode);
             }
             Ask::Unlearn(domain) => self.unlearn.push(*domain),
+            Ask::Found(reply) => self.found.push(reply.clone()),
             _ => {}
         }
         // Those for whom moments are left wait on.

@@ -46,6 +46,16 @@ impl SendPermit {
         self.answered();
     }
 
+    #[cfg(test)]
+    pub(super) fn probes(&self) -> bool {
+        self.moment.is_some_and(|moment| moment.probe)
+    }
+
+    /// Refusals of mails that were let go in an earlier one are no news.
+    pub fn episode(&self) -> i64 {
+        self.episode
+    }
+
     /// The server answered without a word about speed.
     pub fn answered(self) {
         if let Some(Moment { probe: true, episode, .. }) = self.moment {

@@ -39,6 +39,8 @@ pub(super) enum Ask {
     Answered(i64),
     /// What this domain's refusals spoke of is its own limit.
     Unlearn(Domain),
+    /// This reply, which does not say why, was found to speak of speed.
+    Found(String),
     /// Another worker was refused; this one got through so much before.
     Took(Taken),
     /// Nothing: this worker is there, and looks.
@@ -92,6 +94,10 @@ impl Row {
                 if terms.adapts {
                     self.learnt.refused(now, refusal, ceiling);
                 }
+                Grant::NotBefore(now)
+            }
+            Ask::Found(reply) => {
+                self.learnt.found.add(reply, now);
                 Grant::NotBefore(now)
             }
             Ask::Took(taken) => {

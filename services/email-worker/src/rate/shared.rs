@@ -8,7 +8,7 @@ use opentelemetry::metrics::{Counter, Histogram};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::learnt::{Domain, Refusal, Taken};
+use super::learnt::{Domain, Found, Refusal, Seconds, Taken};
 use super::lease::Moment;
 use super::limiter::Message;
 use super::meter::Meter;
@@ -30,6 +30,7 @@ pub(super) struct Shared {
     in_force: watch::Sender<Option<Rate>>,
     throttled: watch::Sender<Option<Throttled>>,
     taken: Mutex<Meter>,
+    found: Mutex<Found>,
     // Weak, so that the actor ends with the last handle.
     inbox: mpsc::WeakSender<Message>,
 }
@@ -48,6 +49,7 @@ impl Shared {
             in_force: watch::Sender::new(terms.ceiling),
             throttled: watch::Sender::new(None),
             taken: Mutex::new(Meter::default()),
+            found: Mutex::default(),
             inbox: inbox.downgrade(),
         })
     }
@@ -81,13 +83,14 @@ impl Shared {
         self.episode.load(Ordering::Acquire)
     }
 
-    /// Takes in the row, with the terms that bind the fleet.
-    pub(super) fn learn(&self, row: &Row, terms: Terms) {
+    /// Takes in the row as it is `now`, with the terms that bind the fleet.
+    pub(super) fn learn(&self, row: &Row, terms: Terms, now: Seconds) {
         let in_force = row.in_force(terms);
         let (pauses, held_back) = (terms.adapts && row.learnt.pauses(), in_force != terms.ceiling);
         self.pauses.store(pauses, Ordering::Release);
         self.held_back.store(held_back, Ordering::Release);
         self.episode.store(row.learnt.episode, Ordering::Release);
+        *self.known() = row.learnt.found.still(now);
         self.in_force.send_if_modified(|known| std::mem::replace(known, in_force) != in_force);
         let throttled = (pauses || held_back)
             .then(|| Throttled { rate: in_force.filter(|_| !pauses), reason: row.learnt.reason.clone() });
@@ -96,6 +99,15 @@ impl Shared {
             *known = throttled;
             is_news
         });
+    }
+
+    /// When some worker found that this reply, which does not say why, speaks of speed.
+    pub(super) fn found(&self, reply: &str) -> Option<Seconds> {
+        self.known().when(reply)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn throttled(&self) -> watch::Receiver<Option<Throttled>> {

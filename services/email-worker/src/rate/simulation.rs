@@ -2,6 +2,8 @@
 //!
 //! Time is tokio's own, paused: it moves when everybody waits. Chance is seeded, so that each run is the same.
 
+mod unclear;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,7 +8,9 @@
 
 mod domains;
 mod throttled;
+mod trial;
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,14 +20,16 @@ use crate::smtp::Stage;
 use domains::Domains;
 pub use domains::Whose;
 use throttled::Throttled;
+use trial::Trials;
 
-/// How long a mail waits before each further try of the trial. Refused after the last one, the refusal is its own.
-const TRIAL: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 /// Everyone was taken at once: so many mails in a row, and no longer ago than this.
 const WELCOME: (u32, Duration) = (20, Duration::from_secs(10));
 /// Nobody is taken any more: so many mails were refused in a row, and none was taken but those that were under way at the
 /// first refusal, which are answered within this time.
 const SILENCE: (u32, Duration) = (10, Duration::from_secs(1));
+/// And a mail was refused so often before, over some seconds. That is known before any trial ends: workers that came too late
+/// to see anybody taken hear it in time.
+const SILENT_TRIES: usize = 2;
 /// How long is believed what was found.
 const BELIEVED_FOR: Duration = Duration::from_secs(600);
 /// Of so many answers, more than a share of refusals means that sending slower does not help.
@@ -43,6 +47,14 @@ pub struct Kind {
     pub code: u16,
     /// The enhanced code, if it has one.
     pub enhanced: Option<(u8, u16, u16)>,
+}
+
+/// As the fleet keeps it: workers of all versions read it alike.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.stage.slug(), self.code)?;
+        self.enhanced.map_or(Ok(()), |(class, subject, detail)| write!(f, " {class}.{subject}.{detail}"))
+    }
 }
 
 /// A refusal that does not say why.
@@ -108,6 +120,12 @@ impl Doubts {
         self.state().findings.taken_after(kind, now)
     }
 
+    /// Some worker found, at this time by the fleet's clock, that replies of this kind speak of speed. It counts once, and more
+    /// than what this worker found before.
+    pub fn told(&self, kind: Kind, found_at: f64, now: Instant) {
+        self.state().findings.told(kind, found_at, now);
+    }
+
     /// Some mail was taken, at this domain; `at_once`: at its first attempt, without a trial.
     pub fn taken(&self, domain: &str, at_once: bool, now: Instant) {
         let mut state = self.state();
@@ -119,6 +137,12 @@ impl Doubts {
     /// A mail was refused for the speed. True: there is none at which the server takes any.
     pub fn hopeless(&self, now: Instant) -> bool {
         self.state().throttled.refused(now)
+    }
+
+    /// A mail to this domain was refused for the speed while nothing but it was sent: nobody else's answer is there to compare
+    /// with. Is the limit known to be the domain's own?
+    pub fn whose_limit_alone(&self, domain: &str, now: Instant) -> Whose {
+        self.state().domains.known(domain, now)
     }
 
     /// A mail to this domain was refused for the speed: whose limit is it?
@@ -134,6 +158,9 @@ impl Doubts {
 #[derive(Debug, Default)]
 struct Findings {
     known: Vec<Known>,
+    trials: Trials,
+    // What other workers found that counted already, and when they did.
+    told: Vec<(Kind, f64)>,
     // Mails taken at once in a row, and when one was taken so last, and when any was.
     welcome: u32,
     last_welcome: Option<Instant>,
@@ -171,12 +198,12 @@ impl Findings {
                 }
             };
         }
-        match TRIAL.get(tries) {
-            Some(wait) => Advice::TryAgainIn(*wait),
-            None if self.fell_silent() => {
-                self.learn(kind, too_fast(now), now);
-                Advice::TooFast
-            }
+        if tries >= SILENT_TRIES && self.fell_silent() {
+            self.learn(kind, too_fast(now), now);
+            return Advice::TooFast;
+        }
+        match self.trials.wait(kind, tries, now) {
+            Some(wait) => Advice::TryAgainIn(wait),
             None => {
                 self.learn(kind, Belief::ItsOwn, now);
                 Advice::ItsOwn
@@ -184,8 +211,21 @@ impl Findings {
         }
     }
 
+    fn told(&mut self, kind: Kind, found_at: f64, now: Instant) {
+        if self.told.iter().any(|(told, at)| *told == kind && *at >= found_at) {
+            return;
+        }
+        self.told.retain(|(told, _)| *told != kind);
+        if self.told.len() == KINDS {
+            self.told.remove(0);
+        }
+        self.told.push((kind, found_at));
+        self.learn(kind, too_fast(now), now);
+    }
+
     /// Only where others are taken at once: a server that lets everyone wait for seconds does not look at our speed.
     fn taken_after(&mut self, kind: Kind, now: Instant) -> bool {
+        self.trials.taken(kind);
         let welcomed = self.last_welcome.is_some_and(|last| now <= last + WELCOME.1);
         let is_news = welcomed && !self.known.iter().any(|known| known.kind == kind && now < known.until);
         if is_news {
@@ -227,6 +267,7 @@ impl Findings {
     }
 
     fn learn(&mut self, kind: Kind, belief: Belief, now: Instant) {
+        self.trials.over(kind);
         self.known.retain(|known| known.kind != kind);
         if self.known.len() == KINDS {
             self.known.remove(0);
@@ -240,161 +281,4 @@ fn too_fast(now: Instant) -> Belief {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LATER: Kind = Kind { stage: Stage::Rcpt, code: 450, enhanced: Some((4, 7, 1)) };
-    const OTHER: Kind = Kind { stage: Stage::Content, code: 451, enhanced: None };
-
-    /// A refusal of a mail that goes at once and is answered at once.
-    fn refusal(kind: Kind, tries: usize, now: Instant) -> Unclear {
-        Unclear { kind, tries, began: now }
-    }
-
-    /// A server that takes mails at once.
-    fn welcomed() -> (Findings, Instant) {
-        let (mut doubts, now) = (Findings::default(), Instant::now());
-        doubts.taken(true, now);
-        (doubts, now)
-    }
-
-    #[test]
-    fn a_mail_that_is_refused_again_and_again_has_a_refusal_of_its_own_and_so_have_the_next() {
-        let (mut doubts, now) = (Findings::default(), Instant::now());
-        for (tries, wait) in TRIAL.into_iter().enumerate() {
-            assert_eq!(doubts.refused(refusal(LATER, tries, now), now), Advice::TryAgainIn(wait), "try {tries}");
-        }
-        assert_eq!(doubts.refused(refusal(LATER, 3, now), now), Advice::ItsOwn);
-        assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::ItsOwn, "another mail");
-        assert_eq!(doubts.refused(refusal(OTHER, 0, now), now), Advice::TryAgainIn(TRIAL[0]), "another kind of reply");
-        assert_eq!(
-            doubts.refused(refusal(LATER, 0, now + BELIEVED_FOR), now + BELIEVED_FOR),
-            Advice::TryAgainIn(TRIAL[0]),
-            "after a while"
-        );
-    }
-
-    #[test]
-    fn a_mail_that_is_taken_a_moment_later_was_refused_for_the_speed_and_so_are_the_next() {
-        let (mut doubts, now) = welcomed();
-        assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TryAgainIn(TRIAL[0]));
-        assert!(doubts.taken_after(LATER, now) && !doubts.taken_after(LATER, now));
-        assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TooFast);
-        let later = now + BELIEVED_FOR;
-        doubts.taken(true, later);
-        assert!(doubts.taken_after(LATER, later), "it is news again");
-    }
-
-    #[test]
-    fn where_nobody_is_taken_at_once_a_mail_that_is_taken_later_says_nothing_about_the_speed() {
-        let (mut doubts, began) = welcomed();
-        let now = began + WELCOME.1 + Duration::from_millis(1);
-        assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TryAgainIn(TRIAL[0]));
-        doubts.taken(false, now);
-        assert!(!doubts.taken_after(LATER, now));
-        assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TryAgainIn(TRIAL[0]), "the next");
-    }
-
-    #[test]
-    fn when_sending_slower_does_not_help_it_was_not_the_speed() {
-        for (accepted_between, expected) in [
-            (0, Advice::ItsOwn),
-            (1, Advice::ItsOwn),
-            (2, Advice::ItsOwn),
-            // The refusals are answers, too.
-            (3, Advice::TooFast),
-            (20, Advice::TooFast),
-        ] {
-            let (mut doubts, now) = welcomed();
-            doubts.taken_after(LATER, now);
-            for _ in 1..TOO_MANY {
-                assert_eq!(doubts.refused(refusal(LATER, 0, now), now), Advice::TooFast);
-                (0..accepted_between).for_each(|_| doubts.taken(false, now));
-            }
-            assert_eq!(
-                doubts.refused(refusal(LATER, 0, now), now),
-                expected,
-                "{accepted_between} accepted after each refusal"
-            );
-        }
-    }
-
-    #[test]
-    fn what_was_under_way_at_a_refusal_says_nothing_about_what_sending_slower_helps() {
-        let (mut doubts, now) = welcomed();
-        doubts.taken_after(LATER, now);
-        let before = Unclear { began: now - Duration::from_millis(1), ..refusal(LATER, 0, now) };
-        for _ in 0..2 * TOO_MANY {
-            assert_eq!(doubts.refused(before, now), Advice::TooFast);
-        }
-    }
-
-    #[test]
-    fn all_flights_share_what_was_found() {
-        let (doubts, began) = (Doubts::default(), Instant::now());
-        let minute = |n: u32| began + n * Duration::from_secs(60);
-        doubts.taken("good.example", true, began);
-        assert_eq!(doubts.refused(refusal(LATER, 0, began), began), Advice::TryAgainIn(TRIAL[0]));
-        assert!(doubts.taken_after(LATER, began) && !doubts.taken_after(LATER, began));
-        assert_eq!(doubts.refused(refusal(LATER, 0, began), began), Advice::TooFast);
-
-        (0..100).for_each(|_| doubts.taken("good.example", true, began));
-        let whose = (0..20).map(|_| doubts.whose_limit("slow.example", began)).last();
-        assert_eq!(whose, Some(Whose::Domain));
-
-        assert_eq!([0, 1, 2].map(|n| doubts.hopeless(minute(n))), [false, false, true]);
-        doubts.taken("good.example", true, minute(3));
-        assert!(!doubts.hopeless(minute(6)), "it took one meanwhile");
-    }
-
-    /// What a server did: so many mails of this answer, and then time passes.
-    enum Did {
-        TookAtOnce(u32),
-        TookLater(u32),
-        Refused(u32),
-        Nothing(Duration),
-    }
-
-    #[test]
-    fn a_server_that_took_everyone_at_once_and_then_takes_nobody_has_enough_for_a_long_time() {
-        use Did::{Nothing, Refused, TookAtOnce, TookLater};
-        let second = Duration::from_secs(1);
-        let while_it_is_tried = Nothing(4 * second);
-        for (name, did, expected) in [
-            ("its mails are used up", [TookAtOnce(20), Nothing(second), Refused(10)], Advice::TooFast),
-            ("some were under way", [TookAtOnce(20), Refused(10), TookAtOnce(5)], Advice::TooFast),
-            ("few were taken", [TookAtOnce(19), Nothing(second), Refused(10)], Advice::ItsOwn),
-            ("few were refused", [TookAtOnce(300), Nothing(second), Refused(9)], Advice::ItsOwn),
-            (
-                "they had been refused before, as by greylisting",
-                [TookLater(300), Nothing(second), Refused(50)],
-                Advice::ItsOwn,
-            ),
-            ("it was long ago", [TookAtOnce(300), Nothing(11 * second), Refused(50)], Advice::ItsOwn),
-            ("others are taken meanwhile", [Refused(50), Nothing(2 * second), TookAtOnce(300)], Advice::ItsOwn),
-            ("some are refused, and most are not", [TookAtOnce(5), Refused(50), TookAtOnce(300)], Advice::ItsOwn),
-        ] {
-            let (mut doubts, mut now) = (Findings::default(), Instant::now());
-            for did in did.iter().chain([&while_it_is_tried]) {
-                match did {
-                    TookAtOnce(mails) => (0..*mails).for_each(|_| doubts.taken(true, now)),
-                    TookLater(mails) => (0..*mails).for_each(|_| doubts.taken(false, now)),
-                    Refused(mails) => (0..*mails).for_each(|_| {
-                        doubts.refused(refusal(LATER, 0, now), now);
-                    }),
-                    Nothing(time) => now += *time,
-                }
-            }
-            assert_eq!(doubts.refused(refusal(LATER, TRIAL.len(), now), now), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn what_is_kept_is_bounded() {
-        let (mut doubts, now) = welcomed();
-        for code in 400..499 {
-            doubts.taken_after(Kind { code, ..LATER }, now);
-        }
-        assert_eq!(doubts.known.len(), KINDS);
-    }
-}
+mod tests;

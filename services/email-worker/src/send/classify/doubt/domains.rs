@@ -85,6 +85,13 @@ impl Domains {
         whose
     }
 
+    /// Whose limit it is as far as is known without this refusal.
+    pub(super) fn known(&self, domain: &str, now: Instant) -> Whose {
+        let domain = self.hasher.hash_one(domain);
+        let is_own = self.limited.iter().any(|(known, until)| *known == domain && now < *until);
+        if is_own { Whose::Domain } else { Whose::Unknown }
+    }
+
     fn answer(&mut self, domain: &str, taken: bool, now: Instant) -> u64 {
         let domain = self.hasher.hash_one(domain);
         keep(&mut self.answers, Answer { domain, taken, at: now }, COMPARED.0);
@@ -192,6 +199,19 @@ mod tests {
         assert_eq!(domains.refused("slow.example", began + BELIEVED_FOR / 2), Whose::Domain);
         assert_ne!(domains.refused("other.example", began), Whose::Domain);
         assert_ne!(domains.refused("slow.example", began + BELIEVED_FOR), Whose::Domain);
+    }
+
+    #[test]
+    fn what_a_domain_answers_while_nobody_else_is_asked_tells_nothing() {
+        let (mut domains, now) = (Domains::default(), Instant::now());
+        (0..100).for_each(|_| domains.taken("good.example", now));
+        for _ in 0..ENOUGH {
+            assert_eq!(domains.known("slow.example", now), Whose::Unknown);
+        }
+        assert_eq!(domains.refused("slow.example", now), Whose::Unknown, "the first that counts");
+        let last = (1..ENOUGH).map(|_| domains.refused("slow.example", now)).last();
+        assert_eq!((last, domains.known("slow.example", now)), (Some(Whose::Domain), Whose::Domain));
+        assert_eq!(domains.known("slow.example", now + BELIEVED_FOR), Whose::Unknown);
     }
 
     #[test]
