@@ -1,5 +1,6 @@
 //! How a process ends: exit codes after sysexits.h, and errors told in one line.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::config::Contradiction;
@@ -70,6 +71,13 @@ pub fn report(err: &anyhow::Error) -> String {
         }
     }
     line
+}
+
+/// The last words of a process: the error in one line on stderr, and the code.
+pub fn fail(error: &anyhow::Error, code: Exit) -> ExitCode {
+    // Whoever closed stderr does not want to know.
+    let _ = writeln!(std::io::stderr(), "{}", report(error));
+    code.into()
 }
 
 #[cfg(test)]

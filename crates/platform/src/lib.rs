@@ -1,4 +1,4 @@
-//! What both services stand on: configuration, telemetry, health and its server, background tasks, shutdown, the database.
+//! What all services stand on: configuration, telemetry, health and its server, background tasks, shutdown, the database.
 //!
 //! Nothing in here knows what a registration or a mail is.
 
@@ -8,6 +8,7 @@ pub mod config;
 pub mod exit;
 pub mod health;
 pub mod postgres;
+pub mod service;
 pub mod shutdown;
 pub mod tasks;
 pub mod telemetry;

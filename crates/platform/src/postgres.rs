@@ -7,6 +7,7 @@ mod kept;
 mod migration;
 mod pooler;
 mod watch;
+mod watched;
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -16,7 +17,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 pub use kept::{Held, Kept, NoAnswer, Statement, ask};
 pub use migration::{migrate, migrate_as_told};
 pub use pooler::{UnfitPooler, Unproven, check_pooler, check_startup, is_unfit_pooler};
-pub use watch::{Availability, Found, Probe, watch};
+use watch::watch;
+pub use watch::{Availability, Found, Probe};
+pub use watched::WatchedDatabase;
 
 use crate::config::Secret;
 

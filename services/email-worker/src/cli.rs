@@ -6,9 +6,9 @@ mod mails;
 use std::process::ExitCode;
 
 use amqp::topology::TopologyError;
-use platform::config::{MigrateArgs, warn_of_names};
-use platform::exit::{self, Exit};
-use platform::{postgres, shutdown, telemetry};
+use platform::config::MigrateArgs;
+use platform::exit::{Exit, fail};
+use platform::{postgres, service};
 
 use crate::app::App;
 use crate::config::MailConfigError;
@@ -19,6 +19,9 @@ use crate::mail_types::MailTypesRefused;
 use crate::queue_migration::{Consumed, Lost};
 use crate::reading::Interrupted;
 use commands::NotConfirmed;
+
+/// What telemetry calls it.
+const NAME: &str = "email-worker";
 
 /// Runs the command and says how it went: 0, or one line on stderr and the code that goes with it.
 pub fn execute(cli: Cli) -> ExitCode {
@@ -40,12 +43,6 @@ pub fn execute(cli: Cli) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, code(&error)),
     }
-}
-
-#[allow(clippy::print_stderr, reason = "the last words of a process")]
-fn fail(error: &anyhow::Error, code: Exit) -> ExitCode {
-    eprintln!("{}", exit::report(error));
-    code.into()
 }
 
 /// A queue that is not what it must be is a matter of configuration, a crash is ours.
@@ -76,19 +73,12 @@ fn code(error: &anyhow::Error) -> Exit {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    let telemetry = telemetry::init("email-worker", &config.common.log)?;
-    warn_of_names::<Cli>();
-    let stop = shutdown::on_signals();
-    let result = async { Box::pin(App::build(config).await?.run(stop)).await }.await;
-    telemetry.shutdown().await;
-    result
+    let log = config.common.log.clone();
+    service::serve::<Cli>(NAME, &log, async |stop| App::build(config).await?.run(stop).await).await
 }
 
 async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
-    let telemetry = telemetry::init("email-worker", &args.log)?;
-    let result = postgres::migrate_as_told(&args, "email-worker migrate", &MIGRATOR).await;
-    telemetry.shutdown().await;
-    result
+    service::with_telemetry(NAME, &args.log, postgres::migrate_as_told(&args, "email-worker migrate", &MIGRATOR)).await
 }
 
 #[cfg(test)]

@@ -1,16 +1,14 @@
 //! The relay as a value: built, it knows its port; it runs until a token is cancelled. Tests start the very same.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use amqp::Broker;
-use anyhow::Context as _;
 use outbox::{Fitness, Outbox, Relay, Table};
 use platform::admin::AdminServer;
 use platform::health::{Health, Need};
-use platform::postgres::{Availability, Kept, UnfitPooler, watch};
-use platform::shutdown;
+use platform::postgres::{Kept, WatchedDatabase};
+use platform::service::Service;
 use platform::tasks::Tasks;
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -19,12 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::RelayConfig;
 
 /// What the application's database and the broker call it.
-const NAME: &str = "mail-api";
-/// The task that reports on the others, and ends after them.
-const ADMIN: &str = "admin";
-/// How long it may take.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
+pub const NAME: &str = "mail-api";
 /// The relay, with its port taken.
 #[derive(Debug)]
 pub struct App {
@@ -61,81 +54,42 @@ impl App {
     pub async fn run(self, token: CancellationToken) -> anyhow::Result<()> {
         let Self { config, admin, health, pool } = self;
         tracing::info!(admin = %admin.addr(), schema = %config.outbox_schema, "relaying");
-        let (background, report) = (CancellationToken::new(), CancellationToken::new());
-        let mut tasks = Tasks::new();
-        tasks.spawn(ADMIN, admin.run(report.clone()));
-        let parts = Parts { pool, health, end: token.clone(), unfit: Arc::default() };
-        parts.start(&mut tasks, &config, &background);
-        let all = async {
-            let worked = tasks.guard(&token, token.cancelled()).await;
-            background.cancel();
-            worked.and(tasks.finish_but(ADMIN).await)
-        };
-        let grace = config.shutdown_grace;
-        let deadline = async {
-            token.cancelled().await;
-            parts.health.start_draining();
-            tokio::time::sleep(grace).await;
-        };
-        let drained = tokio::select! {
-            ended = all => Ok(ended),
-            () = deadline => Err(shutdown::GraceExceeded(grace)),
-        };
-        report.cancel();
-        let drained = drained.context("finishing the batch that is under way (SHUTDOWN_GRACE)")?;
-        let reported = tasks.finish(LAST_WORDS).await;
-        // Connections say goodbye; one that hangs is left to the server.
-        let _ = tokio::time::timeout(Duration::from_secs(1), parts.pool.close()).await;
-        drained.and(reported)?;
-        match parts.unfit.get() {
-            Some(unfit) => Err(unfit.clone()).context("the database of DATABASE_URL"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// What background tasks share.
-struct Parts {
-    pool: PgPool,
-    health: Health,
-    /// The service's own.
-    end: CancellationToken,
-    /// Why it ended, if that was found out at its start.
-    unfit: Arc<OnceLock<UnfitPooler>>,
-}
-
-impl Parts {
-    /// Starts what works in the background.
-    fn start(&self, tasks: &mut Tasks, config: &RelayConfig, stop: &CancellationToken) {
-        let (pool, health, stop) = (|| self.pool.clone(), &self.health, || stop.clone());
-        // Nobody sends it requests that it could refuse: that it is ready means that it can take tasks out of the outbox.
-        let database = health.component("database", Need::Required);
-        let of_broker = health.component("broker", Need::Informative);
-        health.observe(NAME);
-        let (availability, schema) = (Availability::new(), &config.outbox_schema);
         // It keeps none: what it asks is once for each batch.
-        let kept = Kept::one(pool());
-        let watch = watch(pool(), kept, Fitness::of(schema.clone()), availability.clone(), database, stop());
-        let (unfit, end, told) = (Arc::clone(&self.unfit), self.end.clone(), stop());
-        tasks.spawn("database", async move {
-            if let Err(pooler) = watch.await {
-                let _ = unfit.set(pooler);
-                end.cancel();
-                told.cancelled().await;
-            }
-        });
-        let table = Table::in_schema(schema);
-        // Rights may be taken away at any time: without that to delete, each try would publish the same tasks again.
-        let (fit, committed) = (availability.fit(), Arc::new(Notify::new()));
-        let outbox = Outbox { pool: pool(), table: table.clone(), fit, committed };
-        let broker = Broker::new(config.broker.amqp_url.clone(), NAME);
-        let relay = Relay::new(outbox, broker, config.relay.options(NAME), of_broker);
-        tasks.spawn("relay", relay.run(stop()));
-        let (backlog, told) = (outbox::watch_backlog(NAME, pool(), table, stop()), stop());
-        tasks.spawn("backlog", async move {
-            if told.run_until_cancelled(availability.proven()).await.is_some() {
-                backlog.await;
-            }
-        });
+        let database = WatchedDatabase::new(pool.clone(), Kept::one(pool));
+        let grace = config.shutdown_grace;
+        let service = Service { admin, health: health.clone(), tasks: Tasks::new(), database: database.clone(), grace };
+        let end = token.clone();
+        let start = |tasks: &mut Tasks, stop: &CancellationToken| {
+            start(&config, &health, &database, end, tasks, stop);
+        };
+        let finishing = "finishing the batch that is under way (SHUTDOWN_GRACE)";
+        service.run(token.clone(), start, token.cancelled(), finishing).await
     }
+}
+
+/// Starts what works in the background. `end` is the service's own.
+fn start(
+    config: &RelayConfig,
+    health: &Health,
+    database: &WatchedDatabase,
+    end: CancellationToken,
+    tasks: &mut Tasks,
+    stop: &CancellationToken,
+) {
+    let (pool, stop) = (|| database.pool.clone(), || stop.clone());
+    // Nobody sends it requests that it could refuse: that it is ready means that it can take tasks out of the outbox.
+    let of_database = health.component("database", Need::Required);
+    let of_broker = health.component("broker", Need::Informative);
+    health.observe(NAME);
+    let schema = &config.outbox_schema;
+    database.watch(tasks, Fitness::of(schema.clone()), of_database, end, stop());
+    let table = Table::in_schema(schema);
+    // Rights may be taken away at any time: without that to delete, each try would publish the same tasks again.
+    let (fit, committed) = (database.availability.fit(), Arc::new(Notify::new()));
+    let outbox = Outbox { pool: pool(), table: table.clone(), fit, committed };
+    let broker = Broker::new(config.broker.amqp_url.clone(), NAME);
+    let relay = Relay::new(outbox, broker, config.relay.options(NAME), of_broker);
+    tasks.spawn("relay", relay.run(stop()));
+    let backlog = outbox::watch_backlog(NAME, pool(), table, stop());
+    tasks.spawn("backlog", database.once_proven(stop(), backlog));
 }

@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use mail_api::app::App;
+use mail_api::app::{self, App};
 use mail_api::config::{Command, Config, RelayConfig, SchemaArgs};
-use platform::config::{parse, warn_of_names};
-use platform::exit::{Exit, report};
-use platform::{shutdown, telemetry};
+use platform::config::parse;
+use platform::exit::{Exit, fail};
+use platform::service;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -22,21 +22,9 @@ async fn main() -> ExitCode {
     }
 }
 
-fn fail(error: &anyhow::Error, code: Exit) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{}", report(error));
-    code.into()
-}
-
 async fn relay(config: RelayConfig) -> anyhow::Result<()> {
-    let telemetry = telemetry::init("mail-api", &config.common.log)?;
-    warn_of_names::<Config>();
-    let token = shutdown::on_signals();
-    let done = match App::build(config).await {
-        Ok(app) => Box::pin(app.run(token)).await,
-        Err(error) => Err(error),
-    };
-    telemetry.shutdown().await;
-    done
+    let log = config.common.log.clone();
+    service::serve::<Config>(app::NAME, &log, async |stop| App::build(config).await?.run(stop).await).await
 }
 
 fn print_schema(args: SchemaArgs) -> anyhow::Result<()> {

@@ -1,16 +1,15 @@
 //! The service as a value: built, it knows its ports; it runs until a token is cancelled. Tests start the very same.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use amqp::Broker;
 use anyhow::Context as _;
 use outbox::{Outbox, Relay, RelayOptions, Table};
 use platform::admin::AdminServer;
 use platform::health::{Health, Need};
-use platform::postgres::{Availability, Kept, UnfitPooler, watch};
-use platform::shutdown;
+use platform::postgres::{Kept, WatchedDatabase};
+use platform::service::Service;
 use platform::tasks::Tasks;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -27,14 +26,9 @@ use crate::telemetry::Metrics;
 use crate::{purge, server};
 
 /// What both services call it in the database and at the broker.
-const NAME: &str = "user-api";
+pub const NAME: &str = "user-api";
 /// Connections that requests leave to the relay and to what looks after the database.
 const OTHERS: u32 = 2;
-/// The task that reports on the others, and ends after them.
-const ADMIN: &str = "admin";
-/// How long it may take.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
 /// The service, with its ports taken.
 #[derive(Debug)]
 pub struct App {
@@ -86,14 +80,13 @@ impl App {
 
     /// The same with tasks that a test has prepared.
     #[doc(hidden)]
-    pub async fn run_with(self, mut tasks: Tasks, token: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run_with(self, tasks: Tasks, token: CancellationToken) -> anyhow::Result<()> {
         let Self { config, listener, addr, admin, health, pool, metrics } = self;
         tracing::info!(%addr, admin = %admin.addr(), "serving");
 
         let hash = &config.hash;
         let parts = Parts {
-            kept: Kept::all_but(OTHERS, pool.clone()),
-            availability: Availability::new(),
+            database: WatchedDatabase::new(pool.clone(), Kept::all_but(OTHERS, pool)),
             hasher: Hasher::new(hash.concurrency(), hash.hash_max_wait, hash.hash_cost, metrics.clone()),
             limit: RateLimit::new(
                 config.http.rate_limit,
@@ -101,75 +94,45 @@ impl App {
                 config.http.trusted_proxies.clone(),
             ),
             committed: Arc::new(Notify::new()),
-            pool,
             health,
             end: token.clone(),
-            unfit: Arc::default(),
         };
         let timeout = config.http.request_timeout;
         let rules = config.http.rules(config.shutdown_grace);
         let api = Api { registrar: parts.registrar(), metrics };
         let routes = router(api, parts.limit.clone(), timeout, &config.http.cors_allowed_origins);
 
-        // Stopped in this order: requests, what works for them, and last whoever reports on all of it.
-        let (background, report) = (CancellationToken::new(), CancellationToken::new());
-        tasks.spawn(ADMIN, admin.run(report.clone()));
-        parts.start(&mut tasks, Broker::new(config.broker.amqp_url, NAME), config.relay.options(NAME), &background);
+        let start = |tasks: &mut Tasks, background: &CancellationToken| {
+            parts.start(tasks, Broker::new(config.broker.amqp_url, NAME), config.relay.options(NAME), background);
+        };
         let requests = async {
             // Until then nobody knows what to answer.
-            if token.run_until_cancelled(parts.availability.known()).await.is_some() {
+            if token.run_until_cancelled(parts.database.availability.known()).await.is_some() {
                 server::serve(listener, routes, rules, token.clone()).await;
             }
         };
-        let all = async {
-            let served = tasks.guard(&token, requests).await;
-            background.cancel();
-            served.and(tasks.finish_but(ADMIN).await)
-        };
-        let grace = config.shutdown_grace;
-        let deadline = async {
-            token.cancelled().await;
-            parts.health.start_draining();
-            tokio::time::sleep(grace).await;
-        };
-        let drained = tokio::select! {
-            ended = all => Ok(ended),
-            () = deadline => Err(shutdown::GraceExceeded(grace)),
-        };
-        report.cancel();
-        let drained = drained.context("finishing requests and background work (SHUTDOWN_GRACE)")?;
-        let reported = tasks.finish(LAST_WORDS).await;
-        parts.kept.give_all_back();
-        // Connections say goodbye; one that hangs is left to the server.
-        let _ = tokio::time::timeout(Duration::from_secs(1), parts.pool.close()).await;
-        drained.and(reported)?;
-        match parts.unfit.get() {
-            Some(unfit) => Err(unfit.clone()).context("the database of DATABASE_URL"),
-            None => Ok(()),
-        }
+        let (health, database, grace) = (parts.health.clone(), parts.database.clone(), config.shutdown_grace);
+        let service = Service { admin, health, tasks, database, grace };
+        service.run(token.clone(), start, requests, "finishing requests and background work (SHUTDOWN_GRACE)").await
     }
 }
 
 /// What requests and background tasks share.
 struct Parts {
-    kept: Kept,
-    availability: Availability,
+    database: WatchedDatabase,
     hasher: Hasher,
     limit: Option<RateLimit>,
     committed: Arc<Notify>,
-    pool: PgPool,
     health: Health,
     /// The service's own.
     end: CancellationToken,
-    /// Why it ended, if that was found out at its start.
-    unfit: Arc<OnceLock<UnfitPooler>>,
 }
 
 impl Parts {
     fn registrar(&self) -> Registrar {
         Registrar {
-            db: self.kept.clone(),
-            availability: self.availability.clone(),
+            db: self.database.kept.clone(),
+            availability: self.database.availability.clone(),
             hasher: self.hasher.clone(),
             committed: Arc::clone(&self.committed),
         }
@@ -177,47 +140,26 @@ impl Parts {
 
     /// Starts what works in the background.
     fn start(&self, tasks: &mut Tasks, broker: Broker, options: RelayOptions, stop: &CancellationToken) {
-        let (pool, health, stop) = (|| self.pool.clone(), &self.health, || stop.clone());
+        let (pool, health, stop) = (|| self.database.pool.clone(), &self.health, || stop.clone());
         // Once proven it is informative: a pod that leaves the Service can't say 503 (decision 21).
-        let database = health.component("database", Need::ToStart);
-        let watch = watch(pool(), self.kept.clone(), Migrated, self.availability.clone(), database, stop());
-        let (unfit, end, told) = (Arc::clone(&self.unfit), self.end.clone(), stop());
-        tasks.spawn("database", async move {
-            if let Err(pooler) = watch.await {
-                let _ = unfit.set(pooler);
-                end.cancel();
-                told.cancelled().await;
-            }
-        });
+        let of_database = health.component("database", Need::ToStart);
+        self.database.watch(tasks, Migrated, of_database, self.end.clone(), stop());
         // Informative: registration works without the broker.
         let of_broker = health.component("broker", Need::Informative);
-        health.observe("user-api");
+        health.observe(NAME);
         let table = Table::in_search_path();
         let backlog = outbox::watch_backlog(NAME, pool(), table.clone(), stop());
-        let (fit, committed) = (self.availability.proof(), Arc::clone(&self.committed));
+        let (fit, committed) = (self.database.availability.proof(), Arc::clone(&self.committed));
         let outbox = Outbox { pool: pool(), table, fit, committed };
         let relay = Relay::new(outbox, broker, options, of_broker);
         tasks.spawn("relay", relay.run(stop()));
-        tasks.spawn("backlog", self.once_proven(stop(), backlog));
-        tasks.spawn("purge", self.once_proven(stop(), purge::run(pool(), stop())));
+        tasks.spawn("backlog", self.database.once_proven(stop(), backlog));
+        tasks.spawn("purge", self.database.once_proven(stop(), purge::run(pool(), stop())));
         let (hasher, token) = (self.hasher.clone(), stop());
         tasks.spawn("hashing-memory", async move { hasher.give_memory_back(token).await });
         if let Some(limit) = self.limit.clone() {
             let token = stop();
             tasks.spawn("rate-limit", async move { limit.forget_idle_clients(token).await });
-        }
-    }
-    /// Nothing is asked of a database before it is known to be what it must be.
-    fn once_proven<W: Future<Output = ()>>(
-        &self,
-        stop: CancellationToken,
-        work: W,
-    ) -> impl Future<Output = ()> + use<W> {
-        let availability = self.availability.clone();
-        async move {
-            if stop.run_until_cancelled(availability.proven()).await.is_some() {
-                work.await;
-            }
         }
     }
 }

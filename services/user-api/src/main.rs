@@ -4,10 +4,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use platform::config::{MigrateArgs, parse, warn_of_names};
-use platform::exit::{Exit, report};
-use platform::{postgres, shutdown, telemetry};
-use user_api::app::App;
+use platform::config::{MigrateArgs, parse};
+use platform::exit::{Exit, fail};
+use platform::{postgres, service};
+use user_api::app::{self, App};
 use user_api::config::{CheckArgs, Command, Config, ServeConfig};
 use user_api::{check, db, openapi};
 
@@ -25,28 +25,14 @@ async fn main() -> ExitCode {
     }
 }
 
-fn fail(error: &anyhow::Error, code: Exit) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "{}", report(error));
-    code.into()
-}
-
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
-    let telemetry = telemetry::init("user-api", &config.common.log)?;
-    warn_of_names::<Config>();
-    let token = shutdown::on_signals();
-    let done = match App::build(config).await {
-        Ok(app) => Box::pin(app.run(token)).await,
-        Err(error) => Err(error),
-    };
-    telemetry.shutdown().await;
-    done
+    let log = config.common.log.clone();
+    service::serve::<Config>(app::NAME, &log, async |stop| App::build(config).await?.run(stop).await).await
 }
 
 async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
-    let telemetry = telemetry::init("user-api", &args.log)?;
-    let done = postgres::migrate_as_told(&args, "user-api migrate", &db::MIGRATOR).await;
-    telemetry.shutdown().await;
-    done
+    let migration = postgres::migrate_as_told(&args, "user-api migrate", &db::MIGRATOR);
+    service::with_telemetry(app::NAME, &args.log, migration).await
 }
 
 fn print_openapi() -> anyhow::Result<()> {

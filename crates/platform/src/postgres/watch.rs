@@ -119,7 +119,7 @@ impl Default for Availability {
 ///
 /// # Errors
 /// There is a pooler before it that can't be used.
-pub async fn watch(
+pub(super) async fn watch(
     pool: PgPool,
     kept: Kept,
     probe: impl Probe,
