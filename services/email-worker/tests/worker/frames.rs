@@ -337,7 +337,10 @@ async fn a_worker_that_cannot_move_messages_is_not_ready_and_names_the_reason() 
     let world = &scene.world;
     let full = json!({"max-length": 0, "overflow": "reject-publish"});
     world.vhost.policy("full", "dead$", Some(full)).await;
+    // A full quorum queue refuses what comes when it is over its limit: two at once may both be taken.
     world.client.publish_bare(queue::EMAIL, b"first").await;
+    let one_over = async || (world.waiting(queue::DEAD).await == 1).then_some(());
+    eventually("the queue is over its limit", PATIENCE, one_over).await;
     world.client.publish_bare(queue::EMAIL, b"second").await;
     let says = |_, body: &Value| body["components"]["publisher"]["status"] == "down";
     let body = scene.worker.says("the publisher is down", says).await;
