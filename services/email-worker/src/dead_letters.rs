@@ -7,7 +7,7 @@ pub mod filter;
 mod letter;
 pub mod list;
 pub mod redrive;
-mod table;
+mod row;
 
 use std::time::SystemTime;
 

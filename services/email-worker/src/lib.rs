@@ -22,3 +22,4 @@ pub mod reading;
 pub mod send;
 pub mod smtp;
 pub mod spans;
+mod table;

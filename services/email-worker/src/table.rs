@@ -2,9 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::time::{Duration, SystemTime};
-
-use super::Letter;
 
 /// Rows that are measured together.
 const PIECE: usize = 1000;
@@ -13,31 +10,38 @@ const LONGEST: usize = 200;
 
 /// A table on its way out. The widths are those of the first rows, and grow where later ones need it.
 #[derive(Debug)]
-pub(super) struct Table<W> {
+pub(crate) struct Table<W> {
     out: W,
     rows: Vec<Vec<String>>,
     widths: Vec<usize>,
+    longest: usize,
 }
 
 impl<W: io::Write> Table<W> {
     /// A table with this first row.
-    pub(super) fn new(out: W, header: &[&str]) -> Self {
-        Self { out, rows: vec![header.iter().map(|&name| name.to_owned()).collect()], widths: vec![0; header.len()] }
+    pub(crate) fn new(out: W, header: &[&str]) -> Self {
+        let rows = vec![header.iter().map(|&name| name.to_owned()).collect()];
+        Self { out, rows, widths: vec![0; header.len()], longest: LONGEST }
+    }
+
+    /// Whose cells are never cut.
+    pub(crate) fn uncut(self) -> Self {
+        Self { longest: usize::MAX, ..self }
     }
 
     /// One more row.
-    pub(super) fn push(&mut self, row: Vec<String>) -> io::Result<()> {
-        self.rows.push(row.iter().map(|cell| printable(cell)).collect());
+    pub(crate) fn push(&mut self, row: Vec<String>) -> io::Result<()> {
+        self.rows.push(row.iter().map(|cell| up_to(self.longest, cell)).collect());
         if self.rows.len() >= PIECE { self.flush() } else { Ok(()) }
     }
 
     /// Where it would have been written, for another text instead.
-    pub(super) fn into_inner(self) -> W {
+    pub(crate) fn into_inner(self) -> W {
         self.out
     }
 
     /// Writes what is left.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         for row in &self.rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
@@ -54,33 +58,13 @@ impl<W: io::Write> Table<W> {
     }
 }
 
-/// The columns of a list.
-pub(super) fn columns(with_address: bool) -> Vec<&'static str> {
-    let mut columns = vec!["ID", "REASON", "AGE", "ATTEMPTS"];
-    columns.extend(with_address.then_some("ADDRESS"));
-    columns.push("DETAIL");
-    columns
+/// What comes off the queue, cut: a terminal must not obey what stands in it.
+pub(crate) fn printable(text: &str) -> String {
+    up_to(LONGEST, text)
 }
 
-/// A letter in these columns.
-pub(super) fn row(letter: &Letter, now: SystemTime, with_address: bool) -> Vec<String> {
-    let age = letter.age(now).map_or_else(|| "?".to_owned(), brief);
-    let mut row = vec![letter.id.clone(), letter.reason.clone(), age, letter.attempts.to_string()];
-    let address = || letter.recipient.as_ref().map(|(email, _)| email.clone()).unwrap_or_default();
-    row.extend(with_address.then(address));
-    row.push(letter.detail.clone());
-    row
-}
-
-/// Ids and reasons come off the queue: a terminal must not obey what stands in them.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(LONGEST).collect()
-}
-
-/// The two largest units are enough.
-fn brief(age: Duration) -> String {
-    let text = humantime::format_duration(Duration::from_secs(age.as_secs())).to_string();
-    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+fn up_to(longest: usize, text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(longest).collect()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use crate::config::{MailsArgs, MailsCommand, PreviewArgs, RenderArgs, SendTestArgs, Shown, WhichArgs};
 use crate::preview::Preview;
+use crate::table::Table;
 
 /// A set of files, or the data for one of them, is not what it must be.
 #[derive(Debug, thiserror::Error)]
@@ -47,26 +48,17 @@ fn init(directory: &Path) -> anyhow::Result<()> {
 
 fn check(directory: &Path) -> anyhow::Result<()> {
     let types = load(Some(directory))?;
-    let rows: Vec<[String; 3]> = types.iter().map(row).collect();
-    print(&table(["TYPE", "LANGUAGES", "FIELDS"], &rows))
+    let mut table = Table::new(std::io::stdout(), &["TYPE", "LANGUAGES", "FIELDS"]).uncut();
+    let printed = types.iter().try_for_each(|mail_type| table.push(row(mail_type))).and_then(|()| table.flush());
+    printed.context("printing")
 }
 
-fn row(mail_type: &MailType) -> [String; 3] {
+fn row(mail_type: &MailType) -> Vec<String> {
     let name =
         if mail_type.is_built_in() { format!("{} (built in)", mail_type.name()) } else { mail_type.name().to_string() };
     let languages: Vec<_> = mail_type.languages().map(Language::to_string).collect();
     let fields: Vec<_> = mail_type.fields().keys().map(String::as_str).collect();
-    [name, languages.join(" "), fields.join(" ")]
-}
-
-fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
-    let width = |n: usize| rows.iter().map(|row| row[n].chars().count()).chain([head[n].len()]).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    let line = |cells: [&str; N]| {
-        let cells: Vec<_> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("{}\n", cells.join("  ").trim_end())
-    };
-    std::iter::once(line(head)).chain(rows.iter().map(|row| line(row.each_ref().map(String::as_str)))).collect()
+    vec![name, languages.join(" "), fields.join(" ")]
 }
 
 async fn preview(args: PreviewArgs) -> anyhow::Result<()> {

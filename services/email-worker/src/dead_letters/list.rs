@@ -9,9 +9,10 @@ use contract::queue;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::table::{self, Table};
+use super::row;
 use super::{Done, Filter, Letter, close, next_meant};
 use crate::reading::{Reading, Turn};
+use crate::table::Table;
 
 /// What to show of the letters that are meant.
 #[derive(Debug, Clone, Copy)]
@@ -85,9 +86,7 @@ impl<W: Write> View<W> {
         match (shown.count, json) {
             (true, json) => Self::Counts { out, json, reasons: BTreeMap::new() },
             (false, true) => Self::Lines { out, addresses },
-            (false, false) => {
-                Self::Table { table: Table::new(out, &table::columns(addresses)), addresses, empty: true }
-            }
+            (false, false) => Self::Table { table: Table::new(out, &row::columns(addresses)), addresses, empty: true },
         }
     }
 
@@ -95,7 +94,7 @@ impl<W: Write> View<W> {
         match self {
             Self::Table { table, addresses, empty } => {
                 *empty = false;
-                table.push(table::row(letter, now, *addresses))
+                table.push(row::row(letter, now, *addresses))
             }
             Self::Lines { out, addresses } => writeln!(out, "{}", letter.json(now, *addresses)),
             Self::Counts { reasons, .. } => {
