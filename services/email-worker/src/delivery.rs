@@ -32,6 +32,8 @@ pub use exclusive::ExclusiveGate;
 pub use in_flight::InFlight;
 pub use limits::Limits;
 
+use mail::Renderer;
+
 use self::outcome::{Deferral, Outcome};
 use self::task::{Identity, Message, Rejected, Task};
 use crate::circuit_breaker::CircuitBreaker;
@@ -44,7 +46,6 @@ use crate::send::refusers::Refusers;
 use crate::smtp::pool::ConnectionPool;
 use crate::spans;
 use in_flight::{Entering, InFlightGuard};
-use mail::Renderer;
 pub(crate) use writing::UnknownTypes;
 
 /// A mail is made ready at most so long before its moment, the tolerance of a moment included.
@@ -127,7 +128,10 @@ impl Processor {
         let hold_until = began + self.limits.hold;
         let (receipt, task) = Task::read(delivery, self.clock.now(), self.limits.retention, hold_until);
         let outcome = match task {
-            Ok(task) => self.process_task(task, receipt).instrument(span.clone()).await,
+            Ok(mut task) => {
+                task.expires = self.end_of_use(&task);
+                self.process_task(task, receipt).instrument(span.clone()).await
+            }
             Err(rejected) => Some(self.dead_letter(rejected, receipt).instrument(span.clone()).await),
         };
         if let Some(outcome) = outcome {

@@ -60,7 +60,7 @@ pub struct Task {
     pub first_failed: Option<SystemTime>,
     /// When the task was made, where that is known.
     pub created: Option<SystemTime>,
-    /// When it is no longer worth sending, by the task's own word.
+    /// When it is no longer worth sending: by its own word, as it is read; whoever runs it adds its type's.
     pub expires: Option<SystemTime>,
     /// Deliveries before this one, of this message and of the copies it comes from.
     pub deliveries: u64,

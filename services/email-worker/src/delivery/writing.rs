@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use contract::TypeName;
 use mail::{Rendered, Unwritable};
@@ -47,13 +47,16 @@ impl Processor {
         }
     }
 
-    /// By the task's own word, or by its type's.
-    pub(super) fn is_expired(&self, task: &Task) -> bool {
+    /// The task's own end, or that of its type where that comes first.
+    pub(super) fn end_of_use(&self, task: &Task) -> Option<SystemTime> {
         let types = self.renderer.types();
         let after = types.get(task.mail.mail_type.as_str()).and_then(mail::MailType::expires_after);
         let by_type = after.and_then(|after| task.created?.checked_add(after));
-        let now = self.clock.now();
-        [task.expires, by_type].into_iter().flatten().any(|end| end <= now)
+        task.expires.into_iter().chain(by_type).min()
+    }
+
+    pub(super) fn is_expired(&self, task: &Task) -> bool {
+        task.expires.is_some_and(|end| end <= self.clock.now())
     }
 
     pub(super) fn expired(&self, task: &Task) -> Outcome {
