@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use amqp::{Broker, Publisher, topology};
 use anyhow::Context as _;
+use mail::Renderer;
 use platform::admin::AdminServer;
 use platform::health::{Component, Health, Need};
 use platform::postgres;
@@ -28,7 +29,6 @@ use crate::send::classify::Doubts;
 use crate::send::refusers::Refusers;
 use crate::smtp::Transport;
 use crate::smtp::pool::ConnectionPool;
-use mail::Renderer;
 
 /// Waits between two probes of an open circuit.
 const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));

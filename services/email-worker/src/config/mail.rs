@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use humantime::format_duration;
+use mail::{MailOptions, Sender};
 use platform::config::{AppEnv, Secret, duration};
 
 use crate::delivery::hold;
 use crate::smtp::{Login, SmtpOptions, Tls, TlsError, Transport};
-use mail::{MailOptions, Sender};
 
 /// Where mails go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

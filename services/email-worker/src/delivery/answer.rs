@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use contract::TaskId;
+use mail::Rendered;
 
 use super::Processor;
 use super::outcome::{Deferral, Outcome};
@@ -13,7 +14,6 @@ use crate::ledger::Claim;
 use crate::send::classify::{DeadReason, Outage};
 use crate::smtp::pool::{NoSession, PooledConnection};
 use crate::smtp::{Accepted, SendError};
-use mail::Rendered;
 
 impl Processor {
     /// One conversation, on the slot's connection; the claim is kept for as long as it lasts.

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::{Duration, SystemTime};
 
+use mail::Rendered;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -18,7 +19,6 @@ use crate::send::classify::{self, DeadReason, Outage, Verdict};
 use crate::smtp::pool::{NoSession, PooledConnection};
 use crate::smtp::{Accepted, Broken, SendError, Stage};
 use crate::spans;
-use mail::Rendered;
 
 /// One try: the run is over, or nothing was spent and it is tried again after this time, when the circuit lets it.
 type Try = ControlFlow<Outcome, Duration>;

@@ -4,8 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::reply::{Accepted, Broken, SendError, Stage};
 use mail::Rendered;
+
+use super::reply::{Accepted, Broken, SendError, Stage};
 
 /// The folder exists and can be written.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use contract::{MailTask, TaskId};
+use mail::{MailOptions, Rendered, Renderer};
 use testkit::fuzz::Target;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,6 @@ use super::reply::{Accepted, Reply, SendError, Stage};
 use super::session::{Smtp, SmtpOptions, Tls};
 use super::wire::Wire;
 use crate::send::classify::{Verdict, judge};
-use mail::{MailOptions, Rendered, Renderer};
 
 const LOCAL: &str = "ada.lovelace";
 

@@ -5,6 +5,7 @@ mod limit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mail::Rendered;
 use opentelemetry::global;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
@@ -13,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use crate::send::classify::{self, Outage, Verdict};
 use crate::smtp::{Accepted, Broken, SendError, Session, Stage, Transport};
 use limit::{Limit, News, Place, Refusal};
-use mail::Rendered;
 
 /// A connection that was not used for so long is closed: mail servers count them.
 const IDLE_LIMIT: Duration = Duration::from_secs(30);

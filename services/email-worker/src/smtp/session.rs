@@ -14,6 +14,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Noop, Quit, Rset};
 use lettre::transport::smtp::extension::ClientId;
+use mail::Rendered;
 use platform::config::Secret;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,6 @@ use super::connect::{self, TlsError};
 use super::reply::{Accepted, Broken, SendError, Stage, Unsendable};
 use super::transaction::{Conversation, Failure, Offers};
 use super::wire::Spoken;
-use mail::Rendered;
 
 /// RSET, NOOP: a healthy server answers these at once.
 const SMALL_TALK: Duration = Duration::from_secs(5);

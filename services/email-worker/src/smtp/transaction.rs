@@ -8,10 +8,10 @@ use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::Ehlo;
 use lettre::transport::smtp::extension::{ClientId, Extension, ServerInfo};
 use lettre::transport::smtp::response::Response;
-
-use super::reply::{Accepted, Broken, Reply, SendError, Stage, redact};
 use mail::Envelope;
 use mail::Rendered;
+
+use super::reply::{Accepted, Broken, Reply, SendError, Stage, redact};
 
 /// A [`SendError`] whose stage is not known yet.
 pub(super) enum Failure {
