@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::pace::{Ceiling, Rate, RateError};
 pub use self::permit::SendPermit;
 
-use self::learnt::Domain;
+use self::learnt::{Domain, Seconds};
 use self::limiter::{Limiter, Message, Waiter};
 use self::row::Terms;
 use self::shared::Shared;
@@ -62,12 +62,32 @@ pub struct RateCounts {
 }
 
 /// The mail server takes less than the ceiling.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Throttled {
     /// What it takes; none: it takes no mails at the moment, and one after the other asks whether it does again.
     pub rate: Option<Rate>,
     /// What it said last.
     pub reason: String,
+    /// When it said so, in seconds by the database's clock.
+    refused_at: Seconds,
+    /// Until then a refusal is to be expected at this rate; where none came, it is a bound that nobody has met.
+    holds_until: Instant,
+}
+
+impl Throttled {
+    /// Is it still so, or has nothing been refused for so long that the rate only bounds how fast the fleet may go?
+    pub fn holds(&self, now: Instant) -> bool {
+        self.rate.is_none() || now < self.holds_until
+    }
+
+    /// When it will hold no more, if nothing is refused until then.
+    pub fn holds_until(&self) -> Instant {
+        self.holds_until
+    }
+
+    fn says_the_same(&self, other: &Self) -> bool {
+        (self.rate, &self.reason, self.refused_at) == (other.rate, &other.reason, other.refused_at)
+    }
 }
 
 impl fmt::Display for Throttled {

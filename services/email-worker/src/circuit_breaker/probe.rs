@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use opentelemetry::{KeyValue, global};
 use platform::health::Component;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Cause, Probe, State};
@@ -26,7 +27,8 @@ pub(crate) async fn run(processor: Arc<Processor>, health: Component, database: 
         let mut was_closed = *state.borrow() == State::Closed;
         loop {
             let now = *state.borrow_and_update();
-            report(&health, now, throttled.borrow_and_update().as_ref());
+            let limit = throttled.borrow_and_update().clone().filter(|limit| limit.holds(Instant::now()));
+            report(&health, now, limit.as_ref());
             let is_closed = now == State::Closed;
             if is_closed && !was_closed {
                 tracing::info!("the circuit is closed: mails are sent");
@@ -38,6 +40,7 @@ pub(crate) async fn run(processor: Arc<Processor>, health: Component, database: 
             let goes_on = tokio::select! {
                 changed = state.changed() => changed.is_ok(),
                 changed = throttled.changed() => changed.is_ok(),
+                () = over(limit.filter(|limit| limit.rate.is_some())) => true,
             };
             if !goes_on {
                 return;
@@ -48,6 +51,14 @@ pub(crate) async fn run(processor: Arc<Processor>, health: Component, database: 
         () = stop.cancelled() => {}
         () = probing => {}
         () = reporting => {}
+    }
+}
+
+/// Waits until the limit holds no more, unless something is refused meanwhile.
+async fn over(limit: Option<Throttled>) {
+    match limit {
+        Some(limit) => tokio::time::sleep_until(limit.holds_until()).await,
+        None => std::future::pending().await,
     }
 }
 

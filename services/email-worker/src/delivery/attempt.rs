@@ -346,7 +346,7 @@ impl Processor {
 
     fn ill(&self, permit: Permit, outage: Outage, error: &SendError) {
         if self.breaker.state() == State::Closed {
-            tracing::warn!(cause = outage.slug(), %error, "the mail server is ill: the circuit opens");
+            tracing::warn!(cause = outage.slug(), %error, "the circuit opens: nothing is sent while this lasts");
         }
         permit.ill(Cause::MailServer(outage));
     }

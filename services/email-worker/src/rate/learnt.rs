@@ -11,6 +11,8 @@
 mod doubt;
 mod found;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use self::doubt::Before;
@@ -51,6 +53,9 @@ const DOUBLES_IN: Seconds = 2.0;
 const DOUBLES_NEARBY_IN: (Seconds, f64) = (10.0, 60.0);
 /// What was sent is counted over so long; older counts fade.
 const COUNTED_OVER: Seconds = 120.0;
+
+/// A rate at which nothing was refused for so long, and for two climbs, is not what the server takes: it takes more.
+const UNTOLD: Seconds = 600.0;
 
 /// The state of what the fleet learnt, as the row keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -175,6 +180,12 @@ impl Learnt {
         self.pause.is_some()
     }
 
+    /// How much longer the rate may be called what the server takes, if nothing is refused.
+    pub(super) fn expects_a_refusal_for(&self, now: Seconds) -> Duration {
+        let untold = UNTOLD + 2.0 * self.climb;
+        Duration::try_from_secs_f64(self.refused_at + untold - now).unwrap_or_default()
+    }
+
     /// Whether and how fast mails may go.
     pub(super) fn leave(&self, now: Seconds) -> Leave {
         match &self.pause {
@@ -296,5 +307,25 @@ impl Learnt {
         self.used = 0.0;
         self.at = now;
         (self.since, self.count) = (now, 0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_at_which_nothing_is_refused_for_long_is_no_more_called_what_the_server_takes() {
+        let learnt = |climb| Learnt { refused_at: 1_000.0, climb, ..Learnt::default() };
+        for (climb, now, left, why) in [
+            (15.0, 1_000.0, 630, "just refused"),
+            (15.0, 1_400.0, 230, "lately"),
+            (15.0, 1_630.0, 0, "ten minutes and two climbs ago"),
+            (15.0, 900.0, 730, "refused by a clock that is ahead"),
+            (360_000.0, 100_000.0, 621_600, "one an hour: a hundred mails on the way back are four days"),
+        ] {
+            let expects = learnt(climb).expects_a_refusal_for(now);
+            assert_eq!(expects, Duration::from_secs(left), "{why}");
+        }
     }
 }

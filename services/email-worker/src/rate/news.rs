@@ -8,12 +8,17 @@ use super::row::{Row, Terms};
 const FORGOTTEN_AFTER: Seconds = 600.0;
 /// A change by less is no news.
 const MUCH: f64 = 1.25;
+/// While it changes all the time, as it does on its way up, one by this much is.
+const VERY_MUCH: f64 = 2.0;
+/// And any that is much, so long after the last line.
+const A_WHILE: Seconds = 60.0;
 
 /// What was said last.
 #[derive(Debug, Default)]
 pub(super) struct News {
     refused_at: Option<Seconds>,
-    told: Option<Rate>,
+    // And when.
+    told: Option<(Rate, Seconds)>,
     // Another worker's ceiling, that holds for this one too.
     ceiling: Option<Rate>,
 }
@@ -80,19 +85,42 @@ impl News {
         let learnt = row.learnt.rate().map(Rate::per_second);
         let learnt = learnt.filter(|learnt| terms.ceiling.is_none_or(|ceiling| *learnt < ceiling));
         let line = match (learnt, self.told) {
-            (Some(rate), Some(told)) if !is_much(rate, told) => None,
+            (Some(rate), Some((told, at))) if !is_news(rate, told, now - at) => None,
             (Some(rate), _) => Some(Line::Changed(rate)),
             (None, Some(_)) => Some(Line::Recovered),
             (None, None) => None,
         };
         if line.is_some() {
-            self.told = learnt;
+            self.told = learnt.map(|rate| (rate, now));
         }
         line
     }
 }
 
-fn is_much(one: Rate, other: Rate) -> bool {
-    let factor = one.mails_per_second() / other.mails_per_second();
-    factor >= MUCH || factor <= 1.0 / MUCH
+fn is_news(rate: Rate, told: Rate, ago: Seconds) -> bool {
+    let factor = rate.mails_per_second() / told.mails_per_second();
+    factor.max(1.0 / factor) >= if ago < A_WHILE { VERY_MUCH } else { MUCH }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_that_changes_all_the_time_gets_a_line_when_it_doubles_or_a_minute_later() {
+        for (rate, told, ago, news, why) in [
+            (14.0, 13.0, 300.0, false, "hardly changed"),
+            (18.0, 14.0, 5.0, false, "on its way up"),
+            (18.0, 14.0, 60.0, true, "and a minute later"),
+            (28.0, 14.0, 1.0, true, "twice as much"),
+            (7.0, 14.0, 1.0, true, "half as much"),
+            (11.0, 14.0, 61.0, true, "less, for a while"),
+        ] {
+            assert_eq!(
+                is_news(Rate::per_second(rate), Rate::per_second(told), ago),
+                news,
+                "{rate} after {told}: {why}"
+            );
+        }
+    }
 }

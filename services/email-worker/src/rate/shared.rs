@@ -92,10 +92,17 @@ impl Shared {
         self.episode.store(row.learnt.episode, Ordering::Release);
         *self.known() = row.learnt.found.still(now);
         self.in_force.send_if_modified(|known| std::mem::replace(known, in_force) != in_force);
-        let throttled = (pauses || held_back)
-            .then(|| Throttled { rate: in_force.filter(|_| !pauses), reason: row.learnt.reason.clone() });
+        let throttled = (pauses || held_back).then(|| Throttled {
+            rate: in_force.filter(|_| !pauses),
+            reason: row.learnt.reason.clone(),
+            refused_at: row.learnt.refused_at,
+            holds_until: Instant::now() + row.learnt.expects_a_refusal_for(now),
+        });
         self.throttled.send_if_modified(|known| {
-            let is_news = *known != throttled;
+            let is_news = match (&*known, &throttled) {
+                (Some(known), Some(now)) => !known.says_the_same(now),
+                (known, now) => known.is_some() != now.is_some(),
+            };
             *known = throttled;
             is_news
         });
