@@ -21,21 +21,20 @@ type task struct {
 
 func main() {
 	log.SetFlags(log.LstdFlags | log.Lmicroseconds)
-	if len(os.Args) != 2 {
-		usage()
-	}
-	switch os.Args[1] {
-	case "serve":
+	switch {
+	case len(os.Args) == 2 && os.Args[1] == "serve":
 		log.Fatal(serve())
-	case "work":
+	case len(os.Args) == 2 && os.Args[1] == "work":
 		log.Fatal(work())
+	case len(os.Args) > 2 && os.Args[1] == "river":
+		runRiver(os.Args[2:])
 	default:
 		usage()
 	}
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: peer serve|work")
+	fmt.Fprintln(os.Stderr, "usage: peer serve | peer work | peer river work | peer river enqueue COUNT")
 	os.Exit(64)
 }
 

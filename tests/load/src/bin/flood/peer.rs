@@ -1,8 +1,10 @@
-//! The peer: the plain service that a tutorial has (benches/peer), on the same servers, in turns with ours.
+//! The peer: the plain service that a tutorial has (benches/peer), on the same servers, in turns with ours; and jobs in
+//! PostgreSQL, as far as the worker goes.
 
 mod losses;
 mod mails;
 mod registrations;
+mod river;
 mod side;
 
 use std::path::PathBuf;
@@ -21,10 +23,12 @@ pub(crate) async fn run(report: &mut Report, scale: Scale) {
     report.measuring("the plain service beside ours");
     let servers = Servers::start().await;
     let ours = Ours::new(&servers).await;
-    let peer = Peer::new(&servers, program).await;
+    let peer = Peer::new(&servers, program.clone()).await;
     let memory = registrations::run(report, &ours, &peer, scale).await;
     mails::run(report, &servers, &ours, &peer, memory, scale).await;
     losses::run(report, &servers, &ours, &peer, scale).await;
+    report.measuring("jobs in PostgreSQL (River) beside ours");
+    river::run(report, &servers, &program, scale).await;
 }
 
 /// Builds it, and tells where its program is; `None`, having said why, where that cannot be done.
