@@ -11,6 +11,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use serde_json::{Value, json};
 
+use crate::mails::a_config_map_that_changes_changes_the_next_mails_without_a_restart;
+
 pub(crate) async fn tests(run: &mut Run) {
     let values = json!({ "emailWorker": { "autoscaling": { "minReplicas": 1 } } });
     let sluice = Sluice::install(&run.cluster, "boundaries", values).await;
@@ -20,6 +22,7 @@ pub(crate) async fn tests(run: &mut Run) {
     check!(run, user_api_can_publish_to_the_queue_and_not_read_it(&sluice));
     check!(run, kedas_user_can_read_statistics_and_nothing_else(&sluice));
     check!(run, neither_service_can_read_the_others_database(&sluice));
+    check!(run, a_config_map_that_changes_changes_the_next_mails_without_a_restart(&sluice));
     check!(run, no_secret_is_in_any_log(&sluice));
     stranger.delete().await;
     sluice.remove().await;
