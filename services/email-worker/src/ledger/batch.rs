@@ -131,6 +131,7 @@ mod tests {
         for (per_second, missing, expected) in [
             (0.0, 49, Duration::ZERO),
             (150.0, 49, Duration::ZERO),
+            (160.0, 49, 25 * MS),
             (1_000.0, 49, 25 * MS),
             (5_000.0, 50, 10 * MS),
             (5_000.0, 5, MS),
@@ -183,5 +184,42 @@ mod tests {
         assert!(gathering.fill(&mut batch).await);
         assert_eq!(batch.len(), 16);
         assert!(asked.elapsed() < 150 * MS, "it waited {:?}", asked.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_a_steady_pace_a_batch_gathers_for_its_time_and_no_longer() {
+        let (sender, queue) = mpsc::channel(16);
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(MS);
+            loop {
+                tick.tick().await;
+                if sender.send(()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let mut gathering = Batcher::new(queue, 25 * MS, 1_000);
+        let began = Instant::now();
+        while began.elapsed() < 1_000 * MS {
+            let (mut batch, asked) = (Vec::new(), Instant::now());
+            assert!(gathering.fill(&mut batch).await);
+            let took = asked.elapsed();
+            assert!(took <= 26 * MS, "a batch of {} took {took:?}", batch.len());
+            // The pace has to be learnt first.
+            let learnt = began.elapsed() > 500 * MS;
+            assert!(!learnt || (20..=30).contains(&batch.len()), "{} after {took:?}", batch.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_lets_nothing_in_and_gives_out_what_waits() {
+        let (sender, queue) = mpsc::channel(16);
+        let mut gathering = Batcher::new(queue, 25 * MS, 100);
+        sender.send(1).await.unwrap();
+        gathering.close();
+        assert!(sender.send(2).await.is_err(), "it is closed");
+        let mut batch = Vec::new();
+        assert!(gathering.fill(&mut batch).await);
+        assert_eq!(batch, [1]);
     }
 }

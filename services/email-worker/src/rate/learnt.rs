@@ -328,4 +328,23 @@ mod tests {
             assert_eq!(expects, Duration::from_secs(left), "{why}");
         }
     }
+
+    #[test]
+    fn of_two_refusals_one_that_is_everyones_makes_both_so() {
+        let refusal = |domain: Option<&str>| Refusal {
+            episode: 0,
+            reason: "450 4.7.1 too fast".to_owned(),
+            taken: Taken::default(),
+            domain: domain.map(Domain::of),
+        };
+        let (one, everyones) = (refusal(Some("one.example")), refusal(None));
+        for (earlier, later, names_one, why) in [
+            (None, &one, true, "there was none before"),
+            (Some(&one), &one, true, "both are one domain's"),
+            (Some(&everyones), &one, false, "the earlier was everyone's"),
+            (Some(&one), &everyones, false, "the later is everyone's"),
+        ] {
+            assert_eq!(later.clone().after(earlier).domain.is_some(), names_one, "{why}");
+        }
+    }
 }
