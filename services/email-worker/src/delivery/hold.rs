@@ -24,10 +24,15 @@ pub(crate) fn before_mail(limit: Duration, conversation: Duration) -> Duration {
     limit.saturating_sub(conversation).max(limit.min(BEFORE_MAIL))
 }
 
+/// How long a task may be held at most, where that is more than a broker bears as it is by default.
+fn too_long(limit: Duration, conversation: Duration) -> Option<Duration> {
+    let longest = before_mail(limit, conversation) + conversation;
+    (longest > CONSUMER_TIMEOUT / ROOM).then_some(longest)
+}
+
 /// Warns of a hold that a broker as it is by default does not bear.
 pub(crate) fn warn_of_long(limit: Duration, conversation: Duration) {
-    let longest = before_mail(limit, conversation) + conversation;
-    if longest > CONSUMER_TIMEOUT / ROOM {
+    if let Some(longest) = too_long(limit, conversation) {
         let (longest, needed, default) = (time(longest), time(longest * ROOM), time(CONSUMER_TIMEOUT));
         tracing::warn!(
             "a task may be held for {longest} (HOLD_LIMIT, SEND_TIMEOUT and SMTP_DATA_TIMEOUT): the broker's \
@@ -51,6 +56,19 @@ mod tests {
             (Duration::from_secs(2), minutes(11), Duration::from_secs(2)),
         ] {
             assert_eq!(before_mail(limit, conversation), expected, "{limit:?} less {conversation:?}");
+        }
+    }
+
+    #[test]
+    fn a_hold_is_too_long_above_half_the_brokers_consumer_timeout() {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        for (limit, conversation, expected) in [
+            (minutes(15), minutes(11), None),
+            (minutes(16), minutes(11), Some(minutes(16))),
+            (minutes(15), minutes(14), None),
+            (minutes(15), minutes(20), Some(minutes(21))),
+        ] {
+            assert_eq!(too_long(limit, conversation), expected, "{limit:?} with {conversation:?}");
         }
     }
 }

@@ -204,4 +204,25 @@ mod tests {
             assert_eq!(trials.was_unclear, !refusals.is_empty(), "{refusals:?}");
         }
     }
+
+    #[test]
+    fn a_mail_that_broke_off_goes_once_more_for_nothing_and_no_second_time() {
+        let mut trials = Trials::default();
+        assert!(trials.once_more());
+        assert!(!trials.once_more());
+        assert!(!trials.once_more());
+    }
+
+    #[test]
+    fn where_nothing_is_learnt_a_refusal_for_the_speed_is_the_servers_up_to_mail_and_the_mails_after_it() {
+        for (stage, verdict) in [
+            (Stage::Connect, Verdict::CircuitOpen(Outage::ServerError)),
+            (Stage::Mail, Verdict::CircuitOpen(Outage::ServerError)),
+            (Stage::Rcpt, Verdict::Retry(Reason::Speeding)),
+            (Stage::Data, Verdict::Retry(Reason::Speeding)),
+            (Stage::Content, Verdict::Retry(Reason::Speeding)),
+        ] {
+            assert_eq!(its_own(stage), verdict, "{stage}");
+        }
+    }
 }
