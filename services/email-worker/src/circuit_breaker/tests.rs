@@ -144,6 +144,32 @@ fn what_was_admitted_before_it_moved_changes_nothing() {
 }
 
 #[test]
+fn what_was_admitted_before_a_probe_closed_it_again_opens_nothing() {
+    let (mut circuit, start) = circuit();
+    let old = circuit.admit().unwrap();
+    circuit.on_failure(DOWN, start);
+    circuit.on_probe_ok();
+    circuit.settle(old, Settled::Ill(SENDER), start + MS);
+    assert_eq!(circuit.state(), State::Closed, "it speaks of the time before");
+}
+
+#[test]
+fn a_server_that_takes_no_more_connections_is_asked_every_few_seconds_however_long_it_lasts() {
+    let too_many = Cause::MailServer(Outage::TooManyConnections);
+    let mut circuit = Machine::new(MS, 100_000 * MS);
+    let start = Instant::now();
+    circuit.on_failure(too_many, start);
+    let waits: Vec<Duration> = (0..40)
+        .map(|_| {
+            circuit.on_probe_err(too_many, start);
+            let State::Open { next_probe, .. } = circuit.state() else { panic!("{:?}", circuit.state()) };
+            next_probe - start
+        })
+        .collect();
+    assert_eq!(waits.iter().max(), Some(&CONNECTION), "{waits:?}");
+}
+
+#[test]
 fn probes_come_less_often_until_a_mail_is_accepted() {
     let mut circuit = Machine::new(MS, 10_000 * MS);
     let start = Instant::now();

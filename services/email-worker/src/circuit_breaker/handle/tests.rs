@@ -97,6 +97,17 @@ async fn what_is_for_now_or_the_addresss_own_never_opens_it() {
 }
 
 #[tokio::test]
+async fn one_mail_after_the_other_without_an_answer_opens_it_and_the_one_that_does_is_told() {
+    let breaker = breaker();
+    let unanswered = || breaker.try_permit("a.example").expect("closed").unanswered(TaskId::new());
+    let opened: Vec<bool> = (0..Unanswered::LIMIT).map(|_| unanswered()).collect();
+    let expected: Vec<bool> = (1..=Unanswered::LIMIT).map(|n| n == Unanswered::LIMIT).collect();
+    assert_eq!(opened, expected);
+    let State::Open { cause, .. } = breaker.state() else { panic!("{:?}", breaker.state()) };
+    assert_eq!(cause, Cause::MailServer(Outage::NoAnswerAfterData));
+}
+
+#[tokio::test]
 async fn a_server_that_refuses_everyone_is_tried_for_a_domain_that_took_mail_before() {
     let breaker = breaker();
     let permit = breaker.try_permit("good.example").unwrap();
