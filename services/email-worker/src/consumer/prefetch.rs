@@ -54,6 +54,14 @@ mod tests {
     }
 
     #[test]
+    fn the_speed_is_that_of_the_window() {
+        for (finished, window, expected) in [(250, 250, 132), (1_000, 1_000, 132), (2_000, 2_000, 132), (0, 250, 32)] {
+            let window = Duration::from_millis(window);
+            assert_eq!(target(16, finished, window, 512, None), expected, "{finished} in {window:?}");
+        }
+    }
+
+    #[test]
     fn the_maximum_holds_even_below_the_slots() {
         assert_eq!(target(16, 0, Duration::from_secs(1), 10, None), 10);
         assert_eq!(target(16, 0, Duration::ZERO, 0, None), 1);

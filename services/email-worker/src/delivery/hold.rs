@@ -60,6 +60,12 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_may_take_what_the_broker_bears_less_a_minute() {
+        assert_eq!(longest_answer(), Duration::from_secs(14 * 60));
+        assert_eq!(too_long(Duration::ZERO, longest_answer()), None);
+    }
+
+    #[test]
     fn a_hold_is_too_long_above_half_the_brokers_consumer_timeout() {
         let minutes = |n: u64| Duration::from_secs(60 * n);
         for (limit, conversation, expected) in [

@@ -55,6 +55,32 @@ async fn a_half_open_gate_lets_one_mail_through_and_passes_an_unused_right_on() 
     prober.abort();
 }
 
+#[tokio::test]
+async fn a_mail_that_the_server_wants_later_says_that_the_server_is_well() {
+    let breaker = breaker();
+    breaker.fail(SENDER);
+    let prober = tokio::spawn({
+        let breaker = breaker.clone();
+        async move { breaker.next_probe().await }
+    });
+    soon("half-open", breaker.permit("example.com")).await.put_off();
+    assert_eq!(breaker.state(), State::Closed);
+    prober.abort();
+}
+
+#[tokio::test]
+async fn whoever_watches_hears_of_each_move_and_of_nothing_else() {
+    let breaker = breaker();
+    let mut watched = breaker.watch();
+    breaker.try_permit("example.com").unwrap().accepted();
+    assert!(!watched.has_changed().unwrap(), "it did not move");
+    breaker.fail(DOWN);
+    assert!(watched.has_changed().unwrap(), "it opened");
+    assert_eq!(*watched.borrow_and_update(), breaker.state());
+    breaker.fail(DOWN);
+    assert!(!watched.has_changed().unwrap(), "it was open");
+}
+
 fn refusal(reply: &str) -> SendError {
     let (code, text) = reply.split_once(' ').unwrap();
     SendError::Refused { stage: Stage::Rcpt, reply: Reply::new(code.parse().unwrap(), text, &[]), fresh: true }
