@@ -7,11 +7,13 @@ pub mod queue;
 
 mod email_address;
 mod encoding;
+mod locale_tag;
 mod task;
 mod task_id;
 mod type_name;
 
 pub use email_address::{EmailAddress, InvalidEmailAddress};
+pub use locale_tag::{InvalidLocaleTag, LocaleTag};
 pub use task::{Attempt, MAX_BODY, MailTask, Malformed};
 pub use task_id::TaskId;
 pub use type_name::{InvalidTypeName, TYPE_WELCOME, TypeName};

@@ -3,6 +3,7 @@
 //! Behind a pooler in transaction mode too: nothing here, or in the services, is set, locked or listened to for longer than a
 //! transaction.
 
+mod error;
 mod kept;
 mod migration;
 mod pooler;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+pub use error::DbError;
 pub use kept::{Held, Kept, NoAnswer, Statement, ask};
 pub use migration::{migrate, migrate_as_told};
 pub use pooler::{UnfitPooler, Unproven, check_pooler, check_startup, is_unfit_pooler};

@@ -15,15 +15,16 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use web::middleware::rate_limit::RateLimit;
+use web::server;
 
 use crate::config::ServeConfig;
 use crate::db::Migrated;
 use crate::hashing::Hasher;
-use crate::middleware::rate_limit::RateLimit;
+use crate::purge;
 use crate::registration::Registrar;
 use crate::router::{Api, router};
 use crate::telemetry::Metrics;
-use crate::{purge, server};
 
 /// What both services call it in the database and at the broker.
 pub const NAME: &str = "user-api";
@@ -89,8 +90,8 @@ impl App {
             database: WatchedDatabase::new(pool.clone(), Kept::all_but(OTHERS, pool)),
             hasher: Hasher::new(hash.concurrency(), hash.hash_max_wait, hash.hash_cost, metrics.clone()),
             limit: RateLimit::new(
-                config.http.rate_limit,
-                config.http.rate_limit_window,
+                config.clients.rate_limit,
+                config.clients.rate_limit_window,
                 config.http.trusted_proxies.clone(),
             ),
             committed: Arc::new(Notify::new()),
@@ -100,7 +101,7 @@ impl App {
         let timeout = config.http.request_timeout;
         let rules = config.http.rules(config.shutdown_grace);
         let api = Api { registrar: parts.registrar(), metrics };
-        let routes = router(api, parts.limit.clone(), timeout, &config.http.cors_allowed_origins);
+        let routes = router(api, parts.limit.clone(), timeout, &config.clients.cors_allowed_origins);
 
         let start = |tasks: &mut Tasks, background: &CancellationToken| {
             parts.start(tasks, Broker::new(config.broker.amqp_url, NAME), config.relay.options(NAME), background);

@@ -2,19 +2,17 @@
 
 mod contradictions;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use amqp::BrokerUrl;
 use clap::{Args, Parser, Subcommand};
-use ipnet::IpNet;
 use outbox::RelayArgs;
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
+use web::HttpArgs;
 
 use crate::check;
+use crate::cors::Origin;
 use crate::hashing::HashCost;
-use crate::middleware::cors::Origin;
-use crate::server::{Limits, Rules};
 
 /// Takes registrations over HTTP and relays their mail tasks to the queue.
 #[derive(Debug, Parser)]
@@ -58,6 +56,9 @@ pub struct ServeConfig {
     /// The HTTP server.
     #[command(flatten)]
     pub http: HttpArgs,
+    /// What clients may do.
+    #[command(flatten)]
+    pub clients: ClientArgs,
     /// How passwords are hashed.
     #[command(flatten)]
     pub hash: HashArgs,
@@ -85,56 +86,19 @@ impl ServeConfig {
     }
 }
 
-/// The HTTP server.
+/// What clients may do.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "HTTP")]
-pub struct HttpArgs {
-    /// Where the API is served, address and port
-    #[arg(long, env = "HTTP_ADDR", default_value = "0.0.0.0:8080")]
-    pub http_addr: SocketAddr,
-    /// How long a client may take to send a request, and the service to answer it
-    #[arg(long, env = "REQUEST_TIMEOUT", default_value = "15s", value_parser = duration)]
-    pub request_timeout: Duration,
-    /// How long a client may take to read an answer, from the moment when it does not
-    #[arg(long, env = "WRITE_TIMEOUT", default_value = "30s", value_parser = duration)]
-    pub write_timeout: Duration,
-    /// How long a connection may be idle after an answer; longer than proxies keep theirs
-    #[arg(long, env = "IDLE_TIMEOUT", default_value = "75s", value_parser = duration)]
-    pub idle_timeout: Duration,
-    /// Connections at once; more wait to be accepted
-    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_connections: u32,
-    /// Connections at once of one client (IPv4 address or IPv6 /64) that is not among TRUSTED_PROXIES; 0 = any number
-    #[arg(long, env = "MAX_CONNECTIONS_PER_CLIENT", default_value_t = 256)]
-    pub max_connections_per_client: u32,
+pub struct ClientArgs {
     /// Registrations that one client (IPv4 address or IPv6 /64) may try per window; 0 = any number
     #[arg(long, env = "RATE_LIMIT", default_value_t = 60)]
     pub rate_limit: u32,
     /// The window of RATE_LIMIT
     #[arg(long, env = "RATE_LIMIT_WINDOW", default_value = "1m", value_parser = duration)]
     pub rate_limit_window: Duration,
-    /// Proxies whose X-Forwarded-For or Forwarded header is believed; their connections are not counted: networks such as 10.0.0.0/8, separated by commas
-    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
-    pub trusted_proxies: Vec<IpNet>,
     /// Origins whose pages may register people from a browser, such as https://app.example, separated by commas; * is any
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_delimiter = ',')]
     pub cors_allowed_origins: Vec<Origin>,
-}
-
-impl HttpArgs {
-    /// What connections are allowed; `grace` is what the service has to end.
-    pub fn rules(&self, grace: Duration) -> Rules {
-        let limits = Limits { head: self.request_timeout, idle: self.idle_timeout, write: self.write_timeout };
-        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        Rules {
-            limits,
-            connections: count(self.max_connections),
-            per_client: count(self.max_connections_per_client),
-            trusted: self.trusted_proxies.clone(),
-            // The rest of it is for closing, and for what works in the background.
-            farewell: grace / 2,
-        }
-    }
 }
 
 /// How passwords are hashed.
@@ -158,12 +122,6 @@ impl HashArgs {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.hash_concurrency.map_or_else(cores, usize::from)
     }
-}
-
-fn network(text: &str) -> Result<IpNet, String> {
-    let text = text.trim();
-    let alone = || text.parse().map(|ip: std::net::IpAddr| IpNet::from(ip));
-    text.parse().or_else(|_| alone()).map_err(|_| "not a network such as 10.0.0.0/8 or fd00::/8".to_owned())
 }
 
 #[cfg(test)]

@@ -1,29 +1,15 @@
 //! What a registration is, parsed: a value of these types is valid, and there is no other way to make one.
 
 mod email;
-mod idempotency_key;
-mod locale;
 mod password;
 mod username;
 
-use std::borrow::Cow;
+pub use contract::LocaleTag;
+pub use web::{IdempotencyKey, Refused};
 
 pub use email::Email;
-pub use idempotency_key::IdempotencyKey;
-pub use locale::LocaleTag;
 pub use password::Password;
 pub use username::Username;
-
-/// Why a text was refused: a sentence for the client. It never repeats the text, but for one character that is at fault.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refused(pub Cow<'static, str>);
-
-impl From<&'static str> for Refused {
-    fn from(why: &'static str) -> Self {
-        Self(why.into())
-    }
-}
 
 /// A registration that can be carried out.
 #[derive(Debug)]

@@ -3,16 +3,15 @@
 pub mod app;
 pub mod check;
 pub mod config;
+pub mod cors;
 pub mod db;
 pub mod domain;
 pub mod error;
 pub mod hashing;
-pub mod middleware;
 pub mod openapi;
 pub mod registration;
 pub mod router;
 pub mod routes;
-pub mod server;
 pub mod telemetry;
 
 mod purge;

@@ -1,9 +1,6 @@
 //! The OpenAPI document, generated from the types.
 
 use utoipa::OpenApi;
-use utoipa::openapi::RefOr;
-use utoipa::openapi::path::Parameter;
-use utoipa::openapi::schema::{Schema, Type};
 
 use crate::routes;
 
@@ -28,19 +25,5 @@ struct Document;
 /// # Errors
 /// Never in practice: it consists of texts and numbers.
 pub fn generate() -> Result<String, serde_json::Error> {
-    let mut document = Document::openapi();
-    // The same wherever it is served.
-    document.servers = None;
-    headers_are_texts(&mut document);
-    Ok(document.to_pretty_json()? + "\n")
-}
-
-/// A header may be left out, and is never null, which is what the derive makes of an `Option`.
-fn headers_are_texts(document: &mut utoipa::openapi::OpenApi) {
-    let operations = document.paths.paths.values_mut().filter_map(|path| path.post.as_mut());
-    for parameter in operations.filter_map(|operation| operation.parameters.as_mut()).flatten() {
-        if let RefOr::T(Parameter { schema: Some(RefOr::T(Schema::Object(schema))), .. }) = parameter {
-            schema.schema_type = Type::String.into();
-        }
-    }
+    web::openapi::written(Document::openapi())
 }

@@ -47,7 +47,6 @@ impl Outcome {
 pub struct Metrics {
     registrations: Counter<u64>,
     hashing_wait: Histogram<f64>,
-    requests: Histogram<f64>,
 }
 
 impl Metrics {
@@ -65,11 +64,6 @@ impl Metrics {
                 .with_description("How long passwords waited to be hashed.")
                 .with_unit("s")
                 .build(),
-            requests: meter
-                .f64_histogram("http.server.request.duration")
-                .with_description("Duration of HTTP server requests.")
-                .with_unit("s")
-                .build(),
         }
     }
 
@@ -81,11 +75,6 @@ impl Metrics {
     /// A password waited so long for its turn.
     pub fn hashing_wait(&self, wait: Duration) {
         self.hashing_wait.record(wait.as_secs_f64(), &[]);
-    }
-
-    /// One request, with the attributes of the semantic conventions.
-    pub fn request(&self, duration: Duration, attributes: &[KeyValue]) {
-        self.requests.record(duration.as_secs_f64(), attributes);
     }
 }
 

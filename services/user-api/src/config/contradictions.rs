@@ -7,29 +7,26 @@ use crate::hashing::HashCost;
 
 /// The first contradiction, in a sentence that names the variables.
 pub(super) fn first(config: &ServeConfig) -> Option<&'static str> {
-    let ServeConfig { http, hash, relay, common, shutdown_grace, .. } = config;
+    let ServeConfig { http, clients, hash, relay, common, shutdown_grace, .. } = config;
     let found = [
         (
             hash.hash_cost == HashCost::Cheap && common.app_env == AppEnv::Production,
             "HASH_COST=cheap protects nobody and is refused when APP_ENV=production: use owasp",
         ),
         (shutdown_grace.is_zero(), "SHUTDOWN_GRACE is 0s: each end would cut off what is under way"),
-        (http.request_timeout.is_zero(), "REQUEST_TIMEOUT is 0s: no request would ever be answered"),
-        (http.write_timeout.is_zero(), "WRITE_TIMEOUT is 0s: no answer could be read"),
-        (http.idle_timeout.is_zero(), "IDLE_TIMEOUT is 0s: each connection would be closed before its second request"),
-        (
-            http.max_connections_per_client > http.max_connections,
-            "MAX_CONNECTIONS_PER_CLIENT is more than MAX_CONNECTIONS: one client could have them all; 0 means any number",
-        ),
         (hash.hash_max_wait.is_zero(), "HASH_MAX_WAIT is 0s: every registration would be refused"),
         (
             hash.hash_max_wait > http.request_timeout,
             "HASH_MAX_WAIT is longer than REQUEST_TIMEOUT: requests would end while their passwords still wait to be hashed",
         ),
         (
-            http.rate_limit > 0 && http.rate_limit_window.is_zero(),
+            clients.rate_limit > 0 && clients.rate_limit_window.is_zero(),
             "RATE_LIMIT_WINDOW is 0s and RATE_LIMIT is not: set RATE_LIMIT=0 for no limit",
         ),
     ];
-    found.into_iter().chain(relay.contradictions()).find_map(|(wrong, line)| wrong.then_some(line))
+    found
+        .into_iter()
+        .chain(http.contradictions())
+        .chain(relay.contradictions())
+        .find_map(|(wrong, line)| wrong.then_some(line))
 }

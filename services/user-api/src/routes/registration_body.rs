@@ -1,18 +1,11 @@
 //! From JSON to a registration, with everything that is wrong with it at once.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 use utoipa::ToSchema;
+use web::json::{self, Fields, invalid};
+use web::{Problem, Refused};
 
-use crate::domain::{Password, Refused, Registration};
-use crate::error::{FieldError, Kind, Problem};
-
-/// Unknown fields named one by one; more are only counted.
-const UNKNOWN: usize = 16;
+use crate::domain::{Password, Registration};
 
 /// A registration as it is sent.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -44,29 +37,15 @@ pub(crate) struct RegistrationBody {
 /// Reads a body.
 ///
 /// # Errors
-/// [`Kind::MalformedJson`]; [`Kind::ValidationFailed`] with every field that is not valid.
+/// [`web::Kind::MALFORMED_JSON`]; [`web::Kind::VALIDATION_FAILED`] with every field that is not valid.
 pub(super) fn read(body: &[u8]) -> Result<Registration, Problem> {
-    let malformed = |detail: String| Problem::new(Kind::MalformedJson).detail(detail);
-    let text = std::str::from_utf8(body)
-        .map_err(|error| malformed(format!("it is not UTF-8 at byte {}", error.valid_up_to())))?;
-    if text.trim_ascii().is_empty() {
-        return Err(malformed("it is empty".to_owned()));
-    }
-    let at = |error: &serde_json::Error| format!("at line {}, column {}", error.line(), error.column());
-    // The whole first: what is not JSON is not looked at any closer.
-    let whole: &RawValue = serde_json::from_str(text).map_err(|error| malformed(at(&error)))?;
-    if !whole.get().starts_with('{') {
-        return Err(invalid(vec![FieldError::body("must be an object")]));
-    }
-    let Members(members) = serde_json::from_str(whole.get()).map_err(|error| malformed(at(&error)))?;
-    let mut fields = Fields { members, errors: Vec::new() };
-
+    let mut fields = Fields::of(json::value(body)?)?;
     let username = fields.required("username", |text| text.parse());
     let email = fields.required("email", |text| text.parse());
     let password = fields.required("password", Password::parse);
-    let locale = fields.optional("locale", |text| text.parse());
+    let locale = fields.optional("locale", |text| text.parse().map_err(Refused::because));
     if password.as_ref().is_some_and(|password| password.repeats(username.as_ref(), email.as_ref())) {
-        fields.errors.push(FieldError::field("password", "must not be the username or the address"));
+        fields.wrong::<()>("password", "must not be the username or the address");
     }
     let errors = fields.finish();
     match (username, email, password) {
@@ -76,102 +55,6 @@ pub(super) fn read(body: &[u8]) -> Result<Registration, Problem> {
         _ => Err(invalid(errors)),
     }
 }
-
-fn invalid(errors: Vec<FieldError>) -> Problem {
-    Problem::new(Kind::ValidationFailed).errors(errors)
-}
-
-/// The members of an object in their order, names decoded, values not looked at: so that one bad value hides no other.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Vec<(String, &'de RawValue)>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Collect).map(Members)
-    }
-}
-
-/// The members that nobody has asked for yet, and what was wrong with the others.
-struct Fields<'a> {
-    members: Vec<(String, &'a RawValue)>,
-    errors: Vec<FieldError>,
-}
-
-impl<'a> Fields<'a> {
-    fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Refused>) -> Option<T> {
-        let raw = match self.take(name) {
-            Ok(Some(raw)) => raw,
-            Ok(None) => return self.wrong(name, "is required"),
-            Err(Twice) => return None,
-        };
-        self.parse(name, raw, parse)
-    }
-
-    /// Absent and null are the same.
-    fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Refused>) -> Option<T> {
-        let raw = self.take(name).ok().flatten().filter(|raw| raw.get() != "null")?;
-        self.parse(name, raw, parse)
-    }
-
-    fn parse<T>(&mut self, name: &str, raw: &RawValue, parse: impl FnOnce(&str) -> Result<T, Refused>) -> Option<T> {
-        if !raw.get().starts_with('"') {
-            return self.wrong(name, "must be a string");
-        }
-        let Ok(text) = serde_json::from_str::<String>(raw.get()) else {
-            return self.wrong(name, "has an escape that stands for no character, such as half of a surrogate pair");
-        };
-        if text.contains('\0') {
-            return self.wrong(name, "must not contain NUL");
-        }
-        match parse(&text) {
-            Ok(value) => Some(value),
-            Err(Refused(why)) => self.wrong(name, why),
-        }
-    }
-
-    fn take(&mut self, name: &str) -> Result<Option<&'a RawValue>, Twice> {
-        let mut found = self.members.extract_if(.., |(known, _)| known == name).map(|(_, raw)| raw);
-        let first = found.next();
-        let twice = found.next().is_some();
-        found.for_each(drop);
-        if twice {
-            self.wrong::<()>(name, "appears more than once");
-            return Err(Twice);
-        }
-        Ok(first)
-    }
-
-    fn wrong<T>(&mut self, name: &str, why: impl Into<Cow<'static, str>>) -> Option<T> {
-        self.errors.push(FieldError::field(name, why));
-        None
-    }
-
-    fn finish(mut self) -> Vec<FieldError> {
-        let more = self.members.len().saturating_sub(UNKNOWN);
-        for (name, _) in self.members.iter().take(UNKNOWN) {
-            self.errors.push(FieldError::field(name, "is not known here"));
-        }
-        if more > 0 {
-            self.errors.push(FieldError::body(format!("has {more} more unknown fields")));
-        }
-        self.errors
-    }
-}
-
-struct Twice;
 
 #[cfg(test)]
 mod fuzz;
@@ -252,6 +135,6 @@ mod tests {
     fn many_unknown_fields_make_a_short_answer() {
         let members: Vec<_> = (0..1_000).map(|n| format!("\"x{n}\":0")).collect();
         let (_, pointers) = refused(format!("{{{}}}", members.join(",")).as_bytes());
-        assert_eq!(pointers.len(), 3 + UNKNOWN + 1);
+        assert_eq!(pointers.len(), 3 + json::UNKNOWN + 1);
     }
 }

@@ -1,28 +1,25 @@
 //! `POST /v1/users`.
 
-use std::borrow::Cow;
-
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use web::middleware::timeout::Received;
+use web::{IDEMPOTENCY_REPLAYED, IdempotencyKey, Kind, Problem, ProblemBody, body};
 
 use super::accept_language;
-use super::body;
 use super::registration_body::{self, RegistrationBody};
-use crate::domain::{IdempotencyKey, Refused};
-use crate::error::{Kind, Problem, ProblemBody};
-use crate::middleware::timeout::Received;
+use crate::error::{ALREADY_TAKEN, OVERLOADED};
 use crate::registration::{RegisterError, Registered, User};
 use crate::router::Api;
 use crate::telemetry::Outcome;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Bodies are at most so long, in bytes.
+pub(super) const LIMIT: usize = 16 * 1024;
 
 /// A user that has been registered.
 #[derive(Debug, Serialize, ToSchema)]
@@ -133,28 +130,15 @@ pub async fn register(State(api): State<Api>, request: Request) -> Result<Respon
 
 async fn attempt(api: &Api, request: Request) -> Result<Registered, Problem> {
     let (head, body) = request.into_parts();
-    let key = idempotency_key(&head.headers)?;
-    body::look(&head.headers)?;
+    let key = IdempotencyKey::given(&head.headers)?;
+    body::look(&head.headers, LIMIT)?;
     // Said now, a no costs next to nothing.
     api.registrar.look()?;
-    let body = body::read(body).await?;
-    if let Some(received) = head.extensions.get::<Received>() {
-        received.all();
-    }
+    let body = body::read(body, LIMIT).await?;
+    Received::all_of(&head.extensions);
     let mut asked = registration_body::read(&body)?;
     asked.preferred = accept_language::preferred(&head.headers);
     api.registrar.register(&asked, key.as_ref()).await.map_err(RegisterError::into)
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(key) = given.next() else { return Ok(None) };
-    let invalid = |why: Cow<'static, str>| Problem::new(Kind::InvalidIdempotencyKey).detail(why);
-    if given.next().is_some() {
-        return Err(invalid("Idempotency-Key was sent more than once".into()));
-    }
-    let key = key.to_str().unwrap_or_default().parse();
-    key.map(Some).map_err(|Refused(why)| invalid(why))
 }
 
 fn created(user: User) -> Response {
@@ -164,10 +148,10 @@ fn created(user: User) -> Response {
 
 fn outcome(kind: Kind) -> Outcome {
     match kind {
-        Kind::AlreadyTaken => Outcome::Taken,
-        Kind::IdempotencyKeyReused => Outcome::KeyReused,
-        Kind::Overloaded => Outcome::Overloaded,
-        Kind::DatabaseUnavailable => Outcome::DatabaseUnavailable,
+        ALREADY_TAKEN => Outcome::Taken,
+        Kind::IDEMPOTENCY_KEY_REUSED => Outcome::KeyReused,
+        OVERLOADED => Outcome::Overloaded,
+        Kind::DATABASE_UNAVAILABLE => Outcome::DatabaseUnavailable,
         kind if kind.status().is_server_error() => Outcome::Failed,
         _ => Outcome::Invalid,
     }

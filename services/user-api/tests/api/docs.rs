@@ -1,8 +1,7 @@
 //! The documentation that the service brings along.
 
 use serde_json::Value;
-use user_api::error::Kind;
-use user_api::openapi;
+use user_api::{error, openapi};
 
 use crate::support::TestApp;
 
@@ -20,7 +19,7 @@ fn every_error_answer_is_described() {
     let document: Value = serde_json::from_str(openapi::COMMITTED).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
     let responses = &document["paths"]["/v1/users"]["post"]["responses"];
-    for kind in Kind::ALL {
+    for kind in error::all() {
         let response = &responses[kind.status().as_str()];
         let text = response["description"].as_str().unwrap_or_else(|| panic!("no {} in the document", kind.status()));
         assert!(
@@ -33,7 +32,7 @@ fn every_error_answer_is_described() {
         assert_eq!(schema, "#/components/schemas/Problem", "{}", kind.status());
     }
     let described = responses.as_object().unwrap().keys().filter(|status| status.as_str() >= "400").count();
-    let existing: std::collections::BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.status()).collect();
+    let existing: std::collections::BTreeSet<_> = error::all().map(|kind| kind.status()).collect();
     assert_eq!(described, existing.len(), "an answer is described that does not exist");
 }
 
@@ -98,7 +97,7 @@ async fn swagger_ui_works_from_this_service_alone() {
 #[tokio::test]
 async fn the_type_of_every_problem_leads_to_an_explanation() {
     let app = TestApp::start(&[]).await;
-    for kind in Kind::ALL {
+    for kind in error::all() {
         let answer = app.get(&kind.uri()).await;
         assert_eq!(answer.status, 200, "{}", kind.uri());
         assert!(answer.body.contains(kind.title()) && answer.body.contains(kind.advice()), "{answer:?}");

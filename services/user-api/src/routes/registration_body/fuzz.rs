@@ -5,10 +5,11 @@
 use contract::MailTask;
 use serde_json::Value;
 use testkit::fuzz::Target;
+use web::Kind;
 
 use super::*;
 use crate::openapi;
-use crate::routes::body::LIMIT;
+use crate::routes::users::LIMIT;
 
 #[test]
 fn fuzz_registrations() {
@@ -111,12 +112,12 @@ fn refused(body: &[u8], problem: &Problem) {
     let answer: Value = serde_json::from_slice(&json).unwrap();
     let errors = answer["errors"].as_array().cloned().unwrap_or_default();
     match problem.kind() {
-        Kind::MalformedJson => assert!(errors.is_empty(), "{answer}"),
-        Kind::ValidationFailed => assert!(!errors.is_empty(), "{answer}"),
+        Kind::MALFORMED_JSON => assert!(errors.is_empty(), "{answer}"),
+        Kind::VALIDATION_FAILED => assert!(!errors.is_empty(), "{answer}"),
         other => panic!("{other:?}"),
     }
     let Ok(sent) = serde_json::from_slice::<Value>(body) else { return };
-    assert_eq!(problem.kind(), Kind::ValidationFailed, "it is JSON to another reader: {answer}");
+    assert_eq!(problem.kind(), Kind::VALIDATION_FAILED, "it is JSON to another reader: {answer}");
     let told: String =
         errors.iter().filter_map(|error| error["detail"].as_str()).chain(answer["detail"].as_str()).collect();
     for name in ["email", "password"] {

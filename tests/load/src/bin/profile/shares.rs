@@ -60,19 +60,7 @@ const PARTS: [(&str, &[&str]); 14] = [
         ],
     ),
     ("AMQP", &["lapin::", "amq_protocol", "amqp::"]),
-    (
-        "HTTP",
-        &[
-            "hyper",
-            "axum",
-            "http::",
-            "httparse::",
-            "tower",
-            "user_api::server",
-            "user_api::middleware",
-            "user_api::routes",
-        ],
-    ),
+    ("HTTP", &["hyper", "axum", "http::", "httparse::", "tower", "web::", "user_api::routes"]),
     (
         "the database's client, claims and marks",
         &["sqlx", "user_api::db", "email_worker::ledger", "email_worker::rate"],

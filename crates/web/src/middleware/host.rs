@@ -6,12 +6,12 @@ use axum::http::{HeaderMap, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::error::{Kind, Problem};
+use crate::problem::{Kind, Problem};
 
 /// Answers 400 where there is none, or none that names a host: whoever stands between could take the request for another's.
 pub async fn layer(request: Request, next: Next) -> Response {
     match fault(request.version(), request.headers()) {
-        Some(fault) => Problem::new(Kind::BadRequest).detail(fault).into_response(),
+        Some(fault) => Problem::new(Kind::BAD_REQUEST).detail(fault).into_response(),
         None => next.run(request).await,
     }
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use uuid::Uuid;
 
-use crate::error::{Kind, Problem};
+use crate::problem::{Kind, Problem};
 
 /// The header, in requests and answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,7 +28,7 @@ pub async fn layer(request: Request, next: Next) -> Response {
     let id = given.map_or_else(generate, str::to_owned);
     tracing::Span::current().record("request.id", &id);
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let mut response = answered.unwrap_or_else(|_| Problem::new(Kind::InternalError).into_response());
+    let mut response = answered.unwrap_or_else(|_| Problem::new(Kind::INTERNAL_ERROR).into_response());
     let status = response.status();
     let problem = response.extensions_mut().remove::<Problem>();
     // The framework's own answers come without.

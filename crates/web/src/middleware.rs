@@ -1,7 +1,6 @@
-//! What happens to every request, outermost first.
+//! What happens to every request.
 
 pub mod client;
-pub mod cors;
 pub mod headers;
 pub mod host;
 pub mod rate_limit;

@@ -1,9 +1,17 @@
-//! A client's name for one attempt to register.
+//! A client's name for one attempt.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use super::Refused;
+use axum::http::{HeaderMap, HeaderName};
+
+use crate::{Kind, Problem, Refused};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// In the answer to a request that was answered before: `true`.
+pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// 1 to 255 visible ASCII characters. Quotes around the whole, which the IETF draft asks for and few clients send, do not
 /// belong to it.
@@ -11,6 +19,21 @@ use super::Refused;
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
+    /// The one that a request has, if any.
+    ///
+    /// # Errors
+    /// [`Kind::INVALID_IDEMPOTENCY_KEY`]
+    pub fn given(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
+        let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
+        let Some(key) = given.next() else { return Ok(None) };
+        let invalid = |why: Cow<'static, str>| Problem::new(Kind::INVALID_IDEMPOTENCY_KEY).detail(why);
+        if given.next().is_some() {
+            return Err(invalid("Idempotency-Key was sent more than once".into()));
+        }
+        let key = key.to_str().unwrap_or_default().parse();
+        key.map(Some).map_err(|Refused(why)| invalid(why))
+    }
+
     /// The key without quotes.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,14 +1,18 @@
-//! One problem, and how it is written.
+//! What goes wrong, as clients see it: RFC 9457, `application/problem+json`.
+
+mod kind;
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use platform::postgres::DbError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Kind;
+pub use kind::Kind;
 
 /// How long a client waits for the database before it tries again.
 const DATABASE_BACK: Duration = Duration::from_secs(2);
@@ -16,7 +20,7 @@ const DATABASE_BACK: Duration = Duration::from_secs(2);
 /// What an answer says went wrong. Made anywhere, written by the outermost layer.
 #[derive(Debug, Clone)]
 pub struct Problem {
-    pub(super) kind: Kind,
+    kind: Kind,
     detail: Option<Cow<'static, str>>,
     errors: Vec<FieldError>,
     retry_after: Option<Duration>,
@@ -100,13 +104,13 @@ impl Problem {
 
     /// The database does not answer.
     pub fn database_unavailable() -> Self {
-        Self::new(Kind::DatabaseUnavailable).retry_after(DATABASE_BACK)
+        Self::new(Kind::DATABASE_UNAVAILABLE).retry_after(DATABASE_BACK)
     }
 
     /// A fault of our own: told in the log, not to the client.
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "answered 500");
-        Self::new(Kind::InternalError)
+        Self::new(Kind::INTERNAL_ERROR)
     }
 
     /// Which kind.
@@ -128,7 +132,7 @@ impl Problem {
         if let Some(delay) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
         }
-        if self.kind == Kind::RequestTimeout {
+        if self.kind == Kind::REQUEST_TIMEOUT {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
     }
@@ -148,6 +152,27 @@ impl Problem {
     }
 }
 
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Unavailable(reason) => {
+                tracing::warn!(reason, "answered 503: the database is not available");
+                Self::database_unavailable()
+            }
+            DbError::Failed(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    /// Without a body yet: [`crate::middleware::request_id`] writes it, with the id of the request.
+    fn into_response(self) -> Response {
+        let mut response = self.kind.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -157,7 +182,7 @@ mod tests {
     #[test]
     fn a_problem_is_written_with_its_fields_as_pointers() {
         let errors = vec![FieldError::field("a/b~c", "is not known"), FieldError::body("x")];
-        let json = Problem::new(Kind::ValidationFailed).errors(errors).json("id-1");
+        let json = Problem::new(Kind::VALIDATION_FAILED).errors(errors).json("id-1");
         assert_eq!(
             serde_json::from_slice::<serde_json::Value>(&json).unwrap(),
             serde_json::json!({"type": "/problems/validation-failed", "title": "Some fields are not valid", "status": 422,

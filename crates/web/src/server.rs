@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use pace::Limits;
 
-use crate::error::{Kind, Problem};
+use crate::problem::{Kind, Problem};
 use seats::Seats;
 
 /// Connections that are told why they are closed, at once; more are closed without a word.
@@ -63,7 +63,7 @@ pub async fn serve(listener: TcpListener, app: Router, rules: Rules, token: Canc
                     });
                 }
                 None if refused.len() < FAREWELLS => {
-                    let problem = Problem::new(Kind::TooManyConnections).retry_after(AGAIN);
+                    let problem = Problem::new(Kind::TOO_MANY_CONNECTIONS).retry_after(AGAIN);
                     refused.spawn(conversation::part(stream, Some(problem)));
                 }
                 None => drop(stream),

@@ -1,13 +1,16 @@
-//! The language of a user.
+//! The language that somebody is written to in.
 
 use std::str::FromStr;
-
-use super::Refused;
 
 /// The form of a language tag (BCP 47, `_` as well as `-`), at most 35 characters. Which languages there are mails in is
 /// the worker's business: a tag that it does not know becomes English.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocaleTag(String);
+
+/// Why a text is no language tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a language tag such as en or zh-CN")]
+pub struct InvalidLocaleTag;
 
 impl LocaleTag {
     const MAX: usize = 35;
@@ -19,7 +22,7 @@ impl LocaleTag {
 }
 
 impl FromStr for LocaleTag {
-    type Err = Refused;
+    type Err = InvalidLocaleTag;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut parts = text.split(['-', '_']);
@@ -28,7 +31,7 @@ impl FromStr for LocaleTag {
             && (2..=8).contains(&language.len())
             && language.bytes().all(|b| b.is_ascii_alphabetic())
             && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()));
-        if valid { Ok(Self(text.to_owned())) } else { Err("must be a language tag such as en or zh-CN".into()) }
+        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidLocaleTag) }
     }
 }
 

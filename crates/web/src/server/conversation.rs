@@ -22,8 +22,8 @@ use tower::ServiceExt as _;
 use super::pace::{Awaited, Clock, Limits, Pace};
 use super::socket::Socket;
 use super::unasked;
-use crate::error::{Kind, Problem};
 use crate::middleware::client::Peer;
+use crate::problem::{Kind, Problem};
 
 /// The head of a request is at most so long, in bytes.
 const HEAD: usize = 32 * 1024;
@@ -74,7 +74,7 @@ pub(super) async fn converse(
     }
     let problem = match socket.kept_back {
         Some(status) => Some(unasked::unreadable(status, &parts.read_buf)),
-        None => (over.is_some() && !parts.read_buf.is_empty()).then(|| Problem::new(Kind::RequestTimeout)),
+        None => (over.is_some() && !parts.read_buf.is_empty()).then(|| Problem::new(Kind::REQUEST_TIMEOUT)),
     };
     part(socket.stream, problem).await;
 }

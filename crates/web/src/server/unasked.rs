@@ -2,17 +2,17 @@
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::error::{Kind, Problem};
 use crate::middleware::request_id;
+use crate::problem::{Kind, Problem};
 
 /// What is wrong with a head that hyper answered with this status, as far as it had come.
 pub(super) fn unreadable(status: StatusCode, head: &[u8]) -> Problem {
     match status {
         // As hyper has room for the longest request line that it would refuse for that, it complains of the headers.
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if !head.contains(&b'\n') => Problem::new(Kind::UriTooLong),
-        StatusCode::URI_TOO_LONG => Problem::new(Kind::UriTooLong),
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::new(Kind::HeadTooLarge),
-        _ => Problem::new(Kind::BadRequest).detail("it is not HTTP/1.1 as RFC 9112 has it"),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if !head.contains(&b'\n') => Problem::new(Kind::URI_TOO_LONG),
+        StatusCode::URI_TOO_LONG => Problem::new(Kind::URI_TOO_LONG),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::new(Kind::HEAD_TOO_LARGE),
+        _ => Problem::new(Kind::BAD_REQUEST).detail("it is not HTTP/1.1 as RFC 9112 has it"),
     }
 }
 
@@ -41,10 +41,10 @@ mod tests {
     #[test]
     fn a_head_that_is_no_request_is_answered_with_what_is_wrong_with_it() {
         for (status, head, kind) in [
-            (431, &b"GET /aaaaaaaaaa"[..], Kind::UriTooLong),
-            (431, b"GET / HTTP/1.1\r\nX: aaaaaaa", Kind::HeadTooLarge),
-            (414, b"GET /aaaaaaaaaa HTTP/1.1\r\n", Kind::UriTooLong),
-            (400, b"\x16\x03\x01", Kind::BadRequest),
+            (431, &b"GET /aaaaaaaaaa"[..], Kind::URI_TOO_LONG),
+            (431, b"GET / HTTP/1.1\r\nX: aaaaaaa", Kind::HEAD_TOO_LARGE),
+            (414, b"GET /aaaaaaaaaa HTTP/1.1\r\n", Kind::URI_TOO_LONG),
+            (400, b"\x16\x03\x01", Kind::BAD_REQUEST),
         ] {
             let status = StatusCode::from_u16(status).unwrap_or_default();
             assert_eq!(unreadable(status, head).kind(), kind, "{status} {}", String::from_utf8_lossy(head));

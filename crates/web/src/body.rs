@@ -4,41 +4,38 @@ use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use futures_util::TryStreamExt as _;
 
-use crate::error::{Kind, Problem};
+use crate::problem::{Kind, Problem};
 
-/// Bodies are at most so long, in bytes.
-pub(super) const LIMIT: usize = 16 * 1024;
-
-/// Looks at the headers alone: whether a body like this would be read at all.
+/// Looks at the headers alone: whether a body like this, of `limit` bytes at most, would be read at all.
 ///
 /// # Errors
-/// [`Kind::UnsupportedMediaType`], [`Kind::BodyTooLarge`]
-pub(super) fn look(headers: &HeaderMap) -> Result<(), Problem> {
+/// [`Kind::UNSUPPORTED_MEDIA_TYPE`], [`Kind::BODY_TOO_LARGE`]
+pub fn look(headers: &HeaderMap, limit: usize) -> Result<(), Problem> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"));
     if !text(header::CONTENT_TYPE).is_some_and(is_json) {
-        return Err(Problem::new(Kind::UnsupportedMediaType));
+        return Err(Problem::new(Kind::UNSUPPORTED_MEDIA_TYPE));
     }
     if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity")) {
-        return Err(Problem::new(Kind::UnsupportedMediaType).detail("bodies are not accepted compressed"));
+        return Err(Problem::new(Kind::UNSUPPORTED_MEDIA_TYPE).detail("bodies are not accepted compressed"));
     }
     let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    if length.is_some_and(|length| length > LIMIT as u64) {
-        return Err(Problem::new(Kind::BodyTooLarge));
+    if length.is_some_and(|length| length > limit as u64) {
+        return Err(Problem::new(Kind::BODY_TOO_LARGE));
     }
     Ok(())
 }
 
-/// Reads it.
+/// Reads it, if it has no more than `limit` bytes.
 ///
 /// # Errors
-/// [`Kind::BodyTooLarge`]; [`Kind::BadRequest`] if it breaks off.
-pub(super) async fn read(body: Body) -> Result<Vec<u8>, Problem> {
+/// [`Kind::BODY_TOO_LARGE`]; [`Kind::BAD_REQUEST`] if it breaks off.
+pub async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     let mut read = Vec::new();
     let mut chunks = body.into_data_stream();
-    let broken = |_| Problem::new(Kind::BadRequest).detail("the body broke off");
+    let broken = |_| Problem::new(Kind::BAD_REQUEST).detail("the body broke off");
     while let Some(chunk) = chunks.try_next().await.map_err(broken)? {
-        if read.len() + chunk.len() > LIMIT {
-            return Err(Problem::new(Kind::BodyTooLarge));
+        if read.len() + chunk.len() > limit {
+            return Err(Problem::new(Kind::BODY_TOO_LARGE));
         }
         read.extend_from_slice(&chunk);
     }

@@ -5,19 +5,22 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::Extensions;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::error::{Kind, Problem};
+use crate::problem::{Kind, Problem};
 
 /// Lets a handler say that the request has arrived, so that it is clear whose fault a delay is.
 #[derive(Debug, Clone, Default)]
 pub struct Received(Arc<AtomicBool>);
 
 impl Received {
-    /// All of it is here: what takes long from now on is not the client.
-    pub fn all(&self) {
-        self.0.store(true, Relaxed);
+    /// All of the request with these extensions is here: what takes long from now on is not the client.
+    pub fn all_of(extensions: &Extensions) {
+        if let Some(Self(received)) = extensions.get() {
+            received.store(true, Relaxed);
+        }
     }
 }
 
@@ -30,8 +33,8 @@ pub async fn layer(State(limit): State<Duration>, mut request: Request, next: Ne
     }
     if received.0.load(Relaxed) {
         tracing::warn!(?limit, "answered 503: not ready in time");
-        Problem::new(Kind::ServerTimeout).retry_after(Duration::from_secs(2)).into_response()
+        Problem::new(Kind::SERVER_TIMEOUT).retry_after(Duration::from_secs(2)).into_response()
     } else {
-        Problem::new(Kind::RequestTimeout).into_response()
+        Problem::new(Kind::REQUEST_TIMEOUT).into_response()
     }
 }
