@@ -6,6 +6,7 @@
 
 mod address;
 mod encoding;
+mod followed;
 mod language;
 mod message;
 mod plain;
@@ -19,6 +20,7 @@ mod types;
 mod watched;
 
 pub use address::Envelope;
+pub use followed::{MailTypesRefused, Source};
 pub use language::{InvalidLanguage, Language};
 pub use problem::{Problem, Problems};
 pub use render::{MailOptions, Renderer, Request, TemplateError, Unwritable};

@@ -127,11 +127,9 @@ impl Renderer {
         let MailTask { mail_type, email, name, locale, data } = task;
         let mut request =
             Request { kind: Some(mail_type.as_str()), email, name: name.as_deref(), locale: locale.as_deref(), data };
-        let with_username;
-        // The welcome mail has always called it that.
-        if let Some(name) = request.name.take_if(|_| mail_type.is_welcome()) {
-            with_username = with(data, USERNAME, name);
-            request.data = &with_username;
+        let with_username = with_username(task);
+        if let Some(data) = &with_username {
+            (request.name, request.data) = (None, data);
         }
         self.render_request(&request, id, now)
     }
@@ -171,6 +169,25 @@ impl Renderer {
         };
         Ok(Rendered { task: id, envelope, private: private.into_owned(), written, wire })
     }
+}
+
+impl MailTypes {
+    /// Whether a mail can be written of this task, as far as its type and its fields tell: what a producer can know before.
+    ///
+    /// # Errors
+    /// [`Unwritable`]
+    pub fn admit(&self, task: &MailTask) -> Result<(), Unwritable> {
+        let name = task.mail_type.as_str();
+        let mail_type = self.get(name).ok_or_else(|| Unwritable::UnknownType(name.to_owned()))?;
+        mail_type.check(with_username(task).as_ref().unwrap_or(&task.data))?;
+        Ok(())
+    }
+}
+
+/// The data of a welcome mail, which has always called the name so.
+fn with_username(task: &MailTask) -> Option<Map<String, Value>> {
+    let name = task.name.as_deref().filter(|_| task.mail_type.is_welcome())?;
+    Some(with(&task.data, USERNAME, name))
 }
 
 /// What the task's own data says of that field comes first.

@@ -22,13 +22,13 @@ use crate::consumer::{Consumer, delivery_limit};
 use crate::delivery::{Ends, ExclusiveGate, InFlight, Limits, Processor, UnknownTypes, hold};
 use crate::ledger::retention::{self, RetentionOptions};
 use crate::ledger::{self, Ledger, LedgerOptions};
-use crate::mail_types::Source;
 use crate::metrics::Metrics;
 use crate::rate::FleetRate;
 use crate::send::classify::Doubts;
 use crate::send::refusers::Refusers;
 use crate::smtp::Transport;
 use crate::smtp::pool::ConnectionPool;
+use mail::Source;
 
 /// Waits between two probes of an open circuit.
 const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));

@@ -15,10 +15,10 @@ use crate::config::MailConfigError;
 use crate::config::{Cli, Config};
 use crate::consumer::ConsumerError;
 use crate::ledger::MIGRATOR;
-use crate::mail_types::MailTypesRefused;
 use crate::queue_migration::{Consumed, Lost};
 use crate::reading::Interrupted;
 use commands::NotConfirmed;
+use mail::MailTypesRefused;
 
 /// What telemetry calls it.
 const NAME: &str = "email-worker";

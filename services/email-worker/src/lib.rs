@@ -2,7 +2,7 @@
 //!
 //! A task travels through these modules in this order: the [`consumer`] takes it off the queue, [`delivery`] reads it and
 //! claims it in the [`ledger`], waits for the [`circuit_breaker`], a connection of [`smtp`] and the fleet's [`rate`], has
-//! [`mail`] write it as [`mail_types`] say and [`smtp`] send it, and, when that fails, publishes it again as [`send`] decides.
+//! [`mail`] write it as its types say and [`smtp`] send it, and, when that fails, publishes it again as [`send`] decides.
 
 pub mod app;
 pub mod circuit_breaker;
@@ -13,7 +13,6 @@ pub mod consumer;
 pub mod dead_letters;
 pub mod delivery;
 pub mod ledger;
-pub mod mail_types;
 pub mod metrics;
 mod preview;
 pub mod queue_migration;

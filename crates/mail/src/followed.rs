@@ -1,12 +1,15 @@
-//! The mail types of this worker: the built-in ones, or those of `MAILS_DIR`, which may change while it runs.
+//! The mail types of a service: the built-in ones, or those of `MAILS_DIR`, which may change while it runs.
 
 use std::path::{Path, PathBuf};
 
-use mail::{MailTypes, Problems, State, Types, Watched};
 use platform::health::{Component, Health, Need};
 use platform::tasks::Tasks;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use crate::problem::Problems;
+use crate::types::MailTypes;
+use crate::watched::{State, Types, Watched};
 
 /// So many mistakes are told at the start, in one line, and with each change, in a line each.
 const TOLD: usize = 10;
@@ -25,10 +28,11 @@ fn some(problems: &Problems) -> String {
     if more > 0 { format!("{}; and {more} more", told.join("; ")) } else { told.join("; ") }
 }
 
-/// Types that a worker begins with, and whoever follows their files.
+/// Types that a service begins with, and whoever follows their files.
 #[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) types: Types,
+pub struct Source {
+    /// Those in use.
+    pub types: Types,
     watched: Option<Watched>,
 }
 
@@ -37,7 +41,7 @@ impl Source {
     ///
     /// # Errors
     /// They are not right.
-    pub(crate) fn open(directory: Option<&Path>) -> Result<Self, MailTypesRefused> {
+    pub fn open(directory: Option<&Path>) -> Result<Self, MailTypesRefused> {
         let refused =
             |problems| MailTypesRefused { directory: directory.unwrap_or(Path::new("")).to_owned(), problems };
         match directory {
@@ -50,7 +54,7 @@ impl Source {
     }
 
     /// Follows the files until the token is cancelled, and tells what becomes of their changes.
-    pub(crate) fn follow(self, health: &Health, tasks: &mut Tasks, token: &CancellationToken) {
+    pub fn follow(self, health: &Health, tasks: &mut Tasks, token: &CancellationToken) {
         if let Some(watched) = self.watched {
             let component = health.component("mail-types", Need::Informative);
             component.up();
