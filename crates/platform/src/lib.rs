@@ -10,6 +10,7 @@ pub mod health;
 pub mod postgres;
 pub mod service;
 pub mod shutdown;
+pub mod table;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;

@@ -17,6 +17,6 @@ pub mod server;
 
 pub use args::HttpArgs;
 pub use idempotency_key::{IDEMPOTENCY_REPLAYED, IdempotencyKey};
-pub use problem::{FieldError, Kind, Problem, ProblemBody};
+pub use problem::{FieldError, ItemProblem, Kind, Problem, ProblemBody};
 pub use quotas::{Left, Quotas};
 pub use refused::Refused;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use platform::postgres::DbError;
 use serde::Serialize;
@@ -40,7 +40,13 @@ pub struct FieldError {
 impl FieldError {
     /// An error of the field with this name.
     pub fn field(name: &str, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { pointer: format!("/{}", name.replace('~', "~0").replace('/', "~1")), detail: detail.into() }
+        Self::at(&[name], detail)
+    }
+
+    /// An error of what lies at the end of this path of names.
+    pub fn at(path: &[&str], detail: impl Into<Cow<'static, str>>) -> Self {
+        let pointer = path.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect();
+        Self { pointer, detail: detail.into() }
     }
 
     /// An error of the body as a whole.
@@ -73,6 +79,29 @@ pub struct ProblemBody {
     /// The id of the request, also in the header X-Request-Id.
     #[schema(example = "0199f2a4-7c1e-7d3a-9a55-3c0b8f1f6a10")]
     request_id: String,
+}
+
+/// What went wrong with one of several things that were asked for in one request (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ItemProblem)]
+pub struct ItemProblem {
+    /// Which kind of problem; stable. A path on this service, where it is explained.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/validation-failed")]
+    kind: String,
+    /// What that kind is, in a few words.
+    #[schema(example = "Some fields are not valid")]
+    title: &'static str,
+    /// What went wrong this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// Every field that is not valid; the pointers begin at the item.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldError>,
+    /// Seconds to wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -132,8 +161,22 @@ impl Problem {
         if let Some(delay) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
         }
+        if self.kind.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.kind == Kind::REQUEST_TIMEOUT {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+
+    /// For one of several things.
+    pub fn of_item(&self) -> ItemProblem {
+        ItemProblem {
+            kind: self.kind.uri(),
+            title: self.kind.title(),
+            detail: self.detail.as_deref().map(str::to_owned),
+            errors: self.errors.clone(),
+            retry_after: self.retry_after.map(|delay| delay.as_secs().max(1)),
         }
     }
 

@@ -21,4 +21,3 @@ pub mod reading;
 pub mod send;
 pub mod smtp;
 pub mod spans;
-mod table;

@@ -19,9 +19,8 @@ use web::middleware::rate_limit::RateLimit;
 use web::server;
 
 use crate::config::ServeConfig;
-use crate::db::Migrated;
+use crate::db::{self, Migrated};
 use crate::hashing::Hasher;
-use crate::purge;
 use crate::registration::Registrar;
 use crate::router::{Api, router};
 use crate::telemetry::Metrics;
@@ -155,7 +154,13 @@ impl Parts {
         let relay = Relay::new(outbox, broker, options, of_broker);
         tasks.spawn("relay", relay.run(stop()));
         tasks.spawn("backlog", self.database.once_proven(stop(), backlog));
-        tasks.spawn("purge", self.database.once_proven(stop(), purge::run(pool(), stop())));
+        let purged = pool();
+        let batch = move |limit| {
+            let pool = purged.clone();
+            async move { db::purge_expired_keys(&pool, limit).await }
+        };
+        let purge = platform::postgres::purge("idempotency keys", batch, stop());
+        tasks.spawn("purge", self.database.once_proven(stop(), purge));
         let (hasher, token) = (self.hasher.clone(), stop());
         tasks.spawn("hashing-memory", async move { hasher.give_memory_back(token).await });
         if let Some(limit) = self.limit.clone() {

@@ -13,5 +13,3 @@ pub mod registration;
 pub mod router;
 pub mod routes;
 pub mod telemetry;
-
-mod purge;

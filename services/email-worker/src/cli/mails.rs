@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::config::{MailsArgs, MailsCommand, PreviewArgs, RenderArgs, SendTestArgs, Shown, WhichArgs};
 use crate::preview::Preview;
-use crate::table::Table;
+use platform::table::Table;
 
 /// A set of files, or the data for one of them, is not what it must be.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::row;
 use super::{Done, Filter, Letter, close, next_meant};
 use crate::reading::{Reading, Turn};
-use crate::table::Table;
+use platform::table::Table;
 
 /// What to show of the letters that are meant.
 #[derive(Debug, Clone, Copy)]

@@ -11,7 +11,7 @@ use super::{Done, Filter, close, next_meant};
 use crate::delivery::republish;
 use crate::delivery::task::Message;
 use crate::reading::{BATCH, Reading, Turn};
-use crate::table::printable;
+use platform::table::printable;
 
 /// Puts the letters that are meant back on the queue, oldest first, at most `limit`: each by a confirmed publish before it
 /// leaves the dead letters.

@@ -10,7 +10,7 @@ const LONGEST: usize = 200;
 
 /// A table on its way out. The widths are those of the first rows, and grow where later ones need it.
 #[derive(Debug)]
-pub(crate) struct Table<W> {
+pub struct Table<W> {
     out: W,
     rows: Vec<Vec<String>>,
     widths: Vec<usize>,
@@ -19,29 +19,29 @@ pub(crate) struct Table<W> {
 
 impl<W: io::Write> Table<W> {
     /// A table with this first row.
-    pub(crate) fn new(out: W, header: &[&str]) -> Self {
+    pub fn new(out: W, header: &[&str]) -> Self {
         let rows = vec![header.iter().map(|&name| name.to_owned()).collect()];
         Self { out, rows, widths: vec![0; header.len()], longest: LONGEST }
     }
 
     /// Whose cells are never cut.
-    pub(crate) fn uncut(self) -> Self {
+    pub fn uncut(self) -> Self {
         Self { longest: usize::MAX, ..self }
     }
 
     /// One more row.
-    pub(crate) fn push(&mut self, row: Vec<String>) -> io::Result<()> {
+    pub fn push(&mut self, row: Vec<String>) -> io::Result<()> {
         self.rows.push(row.iter().map(|cell| up_to(self.longest, cell)).collect());
         if self.rows.len() >= PIECE { self.flush() } else { Ok(()) }
     }
 
     /// Where it would have been written, for another text instead.
-    pub(crate) fn into_inner(self) -> W {
+    pub fn into_inner(self) -> W {
         self.out
     }
 
     /// Writes what is left.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
+    pub fn flush(&mut self) -> io::Result<()> {
         for row in &self.rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
@@ -59,7 +59,7 @@ impl<W: io::Write> Table<W> {
 }
 
 /// What comes off the queue, cut: a terminal must not obey what stands in it.
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     up_to(LONGEST, text)
 }
 
