@@ -42,6 +42,13 @@ impl Identifier {
     }
 }
 
+impl Default for Identifier {
+    /// Of the schema, where nobody says otherwise.
+    fn default() -> Self {
+        Self("sluice".to_owned())
+    }
+}
+
 impl FromStr for Identifier {
     type Err = InvalidIdentifier;
 

@@ -1,14 +1,20 @@
 //! Configuration: the environment, and for what is printed the command line.
 
+mod keys;
+mod serve;
+
 use std::time::Duration;
 
 use amqp::BrokerUrl;
 use clap::{Args, Parser, Subcommand};
 use outbox::schema::Options;
 use outbox::{Identifier, RelayArgs};
-use platform::config::{BrokerArgs, CommonArgs, Contradiction, duration};
+use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 
-/// The way in for other applications: relays their outbox to the queue, and prints its SQL.
+pub use keys::{AddArgs, Expires, KeysArgs, KeysCommand, ListArgs};
+pub use serve::ServeConfig;
+
+/// The way in for other applications: takes mails over HTTP, or relays their outbox to the queue and prints its SQL.
 #[derive(Debug, Parser)]
 #[command(name = "mail-api", version)]
 pub struct Config {
@@ -24,6 +30,14 @@ pub enum Command {
     Relay(Box<RelayConfig>),
     /// Prints the SQL of the outbox, for the migrations of an application, and ends
     Schema(SchemaArgs),
+    /// Takes mails over HTTP (POST /v1/mails) into a database of its own, and relays them to the queue
+    Serve(Box<ServeConfig>),
+    /// Brings the database of `serve` up to date, and ends
+    Migrate(Box<MigrateArgs>),
+    /// Makes, lists and revokes the API keys of `serve`
+    Keys(KeysArgs),
+    /// Prints the OpenAPI document of `serve`, and ends
+    Openapi,
 }
 
 /// What `relay` needs: a connection for the claim, and one for who looks after the database.

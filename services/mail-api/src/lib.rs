@@ -1,4 +1,15 @@
-//! The way in for applications that are not ours: the SQL of an outbox for their own database, and the relay from there to the queue.
+//! The way in for applications that are not ours: mails asked for over HTTP, or the SQL of an outbox for their own database and the relay
+//! from there to the queue.
 
 pub mod app;
+pub mod asked;
 pub mod config;
+pub mod db;
+pub mod error;
+pub mod keys;
+pub mod mailing;
+pub mod openapi;
+pub mod recipient;
+pub mod router;
+pub mod routes;
+pub mod serve;

@@ -1,0 +1,216 @@
+//! `POST /v1/mails/batch`.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use web::json::{self, Fields, invalid};
+use web::{FieldError, Problem, ProblemBody};
+
+use super::answer::{self, BatchAnswer, ItemResult};
+use super::request::{self, Read};
+use crate::asked::{Asked, MailBody, Rules};
+use crate::db::Before;
+use crate::error::RECIPIENT_LIMITED;
+use crate::mailing::{self, Done, Taken};
+use crate::router::Api;
+
+/// Bodies are at most so long, in bytes.
+const LIMIT: usize = 4 * 1024 * 1024;
+/// Mails at most.
+pub const LARGEST_BATCH: usize = 500;
+
+/// Mails as they are asked for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Batch)]
+#[expect(dead_code, reason = "describes what `mails` reads")]
+pub(crate) struct BatchBody {
+    /// Each is taken or refused by itself.
+    #[schema(min_items = 1, max_items = 500)]
+    mails: Vec<MailBody>,
+}
+
+/// Send up to 500 mails
+///
+/// Each mail is taken or refused by itself; what is taken is committed together. 202 says that all were taken, 207 that some were not:
+/// each has a result of its own, in the order of the request. With the same `Idempotency-Key` the same batch gets the same results for 24
+/// hours, if any of its mails was taken.
+#[utoipa::path(
+    post,
+    path = "/v1/mails/batch",
+    tag = "mails",
+    operation_id = "send_batch",
+    security(("key" = [])),
+    request_body = BatchBody,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r#"^(?!""$)[!-~]+$"#,
+            description = "Visible ASCII, such as a UUID. Kept for batches of which a mail was taken, for 24 hours, for each API key."),
+        ("X-Request-Id" = Option<String>, Header, description = "Your id for this request: 1 to 64 letters, digits, `.`, `_` \
+            and `-`. One is made if there is none, or another than that."),
+    ),
+    responses(
+        (status = 202, description = "All were taken and committed, now or by an earlier request with the same Idempotency-Key.",
+            body = BatchAnswer,
+            headers(
+                ("X-Request-Id" = String, description = "The id of the request."),
+                ("Idempotency-Replayed" = String, description = "`true` if it was an earlier request."),
+                ("RateLimit-Policy" = String, description = "The limit of the key: `q` mails per window of `w` seconds."),
+                ("RateLimit" = String, description = "What is left of it: `r` mails; all of it again in `t` seconds."),
+            )),
+        (status = 207, description = "Some were not taken: the results say which, and why. The others are committed.",
+            body = BatchAnswer,
+            headers(
+                ("X-Request-Id" = String, description = "The id of the request."),
+                ("Idempotency-Replayed" = String, description = "`true` if it was an earlier request."),
+                ("RateLimit-Policy" = String, description = "The limit of the key."),
+                ("RateLimit" = String, description = "What is left of it."),
+            )),
+        (status = 400, description = "`malformed-json`, `invalid-idempotency-key`, `bad-request`",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`: no key, or none that is good",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
+        (status = 404, description = "`not-found`: another path than this",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 405, description = "`method-not-allowed`: another method than POST",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("Allow" = String, description = "What is allowed."))),
+        (status = 408, description = "`request-timeout`: the request did not arrive in time; the connection is closed.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "`body-too-large`: over 4 MiB",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 414, description = "`uri-too-long`; the connection is closed.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported-media-type`: not JSON in UTF-8",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`validation-failed`: it is no batch, or none of 1 to 500 mails. \
+            `idempotency-key-reused`: the key stands for another request.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate-limited`: the key's limit has no room for all of them; none was taken. \
+            `too-many-connections`: the connection is closed.",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(
+                ("Retry-After" = u64, description = "Seconds to wait."),
+                ("RateLimit-Policy" = String, description = "The limit of the key."),
+                ("RateLimit" = String, description = "What is left of it."),
+            )),
+        (status = 431, description = "`head-too-large`; the connection is closed.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "`internal-error`",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`database-unavailable`, `server-timeout`: it may have been done after all; repeat it \
+            with the same Idempotency-Key.",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds to wait."))),
+    ),
+)]
+pub async fn send_batch(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    let read = request::read(&api, request, LIMIT, "batch").await?;
+    let mails = mails(&read.body, api.largest_batch)?;
+    read.turn.count(mails.len() - 1)?;
+    let (good, refused) = sorted(&mails, &read.rules(&api));
+    // What was good the first time may not be any more.
+    if good.len() < mails.len()
+        && let Some(before) = before(&api, &read).await?
+    {
+        return Ok(replayed(before));
+    }
+    take(&api, &read, good, refused).await
+}
+
+/// The mails of a body, not looked at.
+fn mails(body: &[u8], largest: usize) -> Result<Vec<&RawValue>, Problem> {
+    let mut fields = Fields::of(json::value(body)?)?;
+    let list = fields.required_value("mails");
+    let wrong = |why: String| invalid(vec![FieldError::field("mails", why)]);
+    let mails: Option<Vec<&RawValue>> = match list.map(RawValue::get) {
+        Some(text) if text.starts_with('[') => serde_json::from_str(text).ok(),
+        Some(_) => fields.wrong("mails", "must be a list"),
+        None => None,
+    };
+    let errors = fields.finish();
+    let mails = mails.filter(|_| errors.is_empty()).ok_or_else(|| invalid(errors))?;
+    match mails.len() {
+        0 => Err(wrong("must not be empty".to_owned())),
+        count if count > largest => Err(wrong(format!("has {count} mails, and may have {largest}"))),
+        _ => Ok(mails),
+    }
+}
+
+type Good = Vec<(usize, Asked)>;
+
+/// What can be taken, and why the others can't, each with its place.
+fn sorted(mails: &[&RawValue], rules: &Rules<'_>) -> (Good, Vec<Option<ItemResult>>) {
+    let mut good = Vec::new();
+    let mut refused = Vec::with_capacity(mails.len());
+    for (position, mail) in mails.iter().enumerate() {
+        match rules.read(mail) {
+            Ok(asked) => {
+                good.push((position, asked));
+                refused.push(None);
+            }
+            Err(problem) => refused.push(Some(ItemResult::refused(&problem))),
+        }
+    }
+    (good, refused)
+}
+
+async fn take(api: &Api, read: &Read, good: Good, mut results: Vec<Option<ItemResult>>) -> Result<Response, Problem> {
+    let places: Vec<_> = good.iter().map(|(position, _)| *position).collect();
+    if !places.is_empty() {
+        let repeatable = read.repeatable();
+        let refused = kept(&results);
+        let request = mailing::Request {
+            mails: good,
+            asked: results.len(),
+            refused: Some(refused),
+            repeatable: repeatable.as_ref(),
+        };
+        match api.taker.take(request).await? {
+            Done::Before(before) => return Ok(replayed(before)),
+            Done::Now(taken) => {
+                for (place, taken) in places.into_iter().zip(taken) {
+                    results[place] = Some(result(taken));
+                }
+            }
+        }
+    }
+    Ok(answer::batch(results.into_iter().flatten().collect(), false))
+}
+
+fn result(taken: Taken) -> ItemResult {
+    match taken {
+        Taken::As(id) => ItemResult::taken(id),
+        Taken::Limited(wait) => ItemResult::refused(&Problem::new(RECIPIENT_LIMITED).retry_after(wait)),
+    }
+}
+
+/// Beside the idempotency key: status and problem of what was refused, by its place.
+fn kept(results: &[Option<ItemResult>]) -> Value {
+    let kept = |result: &Option<ItemResult>| serde_json::to_value(result).unwrap_or_default();
+    results.iter().map(kept).collect::<Vec<_>>().into()
+}
+
+async fn before(api: &Api, read: &Read) -> Result<Option<Before>, Problem> {
+    match read.repeatable() {
+        Some(repeatable) => Ok(api.taker.before(&repeatable).await?),
+        None => Ok(None),
+    }
+}
+
+/// What is neither taken nor kept as refused was too much for its recipient.
+fn replayed(before: Before) -> Response {
+    let refused = |place: usize| {
+        let kept = before.refused.as_ref()?.get(place)?;
+        let status = kept.get("status")?.as_u64().and_then(|status| u16::try_from(status).ok())?;
+        Some(ItemResult { status, id: None, problem: kept.get("problem").cloned() })
+    };
+    let limited = || ItemResult::refused(&Problem::new(RECIPIENT_LIMITED));
+    let result = |(place, id): (usize, &Option<uuid::Uuid>)| {
+        id.map(ItemResult::taken).or_else(|| refused(place)).unwrap_or_else(limited)
+    };
+    answer::batch(before.ids.iter().enumerate().map(result).collect(), true)
+}

@@ -1,0 +1,116 @@
+//! `POST /v1/mails`.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use web::{Problem, ProblemBody, json};
+
+use super::answer::{Accepted, accepted};
+use super::request::{self, Read};
+use crate::asked::MailBody;
+use crate::db::Before;
+use crate::error::RECIPIENT_LIMITED;
+use crate::mailing::{self, Done, Taken};
+use crate::router::Api;
+
+/// Bodies are at most so long, in bytes: a task of 64 KiB, with room for blanks and escapes.
+const LIMIT: usize = 128 * 1024;
+
+/// Send a mail
+///
+/// The answer comes after the mail is committed: it will be sent as soon as broker and mail server allow. Send an `Idempotency-Key` to be
+/// able to repeat a request whose answer was lost: the same request with the same key gets the same id for 24 hours.
+#[utoipa::path(
+    post,
+    path = "/v1/mails",
+    tag = "mails",
+    operation_id = "send",
+    security(("key" = [])),
+    request_body = MailBody,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r#"^(?!""$)[!-~]+$"#,
+            description = "Visible ASCII, such as a UUID. Kept for mails that were taken, for 24 hours, for each API key."),
+        ("X-Request-Id" = Option<String>, Header, description = "Your id for this request: 1 to 64 letters, digits, `.`, `_` \
+            and `-`. One is made if there is none, or another than that."),
+    ),
+    responses(
+        (status = 202, description = "Taken and committed, now or by an earlier request with the same Idempotency-Key.",
+            body = Accepted,
+            headers(
+                ("X-Request-Id" = String, description = "The id of the request."),
+                ("Idempotency-Replayed" = String, description = "`true` if it was an earlier request."),
+                ("RateLimit-Policy" = String, description = "The limit of the key: `q` mails per window of `w` seconds."),
+                ("RateLimit" = String, description = "What is left of it: `r` mails; all of it again in `t` seconds."),
+            )),
+        (status = 400, description = "`malformed-json`, `invalid-idempotency-key`, `bad-request`",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`: no key, or none that is good",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
+        (status = 403, description = "`type-not-allowed`: the key is for other types",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not-found`: another path than this",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 405, description = "`method-not-allowed`: another method than POST",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("Allow" = String, description = "What is allowed."))),
+        (status = 408, description = "`request-timeout`: the request did not arrive in time; the connection is closed.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "`body-too-large`: over 128 KiB",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 414, description = "`uri-too-long`; the connection is closed.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "`unsupported-media-type`: not JSON in UTF-8",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`validation-failed`: the errors name every field. `idempotency-key-reused`: the key \
+            stands for another request.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "`rate-limited`: the key's limit. `recipient-limited`: the recipient's. \
+            `too-many-connections`: the connection is closed.",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(
+                ("Retry-After" = u64, description = "Seconds to wait."),
+                ("RateLimit-Policy" = String, description = "The limit of the key."),
+                ("RateLimit" = String, description = "What is left of it."),
+            )),
+        (status = 431, description = "`head-too-large`; the connection is closed.",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 500, description = "`internal-error`",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`database-unavailable`, `server-timeout`: it may have been done after all; repeat it \
+            with the same Idempotency-Key.",
+            body = ProblemBody, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds to wait."))),
+    ),
+)]
+pub async fn send(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
+    let read = request::read(&api, request, LIMIT, "mail").await?;
+    let asked = json::value(&read.body).and_then(|value| read.rules(&api).read(value));
+    let repeatable = read.repeatable();
+    let asked = match asked {
+        Ok(asked) => asked,
+        // What was good the first time may not be any more: its time has come, or its type has gone.
+        Err(problem) => return before(&api, &read).await?.map_or(Err(problem), replayed),
+    };
+    let mails = vec![(0, asked)];
+    let request = mailing::Request { mails, asked: 1, refused: None, repeatable: repeatable.as_ref() };
+    match api.taker.take(request).await? {
+        Done::Before(before) => replayed(before),
+        Done::Now(taken) => match taken.first() {
+            Some(Taken::As(id)) => Ok(accepted(*id, false)),
+            Some(Taken::Limited(wait)) => Err(Problem::new(RECIPIENT_LIMITED).retry_after(*wait)),
+            None => Err(Problem::new(web::Kind::INTERNAL_ERROR)),
+        },
+    }
+}
+
+async fn before(api: &Api, read: &Read) -> Result<Option<Before>, Problem> {
+    match read.repeatable() {
+        Some(repeatable) => Ok(api.taker.before(&repeatable).await?),
+        None => Ok(None),
+    }
+}
+
+fn replayed(before: Before) -> Result<Response, Problem> {
+    let id = before.ids.first().copied().flatten();
+    id.map(|id| accepted(id, true)).ok_or_else(|| Problem::new(web::Kind::INTERNAL_ERROR))
+}

@@ -1,0 +1,186 @@
+//! `serve` as a value: built, it knows its ports; it runs until a token is cancelled. Tests start the very same.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use amqp::Broker;
+use anyhow::Context as _;
+use mail::Source;
+use outbox::{Identifier, Outbox, Relay, RelayOptions, Table};
+use platform::admin::AdminServer;
+use platform::health::{Component, Health, Need};
+use platform::postgres::{DbError, Kept, WatchedDatabase, purge};
+use platform::service::Service;
+use platform::tasks::Tasks;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use web::server;
+
+use crate::app::NAME;
+use crate::config::ServeConfig;
+use crate::db::{self, Migrated};
+use crate::keys::Doors;
+use crate::mailing::Taker;
+use crate::router::{Api, router};
+
+/// Connections that requests leave to the relay and to what looks after the database.
+const OTHERS: u32 = 2;
+
+/// The service, with its ports taken.
+#[derive(Debug)]
+pub struct Serve {
+    config: ServeConfig,
+    listener: TcpListener,
+    addr: SocketAddr,
+    admin: AdminServer,
+    health: Health,
+    pool: PgPool,
+    types: Option<Source>,
+}
+
+impl Serve {
+    /// Takes the ports. Neither database nor broker need to be there.
+    ///
+    /// # Errors
+    /// Settings contradict each other, a port is taken, a URL cannot be used, or the files of `MAILS_DIR` are not right.
+    pub async fn build(config: ServeConfig) -> anyhow::Result<Self> {
+        config.check()?;
+        let directory = config.mails_dir.as_deref();
+        let types = directory.map(|directory| Source::open(Some(directory))).transpose()?;
+        let health = Health::new();
+        let database = &config.common.database;
+        let pool = platform::postgres::pool(&database.database_url, database.database_pool_size, NAME)?;
+        let asked = config.http.http_addr;
+        let listener = TcpListener::bind(asked).await.with_context(|| format!("listening on {asked} (HTTP_ADDR)"))?;
+        let addr = listener.local_addr().context("asking for the port of HTTP_ADDR")?;
+        let admin = AdminServer::bind(config.common.admin.admin_addr, health.clone()).await?;
+        Ok(Self { config, listener, addr, admin, health, pool, types })
+    }
+
+    /// Where the API is.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where the admin server is.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin.addr()
+    }
+
+    /// Runs until the token is cancelled, then drains: takes no more connections, finishes the requests that are under
+    /// way, then stops what works in the background; all within the grace period.
+    ///
+    /// # Errors
+    /// [`NoKeys`](crate::keys::NoKeys); the database is behind a pooler that can't be used, something was still under way when the grace
+    /// period ended, or a background task crashed.
+    pub async fn run(self, token: CancellationToken) -> anyhow::Result<()> {
+        let Self { config, listener, addr, admin, health, pool, types } = self;
+        tracing::info!(%addr, admin = %admin.addr(), "serving");
+        let parts = Parts {
+            database: WatchedDatabase::new(pool.clone(), Kept::all_but(OTHERS, pool)),
+            doors: config.doors(),
+            committed: Arc::new(Notify::new()),
+            health,
+            end: token.clone(),
+        };
+        let rules = config.http.rules(config.shutdown_grace);
+        let api = parts.api(&config, types.as_ref());
+        let routes = router(api, parts.doors.clone(), config.http.request_timeout);
+        let start = |tasks: &mut Tasks, background: &CancellationToken| {
+            if let Some(types) = types {
+                types.follow(&parts.health, tasks, background);
+            }
+            parts.start(tasks, Broker::new(config.broker.amqp_url, NAME), config.relay.options(NAME), background);
+        };
+        let requests = async {
+            // Until then nobody knows what to answer.
+            if token.run_until_cancelled(parts.database.availability.known()).await.is_some() {
+                server::serve(listener, routes, rules, token.clone()).await;
+            }
+        };
+        let (health, database, grace) = (parts.health.clone(), parts.database.clone(), config.shutdown_grace);
+        let service = Service { admin, health, tasks: Tasks::new(), database, grace };
+        let finishing = "finishing requests and background work (SHUTDOWN_GRACE)";
+        Box::pin(service.run(token.clone(), start, requests, finishing)).await?;
+        Ok(parts.doors.keys.was_not_empty()?)
+    }
+}
+
+/// What requests and background tasks share.
+struct Parts {
+    database: WatchedDatabase,
+    doors: Doors,
+    committed: Arc<Notify>,
+    health: Health,
+    /// The service's own.
+    end: CancellationToken,
+}
+
+impl Parts {
+    fn api(&self, config: &ServeConfig, types: Option<&Source>) -> Api {
+        let taker = Taker {
+            db: self.database.kept.clone(),
+            availability: self.database.availability.clone(),
+            committed: Arc::clone(&self.committed),
+            limit: config.recipient_limit(),
+        };
+        Api { taker, types: types.map(|source| source.types.clone()), largest_batch: config.largest_batch() }
+    }
+
+    /// Starts what works in the background.
+    fn start(&self, tasks: &mut Tasks, broker: Broker, options: RelayOptions, stop: &CancellationToken) {
+        let (pool, health, stop) = (|| self.database.pool.clone(), &self.health, || stop.clone());
+        // As user-api's: once proven it is informative (decision 21).
+        let of_database = health.component("database", Need::ToStart);
+        self.database.watch(tasks, Migrated, of_database, self.end.clone(), stop());
+        // Before they are known nobody could be let in.
+        let of_keys = health.component("keys", Need::ToStart);
+        // Informative: mails are taken without the broker.
+        let of_broker = health.component("broker", Need::Informative);
+        health.observe(NAME);
+        let keys = self.doors.keys.clone().follow(pool(), of_keys, self.end.clone(), stop());
+        tasks.spawn("keys", self.database.once_proven(stop(), keys));
+        self.relay(tasks, broker, options, of_broker, stop());
+        self.purge(tasks, "purge-keys", "idempotency keys", db::purge_expired_keys, stop());
+        self.purge(tasks, "purge-recipients", "recipients", db::purge_recipients, stop());
+        if let Some(quotas) = self.doors.quotas.clone() {
+            let token = stop();
+            tasks.spawn("key-limit", async move { quotas.forget_idle(token).await });
+        }
+    }
+
+    fn relay(
+        &self,
+        tasks: &mut Tasks,
+        broker: Broker,
+        options: RelayOptions,
+        health: Component,
+        stop: CancellationToken,
+    ) {
+        let pool = || self.database.pool.clone();
+        let table = Table::in_schema(&Identifier::default());
+        let backlog = outbox::watch_backlog(NAME, pool(), table.clone(), stop.clone());
+        let (fit, committed) = (self.database.availability.proof(), Arc::clone(&self.committed));
+        let outbox = Outbox { pool: pool(), table, fit, committed };
+        let relay = Relay::new(outbox, broker, options, health);
+        tasks.spawn("relay", relay.run(stop.clone()));
+        tasks.spawn("backlog", self.database.once_proven(stop, backlog));
+    }
+
+    fn purge<P>(
+        &self,
+        tasks: &mut Tasks,
+        name: &'static str,
+        what: &'static str,
+        batch: fn(PgPool, i64) -> P,
+        stop: CancellationToken,
+    ) where
+        P: Future<Output = Result<u64, DbError>> + Send + 'static,
+    {
+        let pool = self.database.pool.clone();
+        let purging = purge(what, move |limit| batch(pool.clone(), limit), stop.clone());
+        tasks.spawn(name, self.database.once_proven(stop, purging));
+    }
+}

@@ -1,0 +1,15 @@
+//! `serve` over HTTP, with a real PostgreSQL and, where it matters, a real broker: the very value that the command runs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod bad_input;
+mod batch;
+mod docs;
+mod idempotency;
+mod keys;
+mod limits;
+mod mail_types;
+mod outages;
+mod process;
+mod support;
+mod taking;
