@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Not -p: with the whole workspace's features, builds of different parts share all that they compile.
-SERVICES := --workspace --bin user-api --bin email-worker
+SERVICES := --workspace --bin user-api --bin email-worker --bin mail-api
 FUZZED := -p contract -p amqp -p user-api -p email-worker
 
 help: ## Lists the commands
@@ -87,11 +87,11 @@ mutants: ## Changes contract and the worker's decisions in one place after the o
 	@scripts/setup mutants
 	@ONLY="$(ONLY)" SHARD="$(SHARD)" exec scripts/mutants
 
-# SEED=n repeats a run, EXAMPLES=n makes a longer one.
-schemathesis: ## Holds user-api to its OpenAPI document: every check of schemathesis
+# SEED=n repeats a run, EXAMPLES=n makes a longer one, ONLY=mail-api chooses one of the services.
+schemathesis: ## Holds user-api and mail-api to their OpenAPI documents: every check of schemathesis
 	@scripts/setup servers schemathesis
 	@cargo build --locked $(SERVICES) --bin schemathesis
-	@. scripts/tools && SEED="$(SEED)" EXAMPLES="$(EXAMPLES)" exec "$(TARGET)/debug/schemathesis"
+	@. scripts/tools && SEED="$(SEED)" EXAMPLES="$(EXAMPLES)" ONLY="$(ONLY)" exec "$(TARGET)/debug/schemathesis"
 
 instructions: ## Counts the instructions of a mail and of a registration, by callgrind, in the release builds
 	@scripts/setup servers
