@@ -39,7 +39,7 @@ LABEL org.opencontainers.image.version=${VERSION} \
       org.opencontainers.image.licenses=Apache-2.0
 # By number, so that a cluster can see that it is not root.
 USER 65532:65532
-# Health and admin; user-api serves 8080 as well.
+# Health and admin; user-api and mail-api serve 8080 as well.
 EXPOSE 9090
 
 FROM base AS user-api
@@ -51,8 +51,9 @@ ENTRYPOINT ["/usr/local/bin/user-api"]
 
 FROM base AS mail-api
 LABEL org.opencontainers.image.title=mail-api \
-      org.opencontainers.image.description="Relays the outbox in an application's own database to the queue, and prints its SQL"
+      org.opencontainers.image.description="Takes mails over HTTP, or relays the outbox in an application's own database to the queue"
 COPY --from=binaries /out/mail-api /usr/local/bin/mail-api
+EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/mail-api"]
 
 FROM base AS email-worker

@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Not -p: with the whole workspace's features, builds of different parts share all that they compile.
 SERVICES := --workspace --bin user-api --bin email-worker --bin mail-api
-FUZZED := -p contract -p amqp -p user-api -p email-worker
+FUZZED := -p contract -p amqp -p user-api -p mail-api -p email-worker
 
 help: ## Lists the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

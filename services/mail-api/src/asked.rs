@@ -221,6 +221,9 @@ fn written(task: &MailTask) -> Result<Vec<u8>, Problem> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 

@@ -103,9 +103,11 @@ impl Keyring {
         if in_time { self.find(token) } else { Ok(None) }
     }
 
-    /// Reads the keys until the token is cancelled, and tells `health`. Where there is none at the start, `end` is cancelled, which is the service's own.
+    /// Reads the keys until the token is cancelled, and tells `health`. Where there is none at the start, `end` is cancelled, which is the
+    /// service's own.
     pub async fn follow(self, pool: PgPool, health: Component, end: CancellationToken, stop: CancellationToken) {
         let following = async {
+            let mut told = false;
             loop {
                 match self.read(&pool).await {
                     Ok(0) if self.is_new() => {
@@ -113,10 +115,17 @@ impl Keyring {
                         end.cancel();
                         return std::future::pending().await;
                     }
-                    Ok(_) => health.up(),
+                    Ok(_) => {
+                        health.up();
+                        told = false;
+                    }
                     Err(error) => {
                         health.down("they can't be read");
-                        tracing::warn!(error = &error as &dyn std::error::Error, "reading the API keys, trying again");
+                        // Once for each outage.
+                        if !std::mem::replace(&mut told, true) {
+                            let error: &dyn std::error::Error = &error;
+                            tracing::warn!(error, "the API keys can't be read: nobody is let in until they can");
+                        }
                     }
                 }
                 sleep(PAUSE).await;

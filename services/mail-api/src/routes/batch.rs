@@ -162,13 +162,8 @@ async fn take(api: &Api, read: &Read, good: Good, mut results: Vec<Option<ItemRe
     let places: Vec<_> = good.iter().map(|(position, _)| *position).collect();
     if !places.is_empty() {
         let repeatable = read.repeatable();
-        let refused = kept(&results);
-        let request = mailing::Request {
-            mails: good,
-            asked: results.len(),
-            refused: Some(refused),
-            repeatable: repeatable.as_ref(),
-        };
+        let refused = repeatable.as_ref().map(|_| kept(&results));
+        let request = mailing::Request { mails: good, asked: results.len(), refused, repeatable: repeatable.as_ref() };
         match api.taker.take(request).await? {
             Done::Before(before) => return Ok(replayed(before)),
             Done::Now(taken) => {
