@@ -13,7 +13,7 @@ FUZZED := -p contract -p amqp -p user-api -p mail-api -p email-worker
 help: ## Lists the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Shows one registration becoming one mail, with real parts; Ctrl-C ends it
+run: ## Shows one registration and one POST /v1/mails becoming mails, with real parts; Ctrl-C ends it
 	@scripts/setup servers inbox
 	@cargo build --locked $(SERVICES) --bin demo
 	@exec "$(TARGET)/debug/demo"

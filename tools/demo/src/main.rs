@@ -1,4 +1,5 @@
-//! `make run`: one registration becomes one mail, on real servers of its own, with one trace through all of it.
+//! `make run`: one registration becomes one mail, on real servers of its own, with one trace through all of it; and so does one
+//! `POST /v1/mails` of an own type.
 
 mod inbox;
 mod mail;

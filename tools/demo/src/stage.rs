@@ -1,6 +1,6 @@
 //! Everything that has to run before a registration can become a mail.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use testkit::{OtlpReceiver, Postgres, Rabbit, Service};
@@ -13,6 +13,11 @@ use crate::ui::{Style, Ui};
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) api: Service,
+    pub(crate) mail_api: Service,
+    /// A key of mail-api.
+    pub(crate) key: String,
+    /// Files of mail types.
+    pub(crate) types: PathBuf,
     worker: Service,
     pub(crate) inbox: Inbox,
     pub(crate) telemetry: OtlpReceiver,
@@ -20,9 +25,12 @@ pub(crate) struct Stage {
     _postgres: Postgres,
 }
 
-/// Starts it all: servers side by side, then migrations, then both services.
+/// What has to be built beside this program.
+const SERVICES: [&str; 3] = ["user-api", "mail-api", "email-worker"];
+
+/// Starts it all: servers side by side, then migrations, then the services.
 pub(crate) async fn set_up(ui: &Ui, target: &Path) -> anyhow::Result<Stage> {
-    for service in ["user-api", "email-worker"] {
+    for service in SERVICES {
         let program = program(service)?;
         anyhow::ensure!(program.is_file(), "{} is missing: cargo build -p {service}", program.display());
     }
@@ -32,11 +40,14 @@ pub(crate) async fn set_up(ui: &Ui, target: &Path) -> anyhow::Result<Stage> {
         ui.step("inbox", Inbox::open(ui, target)),
         async { Ok(OtlpReceiver::start().await) },
     )?;
-    let (users, ledger) = (postgres.database().await, postgres.database().await);
+    let (users, ledger, mails) = (postgres.database().await, postgres.database().await, postgres.database().await);
     tokio::try_join!(
-        ui.step("migrations of user-api", migrate("user-api", users.url())),
-        ui.step("migrations of email-worker", migrate("email-worker", ledger.url())),
+        ui.step("migrations of user-api", run("user-api", &["migrate"], users.url())),
+        ui.step("migrations of mail-api", run("mail-api", &["migrate"], mails.url())),
+        ui.step("migrations of email-worker", run("email-worker", &["migrate"], ledger.url())),
     )?;
+    let types = types(target).await?;
+    let key = run("mail-api", &["keys", "add", "demo"], mails.url()).await?;
 
     let (smtp_host, smtp_port) = inbox.smtp();
     let common = |database: &str| {
@@ -48,38 +59,54 @@ pub(crate) async fn set_up(ui: &Ui, target: &Path) -> anyhow::Result<Stage> {
             ("OTEL_BSP_SCHEDULE_DELAY", "200".to_owned()),
         ]
     };
+    let directory = ("MAILS_DIR", types.display().to_string());
     let mut worker_vars = common(ledger.url());
     worker_vars.extend([
+        directory.clone(),
         ("MAIL_TRANSPORT", "smtp".to_owned()),
         ("MAIL_FROM", "Sluice <welcome@sluice.example>".to_owned()),
         ("SMTP_HOST", smtp_host),
         ("SMTP_PORT", smtp_port.to_string()),
         ("SMTP_TLS", "none".to_owned()),
     ]);
-    let (api, worker) = tokio::try_join!(
-        ui.step("user-api", start("user-api", common(users.url()))),
-        ui.step("email-worker", start("email-worker", worker_vars)),
+    let mut mail_api_vars = common(mails.url());
+    mail_api_vars.push(directory);
+    let (api, mail_api, worker) = tokio::try_join!(
+        ui.step("user-api", start("user-api", &[], common(users.url()))),
+        ui.step("mail-api", start("mail-api", &["serve"], mail_api_vars)),
+        ui.step("email-worker", start("email-worker", &[], worker_vars)),
     )?;
-    Ok(Stage { api, worker, inbox, telemetry, rabbit, _postgres: postgres })
+    Ok(Stage { api, mail_api, key, types, worker, inbox, telemetry, rabbit, _postgres: postgres })
 }
 
-async fn start(name: &'static str, vars: Vec<(&'static str, String)>) -> anyhow::Result<Service> {
-    let service = Service::spawn(name, &vars);
+/// The starter set, for the person to change.
+async fn types(target: &Path) -> anyhow::Result<PathBuf> {
+    let directory = target.join("demo/types");
+    if directory.exists() {
+        std::fs::remove_dir_all(&directory).with_context(|| format!("emptying {}", directory.display()))?;
+    }
+    run("email-worker", &["mails", "init", &directory.display().to_string()], "").await?;
+    Ok(directory)
+}
+
+async fn start(name: &'static str, arguments: &[&str], vars: Vec<(&'static str, String)>) -> anyhow::Result<Service> {
+    let service = Service::spawn_with(name, arguments, &vars);
     service.ready().await;
     Ok(service)
 }
 
-async fn migrate(service: &str, database: &str) -> anyhow::Result<()> {
-    let run = Command::new(program(service)?)
-        .arg("migrate")
+/// Runs a command to its end; what it printed.
+async fn run(service: &str, arguments: &[&str], database: &str) -> anyhow::Result<String> {
+    let ran = Command::new(program(service)?)
+        .args(arguments)
         .env("DATABASE_URL", database)
         .kill_on_drop(true)
         .output()
         .await
-        .with_context(|| format!("running {service} migrate"))?;
-    let said = String::from_utf8_lossy(&run.stderr);
-    anyhow::ensure!(run.status.success(), "{service} migrate: {}: {}", run.status, said.trim());
-    Ok(())
+        .with_context(|| format!("running {service} {}", arguments.join(" ")))?;
+    let said = String::from_utf8_lossy(&ran.stderr);
+    anyhow::ensure!(ran.status.success(), "{service} {}: {}: {}", arguments.join(" "), ran.status, said.trim());
+    Ok(String::from_utf8_lossy(&ran.stdout).trim().to_owned())
 }
 
 /// Services are built beside this program.
@@ -91,13 +118,13 @@ impl Stage {
     /// Stops the services first, so that what they have in hand is finished; then the servers. With `logs`, what the
     /// services said last is shown.
     pub(crate) async fn take_down(self, ui: &Ui, logs: bool) {
-        for service in [&self.api, &self.worker].into_iter().filter(|_| logs) {
+        for service in [&self.api, &self.mail_api, &self.worker].into_iter().filter(|_| logs) {
             for line in service.log_lines().iter().rev().take(5).rev() {
                 ui.say(&ui.styled(Style::Dim, &line.to_string()));
             }
         }
         let down = ui.step("shutdown", async {
-            let _ = tokio::join!(self.api.terminate(), self.worker.terminate());
+            let _ = tokio::join!(self.api.terminate(), self.mail_api.terminate(), self.worker.terminate());
             self.inbox.close().await
         });
         if let Err(error) = down.await {

@@ -1,4 +1,4 @@
-//! What is shown on the stage: a registration, its mail, its trace, and where to look further.
+//! What is shown on the stage: a registration, its mail, its trace; a mail of an own type; and where to look further.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,10 @@ const TRACE: Duration = Duration::from_secs(10);
 const USERNAME: &str = "ada";
 const ADDRESS: &str = "ada@example.org";
 
-/// Registers one user and shows what became of it.
+/// Who has ordered something.
+const CUSTOMER: &str = "grace@example.org";
+
+/// Registers one user and shows what became of it; then asks for a mail of an own type.
 pub(crate) async fn run(ui: &Ui, stage: &mut Stage) -> anyhow::Result<()> {
     let since = Instant::now();
     let (status, body) = register(stage).await?;
@@ -32,7 +35,7 @@ pub(crate) async fn run(ui: &Ui, stage: &mut Stage) -> anyhow::Result<()> {
     ));
     ui.say(&body);
 
-    let mail = ui.step("mail", wait_for_mail(stage)).await?;
+    let mail = ui.step("mail", wait_for_mail(stage, ADDRESS)).await?;
     ui.say(&ui.styled(Style::Dim, &format!("{} ms after the request was sent", since.elapsed().as_millis())));
     ui.say("");
     ui.say(&mail.lines().join("\n"));
@@ -44,10 +47,14 @@ pub(crate) async fn run(ui: &Ui, stage: &mut Stage) -> anyhow::Result<()> {
     ui.say(&format!("{} {}", ui.styled(Style::Bold, &title), trace::span_of(&nodes)));
     ui.say(&trace::tree(&nodes).join("\n"));
 
+    own_type(ui, stage).await?;
+
     ui.say("");
     let (management, login) = without_login(stage.rabbit.management_url());
     for (what, place, note) in [
         ("API docs", format!("{}/docs", stage.api.base_url()), String::new()),
+        ("mail-api", format!("{}/docs", stage.mail_api.base_url()), format!("  key {}", stage.key)),
+        ("Types", stage.types.display().to_string(), "  a file that is saved is in use two seconds later".to_owned()),
         ("Inbox", stage.inbox.place(), String::new()),
         ("RabbitMQ", management, login),
     ] {
@@ -60,10 +67,10 @@ pub(crate) async fn run(ui: &Ui, stage: &mut Stage) -> anyhow::Result<()> {
 pub(crate) async fn stay(ui: &Ui, stage: &mut Stage, stop: &CancellationToken) {
     ui.say("");
     ui.say(&format!(
-        "Register somebody else in the API docs, or end all of it with {}.",
+        "Register somebody else in the API docs, change a type and ask for it, or end all of it with {}.",
         ui.styled(Style::Bold, "Ctrl-C")
     ));
-    let mut shown = 1;
+    let mut shown = 2;
     let mut look = tokio::time::interval(Duration::from_millis(500));
     while stop.run_until_cancelled(look.tick()).await.is_some() {
         if stage.inbox.has_page() {
@@ -96,10 +103,45 @@ async fn register(stage: &Stage) -> anyhow::Result<(String, String)> {
     Ok((status.to_string(), body))
 }
 
-async fn wait_for_mail(stage: &Stage) -> anyhow::Result<Mail> {
+/// One `POST /v1/mails` for a type that is nothing but files.
+async fn own_type(ui: &Ui, stage: &Stage) -> anyhow::Result<()> {
+    let request = serde_json::json!({
+        "type": "order.shipped", "recipient": CUSTOMER, "locale": "en",
+        "data": {
+            "customer": "Grace Hopper", "order": "A-1906", "total": 1234.5, "arrives": "2026-12-09",
+            "track": "https://shop.example.com/track/A-1906", "items": [{"name": "Compiler", "count": 1}],
+        },
+    });
+    let (status, body) = ask(stage, &request).await?;
+    ui.say("");
+    ui.say(&format!("{} {status}", ui.styled(Style::Bold, "POST /v1/mails")));
+    ui.say(&ui.styled(Style::Dim, &request.to_string()));
+    ui.say(&body);
+    let mail = ui.step("mail of an own type", wait_for_mail(stage, CUSTOMER)).await?;
+    ui.say("");
+    ui.say(&mail.lines().join("\n"));
+    Ok(())
+}
+
+async fn ask(stage: &Stage, request: &serde_json::Value) -> anyhow::Result<(String, String)> {
+    let answer = reqwest::Client::new()
+        .post(format!("{}/v1/mails", stage.mail_api.base_url()))
+        .bearer_auth(&stage.key)
+        .json(request)
+        .timeout(Duration::from_secs(20))
+        .send()
+        .await
+        .context("asking for a mail")?;
+    let status = answer.status();
+    let body = answer.text().await.context("reading the answer of mail-api")?;
+    ensure!(status.as_u16() == 202, "the request for a mail was answered with {status}: {body}");
+    Ok((status.to_string(), body))
+}
+
+async fn wait_for_mail(stage: &Stage, address: &str) -> anyhow::Result<Mail> {
     let deadline = Instant::now() + MAIL;
     loop {
-        if let Some(mail) = stage.inbox.mails().await?.into_iter().find(|mail| mail.is_to(ADDRESS)) {
+        if let Some(mail) = stage.inbox.mails().await?.into_iter().find(|mail| mail.is_to(address)) {
             return Ok(mail);
         }
         if Instant::now() > deadline {
