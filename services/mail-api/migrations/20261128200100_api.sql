@@ -20,9 +20,9 @@ CREATE TABLE sluice.idempotency_keys (
     api_key     text        COLLATE "C" NOT NULL,
     key         text        COLLATE "C" NOT NULL,
     fingerprint bytea       NOT NULL,
-    -- In the order of the request; null for what was not taken.
+    -- Of what could be taken, in the order of the request; null for what was too much for its recipient.
     ids         uuid[]      NOT NULL,
-    -- The problems of what could not be taken whenever it is asked for, in the same order. Null for a single mail.
+    -- Of a batch, for each mail: its problem, or null for those of the ids.
     refused     jsonb,
     created_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (api_key, key)

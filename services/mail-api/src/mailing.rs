@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::asked::Asked;
-use crate::db::{self, Batch, Before, Inserted, NewMail, Position, RecipientLimit, Repeatable};
+use crate::db::{self, Batch, Before, Inserted, NewMail, Outcome, RecipientLimit, Repeatable};
 use crate::recipient;
 
 /// What taking mails needs. Clones share it.
@@ -62,11 +62,9 @@ pub enum TakeError {
 /// What of a request can be taken, and what of it can't.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// What can, each with where it stands in the request.
-    pub mails: Vec<(usize, Asked)>,
-    /// How many were asked for.
-    pub asked: usize,
-    /// Why the others can't, by their position.
+    /// What can, in the order of the request.
+    pub mails: Vec<Asked>,
+    /// Of all that were asked for: why it can't be taken, or null.
     pub refused: Option<Value>,
     /// For the next time.
     pub repeatable: Option<&'a Repeatable<'a>>,
@@ -86,15 +84,14 @@ impl Taker {
     /// # Errors
     /// [`TakeError`]
     pub async fn take(&self, request: Request<'_>) -> Result<Done, TakeError> {
-        let Request { mails, asked, refused, repeatable } = request;
-        let mails: Vec<NewMail> = mails.into_iter().map(|(position, asked)| new(position, asked)).collect();
+        let Request { mails, refused, repeatable } = request;
+        let mails: Vec<NewMail> = mails.into_iter().map(new).collect();
         let trace = current_traceparent();
-        let batch =
-            Batch { mails: &mails, asked, refused: refused.as_ref(), repeatable, trace: &trace, limit: self.limit };
+        let batch = Batch { mails: &mails, refused: refused.as_ref(), repeatable, trace: &trace, limit: self.limit };
         // A key that has expired is removed, and then there is none; or another request was quicker.
         for _ in 0..3 {
             match self.insert(&batch).await? {
-                Inserted::Committed(positions) => return self.settle(&mails, &positions, repeatable).await,
+                Inserted::Committed(outcomes) => return self.settle(&mails, &outcomes, repeatable).await,
                 Inserted::KeyTaken => {
                     let Some(repeatable) = repeatable else { break };
                     if let Some(before) = self.before(repeatable).await? {
@@ -119,10 +116,10 @@ impl Taker {
     async fn settle(
         &self,
         mails: &[NewMail],
-        positions: &[Position],
+        outcomes: &[Outcome],
         repeatable: Option<&Repeatable<'_>>,
     ) -> Result<Done, TakeError> {
-        let taken: Vec<Taken> = mails.iter().map(|mail| outcome(mail, positions)).collect();
+        let taken: Vec<Taken> = mails.iter().zip(outcomes).map(|(mail, outcome)| taken(mail, outcome)).collect();
         if taken.iter().any(|taken| matches!(taken, Taken::As(_))) {
             self.committed.notify_one();
         } else if let Some(repeatable) = repeatable
@@ -146,10 +143,9 @@ impl Taker {
     }
 }
 
-fn new(position: usize, asked: Asked) -> NewMail {
+fn new(asked: Asked) -> NewMail {
     let recipient = recipient::digest(&asked.task.email);
     NewMail {
-        position,
         id: TaskId::new().as_uuid(),
         task_type: asked.task.mail_type.as_str().to_owned(),
         body: asked.body,
@@ -159,13 +155,10 @@ fn new(position: usize, asked: Asked) -> NewMail {
     }
 }
 
-fn outcome(mail: &NewMail, positions: &[Position]) -> Taken {
-    let found = positions.iter().find(|found| usize::try_from(found.position) == Ok(mail.position));
-    match found {
-        Some(Position { taken: true, .. }) => Taken::As(mail.id),
-        found => {
-            let wait = found.and_then(|found| found.wait).unwrap_or_default();
-            Taken::Limited(Duration::try_from_secs_f64(wait.max(1.0).ceil()).unwrap_or(Duration::from_secs(1)))
-        }
+fn taken(mail: &NewMail, outcome: &Outcome) -> Taken {
+    if outcome.taken {
+        return Taken::As(mail.id);
     }
+    let wait = outcome.wait.unwrap_or_default().max(1.0).ceil();
+    Taken::Limited(Duration::try_from_secs_f64(wait).unwrap_or(Duration::from_secs(1)))
 }

@@ -13,9 +13,9 @@ pub struct Before {
     pub expired: bool,
     /// A hash of the request.
     pub fingerprint: Vec<u8>,
-    /// The mails, in the order of the request; `None` for what was not taken.
+    /// The mails that could be taken, in the order of the request; `None` for what was too much for its recipient.
     pub ids: Vec<Option<Uuid>>,
-    /// Why what could not be taken at all was not, in the same order.
+    /// Of a batch, for each mail: why it could not be taken, or null for those of `ids`.
     pub refused: Option<Value>,
 }
 

@@ -140,16 +140,14 @@ fn mails(body: &[u8], largest: usize) -> Result<Vec<&RawValue>, Problem> {
     }
 }
 
-type Good = Vec<(usize, Asked)>;
-
-/// What can be taken, and why the others can't, each with its place.
-fn sorted(mails: &[&RawValue], rules: &Rules<'_>) -> (Good, Vec<Option<ItemResult>>) {
+/// What can be taken, and for each mail why it can't, if it can't.
+fn sorted(mails: &[&RawValue], rules: &Rules<'_>) -> (Vec<Asked>, Vec<Option<ItemResult>>) {
     let mut good = Vec::new();
     let mut refused = Vec::with_capacity(mails.len());
-    for (position, mail) in mails.iter().enumerate() {
+    for mail in mails {
         match rules.read(mail) {
             Ok(asked) => {
-                good.push((position, asked));
+                good.push(asked);
                 refused.push(None);
             }
             Err(problem) => refused.push(Some(ItemResult::refused(&problem))),
@@ -158,22 +156,22 @@ fn sorted(mails: &[&RawValue], rules: &Rules<'_>) -> (Good, Vec<Option<ItemResul
     (good, refused)
 }
 
-async fn take(api: &Api, read: &Read, good: Good, mut results: Vec<Option<ItemResult>>) -> Result<Response, Problem> {
-    let places: Vec<_> = good.iter().map(|(position, _)| *position).collect();
-    if !places.is_empty() {
-        let repeatable = read.repeatable();
-        let refused = repeatable.as_ref().map(|_| kept(&results));
-        let request = mailing::Request { mails: good, asked: results.len(), refused, repeatable: repeatable.as_ref() };
+async fn take(api: &Api, read: &Read, good: Vec<Asked>, refused: Vec<Option<ItemResult>>) -> Result<Response, Problem> {
+    let repeatable = read.repeatable();
+    let taken = if good.is_empty() {
+        Vec::new()
+    } else {
+        let kept = repeatable.as_ref().map(|_| kept(&refused));
+        let request = mailing::Request { mails: good, refused: kept, repeatable: repeatable.as_ref() };
         match api.taker.take(request).await? {
             Done::Before(before) => return Ok(replayed(before)),
-            Done::Now(taken) => {
-                for (place, taken) in places.into_iter().zip(taken) {
-                    results[place] = Some(result(taken));
-                }
-            }
+            Done::Now(taken) => taken,
         }
-    }
-    Ok(answer::batch(results.into_iter().flatten().collect(), false))
+    };
+    let mut taken = taken.into_iter().map(result);
+    // Those that were not refused, in their order.
+    let results = refused.into_iter().filter_map(|refused| refused.or_else(|| taken.next()));
+    Ok(answer::batch(results.collect(), false))
 }
 
 fn result(taken: Taken) -> ItemResult {
@@ -183,7 +181,7 @@ fn result(taken: Taken) -> ItemResult {
     }
 }
 
-/// Beside the idempotency key: status and problem of what was refused, by its place.
+/// Beside the idempotency key: status and problem of what was refused, null for what was not.
 fn kept(results: &[Option<ItemResult>]) -> Value {
     let kept = |result: &Option<ItemResult>| serde_json::to_value(result).unwrap_or_default();
     results.iter().map(kept).collect::<Vec<_>>().into()
@@ -196,16 +194,19 @@ async fn before(api: &Api, read: &Read) -> Result<Option<Before>, Problem> {
     }
 }
 
-/// What is neither taken nor kept as refused was too much for its recipient.
+/// What was neither taken nor refused was too much for its recipient.
 fn replayed(before: Before) -> Response {
-    let refused = |place: usize| {
-        let kept = before.refused.as_ref()?.get(place)?;
-        let status = kept.get("status")?.as_u64().and_then(|status| u16::try_from(status).ok())?;
-        Some(ItemResult { status, id: None, problem: kept.get("problem").cloned() })
-    };
+    let mut ids = before.ids.into_iter();
     let limited = || ItemResult::refused(&Problem::new(RECIPIENT_LIMITED));
-    let result = |(place, id): (usize, &Option<uuid::Uuid>)| {
-        id.map(ItemResult::taken).or_else(|| refused(place)).unwrap_or_else(limited)
+    let kept = before.refused.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let result = |kept: &Value| match refused(kept) {
+        Some(refused) => refused,
+        None => ids.next().flatten().map_or_else(limited, ItemResult::taken),
     };
-    answer::batch(before.ids.iter().enumerate().map(result).collect(), true)
+    answer::batch(kept.iter().map(result).collect(), true)
+}
+
+fn refused(kept: &Value) -> Option<ItemResult> {
+    let status = kept.get("status")?.as_u64().and_then(|status| u16::try_from(status).ok())?;
+    Some(ItemResult { status, id: None, problem: kept.get("problem").cloned() })
 }

@@ -91,8 +91,7 @@ pub async fn send(State(api): State<Api>, request: Request) -> Result<Response, 
         // What was good the first time may not be any more: its time has come, or its type has gone.
         Err(problem) => return before(&api, &read).await?.map_or(Err(problem), replayed),
     };
-    let mails = vec![(0, asked)];
-    let request = mailing::Request { mails, asked: 1, refused: None, repeatable: repeatable.as_ref() };
+    let request = mailing::Request { mails: vec![asked], refused: None, repeatable: repeatable.as_ref() };
     match api.taker.take(request).await? {
         Done::Before(before) => replayed(before),
         Done::Now(taken) => match taken.first() {

@@ -11,5 +11,6 @@ mod limits;
 mod mail_types;
 mod outages;
 mod process;
+mod speed;
 mod support;
 mod taking;
