@@ -53,6 +53,9 @@
 {{- if and (not .Values.smtp.host) (not .Values.mailbox.enabled) -}}
 {{- fail "smtp.host is needed with mailbox.enabled=false: mails would have nowhere to go" -}}
 {{- end -}}
+{{- if and .Values.suppressions.oldKey (not .Values.suppressions.existingSecret) -}}
+{{- fail "suppressions.existingSecret is needed with suppressions.oldKey: a key before none" -}}
+{{- end -}}
 {{- if and .Values.smtp.existingSecret (not .Values.smtp.host) -}}
 {{- fail "smtp.host is needed with smtp.existingSecret: the mailbox asks for no login, and is told none" -}}
 {{- end -}}

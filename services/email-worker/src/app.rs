@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amqp::{Broker, Publisher, topology};
 use anyhow::Context as _;
-use mail::Renderer;
+use mail::{Renderer, Source};
 use platform::admin::AdminServer;
 use platform::health::{Component, Health, Need};
 use platform::postgres;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::circuit_breaker::{CircuitBreaker, probe};
 use crate::clock::DatabaseClock;
-use crate::config::Config;
+use crate::config::{Config, SuppressionArgs};
 use crate::consumer::{Consumer, delivery_limit};
 use crate::delivery::{Ends, ExclusiveGate, InFlight, Limits, Processor, UnknownTypes, hold};
 use crate::ledger::retention::{self, RetentionOptions};
@@ -28,7 +28,7 @@ use crate::send::classify::Doubts;
 use crate::send::refusers::Refusers;
 use crate::smtp::Transport;
 use crate::smtp::pool::ConnectionPool;
-use mail::Source;
+use crate::suppressions::Suppressions;
 
 /// Waits between two probes of an open circuit.
 const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
@@ -222,6 +222,9 @@ fn assemble(
     let (publisher, publisher_task) =
         Publisher::start(broker(config, "email-worker publisher"), queues(config), moving, background.clone());
     tasks.spawn("publisher", publisher_task);
+    let metrics = Metrics::new();
+    let breaker = CircuitBreaker::unproven(PROBE.0, PROBE.1);
+    let suppressions = suppressions(&config.suppression, pool, &metrics, &breaker, background, tasks);
     let slots = ConnectionPool::new(flow.sending_slots, transport);
     slots.observe();
     Processor {
@@ -229,7 +232,8 @@ fn assemble(
         rate,
         doubts: Doubts::default(),
         refusers: Refusers::default(),
-        breaker: CircuitBreaker::unproven(PROBE.0, PROBE.1),
+        suppressions,
+        breaker,
         slots,
         renderer,
         unknown_types: UnknownTypes::default(),
@@ -246,9 +250,26 @@ fn assemble(
             renew_every: lease / 3,
             unknown_repeats: flow.unknown_repeats,
         },
-        metrics: Metrics::new(),
+        metrics,
         ends: ends.clone(),
     }
+}
+
+/// Without a key no address is remembered, and nothing of this is done.
+fn suppressions(
+    args: &SuppressionArgs,
+    pool: &PgPool,
+    metrics: &Metrics,
+    breaker: &CircuitBreaker,
+    background: &CancellationToken,
+    tasks: &mut Tasks,
+) -> Suppressions {
+    let Some(keys) = args.keys() else { return Suppressions::default() };
+    let (suppressions, writing) =
+        Suppressions::start(pool.clone(), keys, args.suppression_ttl, metrics.clone(), background.clone());
+    tasks.spawn("suppressions", writing);
+    tasks.spawn("suppressions-doubt", suppressions.doubt(breaker, background.clone()));
+    suppressions
 }
 
 fn broker(config: &Config, name: &str) -> Broker {

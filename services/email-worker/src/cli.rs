@@ -2,6 +2,7 @@
 
 mod commands;
 mod mails;
+mod suppressions;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,8 @@ pub fn execute(cli: Cli) -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli {
+            // The only one whose answer may be no.
+            Cli::Suppressions(args) => return suppressions::suppressions(*args).await,
             Cli::Run(config) => Box::pin(run(*config)).await,
             Cli::Migrate(args) => migrate(*args).await,
             Cli::Redrive(args) => commands::redrive(args).await,
@@ -38,9 +41,10 @@ pub fn execute(cli: Cli) -> ExitCode {
             Cli::Queue(args) => commands::queue(args).await,
             Cli::Mails(args) => mails::mails(args).await,
         }
+        .map(|()| ExitCode::SUCCESS)
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(&error, code(&error)),
     }
 }
@@ -50,7 +54,7 @@ fn code(error: &anyhow::Error) -> Exit {
     if error.is::<MailConfigError>() {
         return Exit::Usage;
     }
-    if error.is::<NotConfirmed>() {
+    if error.is::<NotConfirmed>() || error.is::<suppressions::NoKey>() {
         return Exit::Usage;
     }
     if error.is::<mails::NotRight>() {

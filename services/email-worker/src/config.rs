@@ -3,6 +3,7 @@
 mod contradictions;
 mod mail;
 mod mails;
+mod suppressions;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use self::mail::{MailArgs, MailConfigError, TransportKind};
 pub use self::mails::{
     LetterheadArgs, MailsArgs, MailsCommand, PreviewArgs, RenderArgs, SendTestArgs, Shown, WhichArgs,
 };
+pub use self::suppressions::{SuppressionArgs, SuppressionsArgs, SuppressionsCommand};
 use crate::dead_letters::Filter;
 use crate::rate::Ceiling;
 use crate::send::retry_schedule::RetrySchedule;
@@ -36,6 +38,8 @@ pub enum Cli {
     Queue(QueueArgs),
     /// Write mails of your own: `mails init`, `mails check`, `mails preview`, `mails render`, `mails send-test`
     Mails(MailsArgs),
+    /// Addresses that get no mails: `suppressions list`, `add`, `remove`, `check`, `import`
+    Suppressions(Box<SuppressionsArgs>),
 }
 
 /// Which dead letters to put back.
@@ -163,6 +167,9 @@ pub struct Config {
     /// How much, how fast, how often.
     #[command(flatten)]
     pub flow: FlowArgs,
+    /// Who gets no mails.
+    #[command(flatten)]
+    pub suppression: SuppressionArgs,
 }
 
 impl Config {

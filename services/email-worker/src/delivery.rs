@@ -45,6 +45,7 @@ use crate::send::classify::{DeadReason, Doubts};
 use crate::send::refusers::Refusers;
 use crate::smtp::pool::ConnectionPool;
 use crate::spans;
+use crate::suppressions::Suppressions;
 use in_flight::{Entering, InFlightGuard};
 pub(crate) use writing::UnknownTypes;
 
@@ -71,6 +72,8 @@ pub struct Processor {
     pub(crate) doubts: Doubts,
     /// Who refuses most of our mails, for the log.
     pub(crate) refusers: Refusers,
+    /// Which addresses get no mails.
+    pub(crate) suppressions: Suppressions,
     /// Whether sending makes sense at all.
     pub(crate) breaker: CircuitBreaker,
     /// The sending slots and their connections.
@@ -130,6 +133,7 @@ impl Processor {
         let outcome = match task {
             Ok(mut task) => {
                 task.expires = self.end_of_use(&task);
+                task.address = self.suppressions.hashes(&task.mail.email);
                 self.process_task(task, receipt).instrument(span.clone()).await
             }
             Err(rejected) => Some(self.dead_letter(rejected, receipt).instrument(span.clone()).await),
@@ -192,20 +196,20 @@ impl Processor {
         let id = task.identity.id();
         *held = Held::Claim;
         let claim = loop {
-            match self.ledger.claim(id).await {
+            let claim = match self.may_be_suppressed(task) {
+                Some(address) => self.ledger.claim_unless_suppressed(id, address).await,
+                None => self.ledger.claim(id).await,
+            };
+            match claim {
                 Ok(claim) => break claim,
                 Err(down) => self.hold_for_the_ledger(task, &down).await?,
             }
         };
         let until = match claim {
             Claim::Ours { until } => until,
-            Claim::Sent | Claim::Elsewhere => {
+            Claim::Sent | Claim::Elsewhere | Claim::Suppressed => {
                 *held = Held::Nothing;
-                return Err(if claim == Claim::Sent {
-                    Outcome::Duplicate
-                } else {
-                    self.waits(Deferral::ClaimedElsewhere)
-                });
+                return Err(self.not_claimed(task, claim));
             }
         };
         if task.suspect {
@@ -227,6 +231,18 @@ impl Processor {
             }
         }
         Ok(until)
+    }
+
+    fn not_claimed(&self, task: &Task, claim: Claim) -> Outcome {
+        match claim {
+            Claim::Sent => Outcome::Duplicate,
+            Claim::Suppressed => {
+                let (task, mail_type) = (task.identity.id(), &task.mail.mail_type);
+                tracing::info!(%task, %mail_type, "a mail is not sent: its address is suppressed");
+                Outcome::Suppressed
+            }
+            Claim::Ours { .. } | Claim::Elsewhere => self.waits(Deferral::ClaimedElsewhere),
+        }
     }
 
     /// The ledger did not answer: the circuit opens, and the task is held until it closes. It may be open for another cause
@@ -263,7 +279,7 @@ impl Processor {
                 self.settle_once_marked(message, deliveries, hold_until, marking, guard).await;
                 return outcome;
             }
-            Outcome::Duplicate => {
+            Outcome::Duplicate | Outcome::Suppressed => {
                 acknowledge(guard.leave()).await;
                 return outcome;
             }

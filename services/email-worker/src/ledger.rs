@@ -34,6 +34,7 @@ pub use self::down::LedgerDown;
 pub use self::marks::Marking;
 use self::marks::Marks;
 pub(crate) use self::proof::{keep_time, prove};
+use crate::suppressions::AddressHashes;
 
 /// The tables of the worker's database: ledger and rate.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
@@ -50,6 +51,8 @@ pub enum Claim {
     Sent,
     /// Another worker, which has claimed it and has not marked it yet.
     Elsewhere,
+    /// Nobody: its address is suppressed. It is marked, as if it had been sent.
+    Suppressed,
 }
 
 /// The worker is stopping, and the database did not take the mark before its time was up.
@@ -194,6 +197,14 @@ impl Ledger {
     /// this worker's, and can be claimed again.
     pub async fn claim(&self, id: TaskId) -> Result<Claim, LedgerDown> {
         self.claims.claim(id.as_uuid()).await
+    }
+
+    /// The same, unless this address is suppressed; then the task is marked by the same statement.
+    ///
+    /// # Errors
+    /// As [`Ledger::claim`].
+    pub async fn claim_unless_suppressed(&self, id: TaskId, address: AddressHashes) -> Result<Claim, LedgerDown> {
+        self.claims.claim_for(id.as_uuid(), Some(address)).await
     }
 
     /// Makes a claim last a whole lease from now, if it is still to be had.

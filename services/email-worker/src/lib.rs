@@ -21,3 +21,4 @@ pub mod reading;
 pub mod send;
 pub mod smtp;
 pub mod spans;
+pub mod suppressions;

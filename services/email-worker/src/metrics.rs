@@ -19,6 +19,7 @@ pub struct Metrics {
     delay: Histogram<f64>,
     refusals: Counter<u64>,
     unknown_outcomes: Counter<u64>,
+    suppressions: Counter<u64>,
 }
 
 impl Metrics {
@@ -63,10 +64,16 @@ impl Metrics {
                     "Mails handed over to the last byte, without an answer that tells what became of them.",
                 )
                 .build(),
+            suppressions: meter
+                .u64_counter("sluice.suppressions")
+                .with_unit("{address}")
+                .with_description("Addresses that get no mails from now on, since the mail server does not know them.")
+                .build(),
         };
         // Told as 0 from the start on, or nobody could see the first one as a rise.
         metrics.duplicates.add(0, &[]);
         metrics.unknown_outcomes.add(0, &[]);
+        metrics.suppressions.add(0, &[]);
         metrics
     }
 
@@ -99,6 +106,11 @@ impl Metrics {
     /// Nobody can know whether a mail was sent.
     pub fn unknown_outcome(&self) {
         self.unknown_outcomes.add(1, &[]);
+    }
+
+    /// So many addresses get no mails from now on.
+    pub fn suppressed_from_now_on(&self, addresses: u64) {
+        self.suppressions.add(addresses, &[]);
     }
 
     /// A mail was accepted `delay` after its task was made.

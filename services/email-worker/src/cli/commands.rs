@@ -47,7 +47,7 @@ async fn list(broker: &Broker, args: ListArgs) -> anyhow::Result<()> {
     }
 }
 
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
+pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 

@@ -17,7 +17,7 @@ use platform::table::Table;
 /// A set of files, or the data for one of them, is not what it must be.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct NotRight(String);
+pub(super) struct NotRight(pub(super) String);
 
 pub(super) async fn mails(args: MailsArgs) -> anyhow::Result<()> {
     match args.command {
@@ -136,6 +136,6 @@ fn data(given: &str) -> anyhow::Result<Map<String, Value>> {
     }
 }
 
-fn print(text: &str) -> anyhow::Result<()> {
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("printing")
 }

@@ -8,7 +8,7 @@ use super::Config;
 
 /// The first contradiction, in a sentence that names the variables.
 pub(super) fn first(config: &Config) -> Option<String> {
-    let Config { shutdown_grace, mail, flow, .. } = config;
+    let Config { shutdown_grace, mail, flow, suppression, .. } = config;
     let (slots, prefetch) = (flow.sending_slots, flow.prefetch_max());
     let found = [
         (*shutdown_grace < mail.send_timeout).then(|| {
@@ -39,6 +39,12 @@ pub(super) fn first(config: &Config) -> Option<String> {
         }),
         (flow.hold_limit == Duration::ZERO)
             .then(|| "HOLD_LIMIT is 0s: every task would go to a retry queue before it is sent".to_owned()),
+        (suppression.address_hash_key.is_none() && suppression.address_hash_key_old.is_some()).then(|| {
+            "ADDRESS_HASH_KEY_OLD is set and ADDRESS_HASH_KEY is not: no address would be suppressed; set both, or none"
+                .to_owned()
+        }),
+        (suppression.suppression_ttl.is_zero())
+            .then(|| "SUPPRESSION_TTL is 0s: no address would be suppressed; leave ADDRESS_HASH_KEY out".to_owned()),
     ];
     found.into_iter().flatten().next()
 }
@@ -49,6 +55,8 @@ mod tests {
 
     use super::super::Cli;
     use super::*;
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
 
     fn config(vars: &[(&str, &str)]) -> Config {
         let needed = [
@@ -83,6 +91,10 @@ mod tests {
             (&[("SENDING_SLOTS", "1000")], &[]),
             (&[("SENDING_SLOTS", "1000"), ("PREFETCH_MAX", "256")], &["SENDING_SLOTS 1000", "2000 or more"]),
             (&[("HOLD_LIMIT", "0s")], &["HOLD_LIMIT is 0s"]),
+            (&[("ADDRESS_HASH_KEY_OLD", KEY)], &["ADDRESS_HASH_KEY_OLD is set", "ADDRESS_HASH_KEY is not"]),
+            (&[("ADDRESS_HASH_KEY_OLD", KEY), ("ADDRESS_HASH_KEY", KEY)], &[]),
+            (&[("ADDRESS_HASH_KEY", KEY)], &[]),
+            (&[("SUPPRESSION_TTL", "0s")], &["SUPPRESSION_TTL is 0s"]),
         ] {
             let line = first(&config(vars)).unwrap_or_default();
             assert_eq!(line.is_empty(), named.is_empty(), "{vars:?}: {line}");

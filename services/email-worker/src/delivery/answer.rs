@@ -50,7 +50,9 @@ impl Processor {
                 Ok(Claim::Ours { .. }) => {}
                 // The ledger was away for a lease, and somebody else has the task. The mail server has the mail, or will:
                 // there is nothing to take back.
-                Ok(Claim::Sent | Claim::Elsewhere) => tracing::warn!(task = %id, "the claim was lost during the send"),
+                Ok(Claim::Sent | Claim::Elsewhere | Claim::Suppressed) => {
+                    tracing::warn!(task = %id, "the claim was lost during the send");
+                }
                 Err(down) => tracing::debug!(task = %id, error = %down, "the claim was not renewed: once more"),
             }
         }

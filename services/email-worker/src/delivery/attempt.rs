@@ -98,8 +98,7 @@ impl Start<'_> {
                 *self.claimed_until = until;
                 Ok(())
             }
-            Ok(Claim::Sent) => Err(Unready::Over(Outcome::Duplicate)),
-            Ok(Claim::Elsewhere) => Err(Unready::Over(self.processor.waits(Deferral::ClaimedElsewhere))),
+            Ok(claim) => Err(Unready::Over(self.processor.not_claimed(self.task, claim))),
             Err(down) => Err(Unready::LedgerDown(down)),
         }
     }
@@ -205,6 +204,7 @@ impl Processor {
             Ok(accepted) => {
                 leave.accepted();
                 self.speed().taken(task.mail.email.ascii_domain(), u32::from(task.attempt) == 0, trials);
+                self.tell_of_the_address(task, began);
                 self.accepted(task, &accepted, slot, permit).await
             }
             Err(error) => self.refused(task, &error, began, Turn { slot, permit, leave, claimed_until }, trials).await,
@@ -230,6 +230,14 @@ impl Processor {
             // The ledger stopped with the worker: unmarked, unacknowledged, repeated elsewhere.
             Err(_) => Outcome::Returned,
         })
+    }
+
+    /// There is somebody of this address, and others are believed to be nobody.
+    fn tell_of_the_address(&self, task: &Task, began: Instant) {
+        self.suppressions.taken(task.mail.email.ascii_domain(), task.address.as_ref(), began);
+        if task.redriven {
+            self.suppressions.lifted(task.address.as_ref());
+        }
     }
 
     async fn refused(&self, task: &Task, error: &SendError, began: Instant, turn: Turn, trials: &mut Trials) -> Try {
@@ -295,6 +303,9 @@ impl Processor {
                 self.after_failure(task, error)
             }
             Verdict::Dead(reason) => {
+                if self.breaker.state() == State::Closed {
+                    self.suppressions.refused(task.mail.email.ascii_domain(), task.address.as_ref(), error);
+                }
                 // A mail that no server was asked about says nothing about this one.
                 if !matches!(error, SendError::Unsendable(_)) {
                     permit.refused(id, error);

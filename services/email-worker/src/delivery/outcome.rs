@@ -17,6 +17,8 @@ pub enum Outcome {
     Duplicate,
     /// Its time is over: acknowledged, and not sent.
     Expired,
+    /// Its address is suppressed: marked with its claim, acknowledged, and not sent.
+    Suppressed,
     /// To a retry queue.
     Deferred {
         /// Which: how long it waits there.
@@ -63,6 +65,7 @@ impl Outcome {
             Self::Sent(_) => "sent",
             Self::Duplicate => "duplicate",
             Self::Expired => "expired",
+            Self::Suppressed => "suppressed",
             Self::Deferred { cause: Deferral::UnknownType { .. }, .. } => "unknown_type",
             Self::Deferred { cause: Deferral::Failed { .. } | Deferral::Unanswered { .. }, .. } => "retried",
             Self::Deferred { cause: Deferral::ClaimedElsewhere, .. } => "waiting",

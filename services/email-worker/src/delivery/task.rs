@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::delivery::dead_letter::DeadLetter;
 use crate::send::classify::DeadReason;
+use crate::suppressions::AddressHashes;
 
 /// How often a task may have been delivered before it is suspected of killing its worker.
 pub const SUSPECT_AFTER: u64 = 5;
@@ -66,6 +67,10 @@ pub struct Task {
     pub deliveries: u64,
     /// It is to run alone: see [`SUSPECT_AFTER`].
     pub suspect: bool,
+    /// Somebody put it back from the dead letters.
+    pub redriven: bool,
+    /// What its address is known by among those that get no mails; whoever runs it adds it.
+    pub address: Option<AddressHashes>,
     /// The broker says that it delivered this message before.
     pub redelivered: bool,
     /// When it has waited here for long enough: the broker takes a delivery back that is held for too long, and with it
@@ -117,7 +122,8 @@ impl Task {
         };
         let headers = &properties.headers;
         let created = created(properties, identity);
-        let restarted = created.max(headers.get_u64(header::REDRIVEN_AT).map(unix));
+        let redriven = headers.get_u64(header::REDRIVEN_AT);
+        let restarted = created.max(redriven.map(unix));
         if restarted.and_then(|at| now.duration_since(at).ok()).is_some_and(|age| age > retention) {
             let detail =
                 format!("the ledger remembers {}: it may have been sent before", humantime::format_duration(retention));
@@ -142,6 +148,8 @@ impl Task {
             expires,
             deliveries,
             suspect: suspect.is_some(),
+            redriven: redriven.is_some(),
+            address: None,
             redelivered,
             hold_until,
             message,

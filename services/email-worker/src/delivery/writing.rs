@@ -13,6 +13,7 @@ use super::outcome::{Deferral, Outcome};
 use crate::delivery::dead_letter::DeadLetter;
 use crate::delivery::task::Task;
 use crate::send::classify::DeadReason;
+use crate::suppressions::AddressHashes;
 
 /// An unknown type has a line so often at most, and so many of them have one.
 const A_LINE_EVERY: Duration = Duration::from_secs(60);
@@ -53,6 +54,15 @@ impl Processor {
         let after = types.get(task.mail.mail_type.as_str()).and_then(mail::MailType::expires_after);
         let by_type = after.and_then(|after| task.created?.checked_add(after));
         task.expires.into_iter().chain(by_type).min()
+    }
+
+    /// What its address is known by, where it matters whether that is suppressed: not to a type that forbids it, nor where
+    /// somebody put the mail back after its address was refused.
+    pub(super) fn may_be_suppressed(&self, task: &Task) -> Option<AddressHashes> {
+        let address = task.address.filter(|_| !task.redriven)?;
+        let types = self.renderer.types();
+        let mail_type = types.get(task.mail.mail_type.as_str());
+        mail_type.is_none_or(mail::MailType::is_suppressible).then_some(address)
     }
 
     pub(super) fn is_expired(&self, task: &Task) -> bool {

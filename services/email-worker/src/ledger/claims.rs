@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::batch::Batcher;
 use super::{Claim, Fences, LedgerCounters, LedgerDown, LedgerOptions, sql};
+use crate::suppressions::AddressHashes;
 
 /// More than a worker has deliveries at once.
 const QUEUE: usize = 1024;
@@ -21,6 +22,8 @@ type Answer = Result<Claim, LedgerDown>;
 #[derive(Debug)]
 struct Request {
     id: Uuid,
+    /// Not to be sent if one of these is suppressed.
+    address: Option<AddressHashes>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -30,8 +33,12 @@ pub(super) struct Handle(mpsc::Sender<Request>);
 
 impl Handle {
     pub(super) async fn claim(&self, id: Uuid) -> Answer {
+        self.claim_for(id, None).await
+    }
+
+    pub(super) async fn claim_for(&self, id: Uuid, address: Option<AddressHashes>) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Request { id, answer }).await.map_err(|_| LedgerDown::stopping())?;
+        self.0.send(Request { id, address, answer }).await.map_err(|_| LedgerDown::stopping())?;
         answered.await.map_err(|_| LedgerDown::stopping())?
     }
 }
@@ -85,17 +92,23 @@ impl Claims {
     /// One answer a request, in their order.
     async fn claim(&mut self, batch: &[Request]) -> Result<Vec<Claim>, LedgerDown> {
         let ids: Vec<Uuid> = batch.iter().map(|request| request.id).collect();
-        let statement = sql::Claim { ids, owner: self.owner, fence: self.fences.next(), lease: self.lease };
+        let claim = sql::Claim { ids, owner: self.owner, fence: self.fences.next(), lease: self.lease };
         self.counters.claim_trips.fetch_add(1, Ordering::Relaxed);
         // The database counts the lease from its own now, which is later: this end of it comes first.
         let until = Instant::now() + self.lease;
-        let refused = self.database.ask(&statement, self.answer_within).await?;
-        let ids = statement.ids;
+        // Where nobody asks for suppressions, the statement knows nothing of them.
+        let (refused, ids) = if batch.iter().any(|request| request.address.is_some()) {
+            let addresses = batch.iter().map(|request| request.address).collect();
+            let statement = sql::ClaimUnlessSuppressed { claim, addresses };
+            (self.database.ask(&statement, self.answer_within).await?, statement.claim.ids)
+        } else {
+            (self.database.ask(&claim, self.answer_within).await?, claim.ids)
+        };
         self.counters.claims.fetch_add(ids.len() as u64, Ordering::Relaxed);
         let mut claims = vec![Claim::Ours { until }; ids.len()];
-        for (id, sent) in refused {
+        for (id, refusal) in refused {
             if let Ok(at) = ids.binary_search(&id) {
-                claims[at] = if sent { Claim::Sent } else { Claim::Elsewhere };
+                claims[at] = refusal;
             }
         }
         Ok(claims)

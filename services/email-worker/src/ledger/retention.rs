@@ -1,4 +1,4 @@
-//! Forgets what the ledger has kept long enough.
+//! Forgets what the ledger has kept long enough, and which addresses were suppressed.
 //!
 //! Small batches with a pause between them: a purge holds a few locks for a millisecond or two, on rows that nobody asks for, and
 //! is never so long at work that a mail waits for it.
@@ -54,8 +54,10 @@ pub async fn run(pool: PgPool, options: RetentionOptions, token: CancellationTok
         match token.run_until_cancelled(purge(&pool, &options)).await {
             None => return,
             Some(Ok(0)) => {}
-            Some(Ok(rows)) => tracing::info!(rows, "old ledger rows are purged"),
-            Some(Err(down)) => tracing::warn!(error = %down, "old ledger rows could not be purged"),
+            Some(Ok(rows)) => tracing::info!(rows, "old ledger rows, and suppressions that are over, are purged"),
+            Some(Err(down)) => {
+                tracing::warn!(error = %down, "old ledger rows, or suppressions that are over, could not be purged");
+            }
         }
     }
 }
@@ -65,10 +67,19 @@ pub async fn run(pool: PgPool, options: RetentionOptions, token: CancellationTok
 /// # Errors
 /// [`LedgerDown`]; what went is gone, the rest is still due.
 pub async fn purge(pool: &PgPool, options: &RetentionOptions) -> Result<u64, LedgerDown> {
+    let old = purge_all(pool, options, &Purge { keep: options.keep, batch: options.batch }).await?;
+    let over = purge_all(pool, options, &PurgeSuppressions { batch: options.batch }).await?;
+    Ok(old + over)
+}
+
+async fn purge_all(
+    pool: &PgPool,
+    options: &RetentionOptions,
+    statement: &impl Statement<Answer = u64>,
+) -> Result<u64, LedgerDown> {
     let mut purged = 0;
     loop {
-        let statement = Purge { keep: options.keep, batch: options.batch };
-        let batch = ask(pool, &statement, options.answer_within).await?;
+        let batch = ask(pool, statement, options.answer_within).await?;
         purged += batch;
         if batch < u64::from(options.batch) {
             return Ok(purged);
@@ -99,6 +110,31 @@ impl Statement for Purge {
         )
         .bind(TURN)
         .bind(self.keep.as_secs_f64())
+        .bind(i64::from(self.batch))
+        .execute(conn)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// Deletes a batch of suppressions that are over; answers how many there were.
+struct PurgeSuppressions {
+    batch: u32,
+}
+
+impl Statement for PurgeSuppressions {
+    type Answer = u64;
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<u64> {
+        let done = sqlx::query(
+            "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS mine),
+             due AS MATERIALIZED (
+                 SELECT hash FROM suppressions
+                 WHERE (SELECT mine FROM turn) AND until < now() ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED
+             )
+             DELETE FROM suppressions WHERE hash IN (SELECT hash FROM due)",
+        )
+        .bind(TURN)
         .bind(i64::from(self.batch))
         .execute(conn)
         .await?;

@@ -10,7 +10,10 @@ use platform::postgres::Statement;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-/// Claims tasks. Answers with the exceptions: what was not claimed, and whether it is sent. A row that a later statement of
+use super::Claim as Claimed;
+use crate::suppressions::AddressHashes;
+
+/// Claims tasks. Answers with the exceptions: what was not claimed, and why not. A row that a later statement of
 /// this owner has written is not claimed.
 ///
 /// A row that another transaction writes at this very moment is not seen by the outer query: not claimed, and not known as
@@ -24,7 +27,7 @@ pub(super) struct Claim {
 }
 
 impl Statement for Claim {
-    type Answer = Vec<(Uuid, bool)>;
+    type Answer = Vec<(Uuid, Claimed)>;
 
     async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Self::Answer> {
         let rows = sqlx::query(
@@ -46,7 +49,66 @@ impl Statement for Claim {
         .bind(self.fence)
         .fetch_all(conn)
         .await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+        rows.iter().map(|row| Ok((row.try_get(0)?, refusal(row.try_get(1)?, false)))).collect()
+    }
+}
+
+fn refusal(sent: bool, suppressed: bool) -> Claimed {
+    match (sent, suppressed) {
+        (_, true) => Claimed::Suppressed,
+        (true, false) => Claimed::Sent,
+        (false, false) => Claimed::Elsewhere,
+    }
+}
+
+/// The same, but what has a suppressed address is marked as it is claimed: nobody sends it, and a copy of it is known.
+///
+/// The addresses are looked up one by one, by their index: no list of them is read to the end.
+pub(super) struct ClaimUnlessSuppressed {
+    pub(super) claim: Claim,
+    /// One for each id, where it may be suppressed.
+    pub(super) addresses: Vec<Option<AddressHashes>>,
+}
+
+impl Statement for ClaimUnlessSuppressed {
+    type Answer = Vec<(Uuid, Claimed)>;
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Self::Answer> {
+        let Claim { ids, owner, fence, lease } = &self.claim;
+        let addresses = || self.addresses.iter().map(Option::as_ref);
+        let now: Vec<_> = addresses().map(|address| address.map(|address| address.now.as_slice())).collect();
+        let old: Vec<_> = addresses().map(|address| address?.old.as_ref().map(<[u8; 32]>::as_slice)).collect();
+        let rows = sqlx::query(
+            "WITH asked AS MATERIALIZED (
+                 SELECT asked.id, EXISTS (
+                     SELECT FROM suppressions
+                     WHERE suppressions.hash IN (asked.hash, asked.old) AND suppressions.until > now()
+                 ) AS suppressed
+                 FROM unnest($1::uuid[], $5::bytea[], $6::bytea[]) AS asked (id, hash, old)
+             ), claimed AS (
+                 INSERT INTO ledger AS held (id, owner, fence, until, sent_at)
+                 SELECT asked.id, $2, $4, now() + make_interval(secs => $3), CASE WHEN asked.suppressed THEN now() END FROM asked
+                 ON CONFLICT (id) DO UPDATE SET
+                     owner = excluded.owner, fence = excluded.fence, until = excluded.until, sent_at = excluded.sent_at
+                 WHERE held.sent_at IS NULL
+                   AND CASE WHEN held.owner = excluded.owner THEN held.fence <= excluded.fence ELSE held.until < now() END
+                 RETURNING id
+             )
+             SELECT asked.id,
+                    coalesce((SELECT sent_at IS NOT NULL FROM ledger WHERE ledger.id = asked.id), false),
+                    asked.id IN (SELECT id FROM claimed)
+             FROM asked
+             WHERE asked.suppressed OR asked.id NOT IN (SELECT id FROM claimed)",
+        )
+        .bind(ids)
+        .bind(owner)
+        .bind(lease.as_secs_f64())
+        .bind(fence)
+        .bind(now)
+        .bind(old)
+        .fetch_all(conn)
+        .await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, refusal(row.try_get(1)?, row.try_get(2)?)))).collect()
     }
 }
 
@@ -172,7 +234,8 @@ impl Statement for Probe {
             "SELECT current_setting('transaction_read_only') = 'off' AS writable,
                     extract(epoch FROM clock_timestamp())::float8 AS now
              FROM (SELECT count(*) FROM (SELECT sent_at, lone_runs, first_seen, fence FROM ledger LIMIT 1) AS task) AS tasks,
-                  (SELECT count(*) FROM (SELECT spacing, learnt, version, ceilings FROM mail_rate LIMIT 1) AS rate) AS rates",
+                  (SELECT count(*) FROM (SELECT spacing, learnt, version, ceilings FROM mail_rate LIMIT 1) AS rate) AS rates,
+                  (SELECT count(*) FROM (SELECT hash, key_id FROM suppressions LIMIT 1) AS address) AS addresses",
         )
         .fetch_one(conn)
         .await

@@ -9,6 +9,7 @@ mod phrases;
 mod reading;
 mod reason;
 mod unanswered;
+mod unknown;
 
 use contract::Malformed;
 
@@ -17,6 +18,7 @@ pub use everyone::{Everyone, TooMany};
 pub use reading::{Concerns, Judgement, Lasting, read};
 pub use reason::Reason;
 pub use unanswered::Unanswered;
+pub use unknown::{Unknown, unknown};
 
 use crate::smtp::{Broken, Reply, SendError, Stage, Unsendable};
 

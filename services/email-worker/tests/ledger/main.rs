@@ -10,3 +10,4 @@ mod retention;
 mod schema;
 mod steady;
 mod support;
+mod suppressions;

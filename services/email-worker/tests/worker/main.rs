@@ -29,6 +29,7 @@ mod rate;
 mod recovery;
 mod refusals;
 mod start;
+mod suppressions;
 mod suspects;
 mod telemetry;
 mod throttling;
