@@ -13,8 +13,8 @@ pub struct Envelope {
 
 impl Envelope {
     /// For a mail from `sender`, given in ASCII, to one recipient.
-    pub(super) fn new(sender: &str, recipient: &EmailAddress) -> Self {
-        Self { sender: sender.to_owned(), recipient: ascii_address(recipient), local_len: recipient.local_part().len() }
+    pub(super) fn new(sender: String, recipient: &EmailAddress) -> Self {
+        Self { sender, recipient: ascii_address(recipient), local_len: recipient.local_part().len() }
     }
 
     /// The sender, ASCII.

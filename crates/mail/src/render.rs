@@ -12,6 +12,7 @@ use crate::address::Envelope;
 use crate::message::{Letter, Letterhead};
 use crate::problem::Problems;
 use crate::rendered::Rendered;
+use crate::return_path::ReturnPath;
 use crate::sender::Sender;
 use crate::types::MailTypes;
 use crate::types::fields::{WrongData, one_line};
@@ -24,7 +25,7 @@ const USERNAME: &str = "username";
 /// What all mails have in common.
 #[derive(Debug, Clone)]
 pub struct MailOptions {
-    /// The sender, in the envelope and in `From`. A type may have another in `From`.
+    /// The sender, in the envelope and in `From`. A type may have another in `From`, a renderer another in the envelope.
     pub from: Sender,
     /// What the product calls itself in its mails.
     pub product: String,
@@ -85,6 +86,7 @@ pub struct Renderer {
     letterhead: Letterhead,
     product: Shown,
     sender: String,
+    return_path: Option<ReturnPath>,
 }
 
 impl std::fmt::Debug for Renderer {
@@ -111,7 +113,14 @@ impl Renderer {
             letterhead: Letterhead::new(&options.from),
             product: Shown::from(options.product),
             sender: options.from.ascii_address(),
+            return_path: None,
         }
+    }
+
+    /// With bounces that go there instead of to the sender, unless a type says otherwise.
+    #[must_use]
+    pub fn returning_to(self, return_path: Option<ReturnPath>) -> Self {
+        Self { return_path, ..self }
     }
 
     /// The types as they are now.
@@ -159,7 +168,9 @@ impl Renderer {
             line: failure.line,
             what: failure.what,
         })?;
-        let envelope = Envelope::new(&self.sender, request.email);
+        let return_path = kind.return_path().or(self.return_path.as_ref());
+        let sender = return_path.map_or_else(|| self.sender.clone(), |path| path.of(id));
+        let envelope = Envelope::new(sender, request.email);
         let letter =
             Letter { id, envelope: &envelope, name: to, date: now, headers: kind.headers(), written: &written };
         let wire = self.letterhead.write(&letter);

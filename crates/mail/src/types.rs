@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 use crate::language::Language;
 use crate::message::Headers;
 use crate::problem::{Problem, Problems};
+use crate::return_path::ReturnPath;
 use crate::sender::Sender;
 use crate::template::part::Part;
 use build::{Builder, Origin};
@@ -158,6 +159,11 @@ impl MailType {
     /// Who gets the answers, when that is somebody else.
     pub fn reply_to(&self) -> Option<&Sender> {
         self.definition.reply_to.as_ref()
+    }
+
+    /// Where its bounces go. `None`: where those of all mails go.
+    pub fn return_path(&self) -> Option<&ReturnPath> {
+        self.definition.return_path.as_ref()
     }
 
     /// Whether its mails are kept from addresses that were refused for good before.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::fields::Fields;
 use crate::language::Language;
+use crate::return_path::ReturnPath;
 use crate::sender::Sender;
 
 pub(crate) use reading::read;
@@ -60,6 +61,7 @@ pub(crate) struct Definition {
     pub(crate) priority: Priority,
     pub(crate) from: Option<Sender>,
     pub(crate) reply_to: Option<Sender>,
+    pub(crate) return_path: Option<ReturnPath>,
     pub(crate) suppressible: bool,
     pub(crate) default_locale: Language,
     pub(crate) list_unsubscribe: Option<Inline>,
@@ -74,6 +76,7 @@ impl Default for Definition {
             priority: Priority::default(),
             from: None,
             reply_to: None,
+            return_path: None,
             suppressible: true,
             default_locale: Language::english(),
             list_unsubscribe: None,

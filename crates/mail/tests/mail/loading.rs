@@ -46,7 +46,7 @@ fn each_problem_names_its_file_and_line() {
             &[(
                 "thing.made.toml",
                 &format!(
-                    "expires_after = \"soon\"\npriority = \"urgent\"\nfrom = \"nobody\"\nsuppressible = 1\n{TOML}"
+                    "expires_after = \"soon\"\npriority = \"urgent\"\nfrom = \"nobody\"\nsuppressible = 1\nreturn_path = \"b+{{task}}@a.example\"\n{TOML}"
                 ),
             )],
             &[
@@ -54,6 +54,7 @@ fn each_problem_names_its_file_and_line() {
                 "thing.made.toml:2: priority: must be normal or high",
                 "thing.made.toml:3: from: not a sender",
                 "thing.made.toml:4: suppressible must be true or false",
+                "thing.made.toml:5: return_path: not an address such as bounces@example.com, or bounces+{id}@example.com",
             ],
         ),
         (

@@ -71,6 +71,34 @@ fn a_mail_has_the_heads_and_the_words_of_its_type() {
 }
 
 #[test]
+fn bounces_go_where_the_type_says_then_where_all_do() {
+    let all = "bounces+{id}@example.com".parse().ok();
+    let mut files = ORDER.to_vec();
+    let own = format!("return_path = \"shop@bounces.example\"\n{}", ORDER[0].1);
+    for (definition, sender) in [
+        (ORDER[0].1, format!("bounces+{}@example.com", TaskId::from_message_id("one"))),
+        (own.as_str(), "shop@bounces.example".to_owned()),
+    ] {
+        files[0].1 = definition;
+        let data = order(&json!({}));
+        let (email, id) = (ada(), TaskId::from_message_id("one"));
+        let request = Request {
+            kind: Some("order.shipped"),
+            email: &email,
+            name: None,
+            locale: None,
+            data: data.as_object().unwrap(),
+        };
+        let renderer = renderer(&files).returning_to(all.clone());
+        let mail = renderer.render_request(&request, id, OffsetDateTime::UNIX_EPOCH).unwrap();
+        assert_eq!(mail.envelope.sender(), sender);
+        let message = MessageParser::default().parse(mail.bytes()).unwrap();
+        assert_eq!(message.from().unwrap().first().unwrap().address(), Some("shop@shop.example"));
+        assert!(message.header_raw("Return-Path").is_none(), "whoever delivers it writes that");
+    }
+}
+
+#[test]
 fn a_type_tells_how_its_mails_are_to_be_treated() {
     let types = renderer(&ORDER).types();
     let order = types.get("order.shipped").unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use humantime::format_duration;
-use mail::{MailOptions, Sender};
+use mail::{MailOptions, ReturnPath, Sender};
 use platform::config::{AppEnv, Secret, duration};
 
 use crate::delivery::hold;
@@ -34,6 +34,10 @@ pub struct MailArgs {
     /// Sender of every mail: "Sluice <no-reply@example.com>" or the address alone
     #[arg(long, env = "MAIL_FROM")]
     pub mail_from: Sender,
+    /// Where bounces go, MAIL FROM: bounces@example.com, or bounces+{id}@example.com for an address of each mail's own, with its
+    /// task's id (VERP); when not set the address of MAIL_FROM
+    #[arg(long, env = "MAIL_RETURN_PATH")]
+    pub mail_return_path: Option<ReturnPath>,
     /// What the product calls itself in its mails
     #[arg(long, env = "MAIL_PRODUCT_NAME", default_value = "Sluice", value_parser = product_name)]
     pub mail_product_name: String,
@@ -266,6 +270,8 @@ mod tests {
             ("SEND_TIMEOUT", "0s"),
             ("SMTP_DATA_TIMEOUT", "0s"),
             ("MAIL_PRODUCT_NAME", " "),
+            ("MAIL_RETURN_PATH", "bounces"),
+            ("MAIL_RETURN_PATH", "bounces+{task}@example.com"),
         ] {
             let Err(Refused::Invalid(line)) = args(&[(name, value)]) else { panic!("{name}={value:?} was taken") };
             assert!(line.contains(name) && !line.contains('\n'), "{line}");

@@ -226,3 +226,16 @@ async fn a_type_says_how_long_its_mails_are_worth_sending() {
     world.ends_clean(worker).await;
     assert_eq!(world.smtp.mails().len(), 1, "one that is older than its type allows was sent");
 }
+
+#[tokio::test]
+async fn bounces_of_each_mail_have_an_address_of_their_own_where_that_is_asked_for() {
+    let world = World::new().await;
+    let worker = world.worker_with(&[("MAIL_RETURN_PATH", "bounces+{id}@bounces.example.com")]).await;
+    let id = world.register("ada@example.com").await;
+    world.smtp.wait_for_mails(1, PATIENCE).await;
+    let mail = world.smtp.mails().remove(0);
+    assert_eq!(mail.from, format!("bounces+{id}@bounces.example.com"));
+    assert!(mail.header("From").is_some_and(|from| from.contains("no-reply@example.com")));
+    world.marked(1).await;
+    world.ends_clean(worker).await;
+}

@@ -10,8 +10,7 @@ use super::{Definition, Inline, KNOWN, Priority};
 use crate::problem::Problem;
 use crate::types::fields::{Data, Field, Fields, Kind, WrongData};
 
-const KEYS: &str =
-    "fields, sample, samples, expires_after, priority, from, reply_to, suppressible, default_locale, list_unsubscribe";
+const KEYS: &str = "fields, sample, samples, expires_after, priority, from, reply_to, return_path, suppressible, default_locale, list_unsubscribe";
 const KINDS: &str = "text, lines, number, boolean, date, url, list, object";
 /// Longest time that a mail may wait.
 const MAX_EXPIRY: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -57,6 +56,7 @@ impl Reading<'_> {
                 "priority" => out.priority = self.parsed(key.get_ref(), value, priority).unwrap_or_default(),
                 "from" => out.from = self.parsed(key.get_ref(), value, |text| text.parse().map_err(told)),
                 "reply_to" => out.reply_to = self.parsed(key.get_ref(), value, |text| text.parse().map_err(told)),
+                "return_path" => out.return_path = self.parsed(key.get_ref(), value, |text| text.parse().map_err(told)),
                 "default_locale" => {
                     if let Some(language) = self.parsed(key.get_ref(), value, |text| text.parse().map_err(told)) {
                         out.default_locale = language;
