@@ -53,6 +53,12 @@
 {{- if and (not .Values.smtp.host) (not .Values.mailbox.enabled) -}}
 {{- fail "smtp.host is needed with mailbox.enabled=false: mails would have nowhere to go" -}}
 {{- end -}}
+{{- if and .Values.dkim.existingSecret (not .Values.dkim.selector) -}}
+{{- fail "dkim.selector is needed with dkim.existingSecret: it names the key, and where its other half is published" -}}
+{{- end -}}
+{{- if and (or .Values.dkim.selector .Values.dkim.domain) (not .Values.dkim.existingSecret) -}}
+{{- fail "dkim.existingSecret is needed with dkim.selector and dkim.domain: a secret with the private key" -}}
+{{- end -}}
 {{- if and .Values.suppressions.oldKey (not .Values.suppressions.existingSecret) -}}
 {{- fail "suppressions.existingSecret is needed with suppressions.oldKey: a key before none" -}}
 {{- end -}}

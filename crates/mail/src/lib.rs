@@ -5,6 +5,7 @@
 //! described in `docs/mail-types.md`.
 
 mod address;
+mod dkim;
 mod encoding;
 mod followed;
 mod language;
@@ -21,6 +22,7 @@ mod types;
 mod watched;
 
 pub use address::Envelope;
+pub use dkim::{Dkim, DkimKey, DkimName, InvalidDkimKey, InvalidDkimName, Unsigned};
 pub use followed::{MailTypesRefused, Source};
 pub use language::{InvalidLanguage, Language};
 pub use problem::{Problem, Problems};

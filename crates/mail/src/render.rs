@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::address::Envelope;
-use crate::message::{Letter, Letterhead};
+use crate::dkim::{Dkim, Unsigned};
+use crate::message::{END, Letter, Letterhead};
 use crate::problem::Problems;
 use crate::rendered::Rendered;
 use crate::return_path::ReturnPath;
@@ -78,6 +79,9 @@ pub enum Unwritable {
     /// A template did not bear the data.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// It could not be signed.
+    #[error(transparent)]
+    Unsigned(#[from] Unsigned),
 }
 
 /// Makes mails. Templates are read when their set is, not for each mail.
@@ -87,6 +91,7 @@ pub struct Renderer {
     product: Shown,
     sender: String,
     return_path: Option<ReturnPath>,
+    dkim: Option<Dkim>,
 }
 
 impl std::fmt::Debug for Renderer {
@@ -114,6 +119,7 @@ impl Renderer {
             product: Shown::from(options.product),
             sender: options.from.ascii_address(),
             return_path: None,
+            dkim: None,
         }
     }
 
@@ -121,6 +127,12 @@ impl Renderer {
     #[must_use]
     pub fn returning_to(self, return_path: Option<ReturnPath>) -> Self {
         Self { return_path, ..self }
+    }
+
+    /// With a signature on each mail.
+    #[must_use]
+    pub fn signed_by(self, dkim: Option<Dkim>) -> Self {
+        Self { dkim, ..self }
     }
 
     /// The types as they are now.
@@ -173,7 +185,7 @@ impl Renderer {
         let envelope = Envelope::new(sender, request.email);
         let letter =
             Letter { id, envelope: &envelope, name: to, date: now, headers: kind.headers(), written: &written };
-        let wire = self.letterhead.write(&letter);
+        let wire = self.signed(self.letterhead.write(&letter))?;
         let private = match to {
             Some(to) => Cow::Owned(format!("{}{to}", data.texts())),
             None => Cow::Borrowed(data.texts()),
@@ -199,6 +211,14 @@ impl MailTypes {
 fn with_username(task: &MailTask) -> Option<Map<String, Value>> {
     let name = task.name.as_deref().filter(|_| task.mail_type.is_welcome())?;
     Some(with(&task.data, USERNAME, name))
+}
+
+impl Renderer {
+    fn signed(&self, wire: String) -> Result<String, Unsigned> {
+        let Some(dkim) = &self.dkim else { return Ok(wire) };
+        let mail = wire.strip_suffix(END).unwrap_or(&wire);
+        Ok(dkim.sign(mail.as_bytes())? + &wire)
+    }
 }
 
 /// What the task's own data says of that field comes first.

@@ -60,7 +60,8 @@ impl App {
         let transport = config.mail.transport(common.app_env)?;
         let types = Source::open(config.mails_dir.as_deref())?;
         let return_path = config.mail.mail_return_path.clone();
-        let renderer = Renderer::with_types(config.mail.mail(), types.types.clone()).returning_to(return_path);
+        let renderer = Renderer::with_types(config.mail.mail(), types.types.clone());
+        let renderer = renderer.returning_to(return_path).signed_by(config.mail.dkim()?);
         let pool = postgres::pool(&common.database.database_url, common.database.database_pool_size, "email-worker")?;
         let health = Health::new();
         let admin = AdminServer::bind(common.admin.admin_addr, health.clone()).await?;

@@ -5,9 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use contract::{EmailAddress, TaskId};
-use mail::{
-    Language, MailOptions, MailType, MailTypes, Problems, Rendered, Renderer, Request, ReturnPath, starter_files,
-};
+use mail::{Language, MailOptions, MailType, MailTypes, Problems, Rendered, Renderer, Request, starter_files};
 use platform::shutdown;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -72,7 +70,7 @@ async fn preview(args: PreviewArgs) -> anyhow::Result<()> {
 }
 
 fn render(args: RenderArgs) -> anyhow::Result<()> {
-    let mail = written(&args.which, &args.to, args.letterhead.mail(), None)?;
+    let mail = written(&args.which, &args.to, args.letterhead.mail(), |renderer| renderer)?;
     let text = match args.show {
         Shown::Text => format!("Subject: {}\n\n{}\n", mail.subject(), mail.text().trim_end()),
         Shown::Html => mail.html().context("this type has no HTML part in this language")?.to_owned(),
@@ -83,7 +81,9 @@ fn render(args: RenderArgs) -> anyhow::Result<()> {
 
 async fn send_test(args: SendTestArgs) -> anyhow::Result<()> {
     let transport = args.mail.transport(args.app_env)?;
-    let mail = written(&args.which, &args.to, args.mail.mail(), args.mail.mail_return_path.clone())?;
+    let (return_path, dkim) = (args.mail.mail_return_path.clone(), args.mail.dkim()?);
+    let sent = |renderer: Renderer| renderer.returning_to(return_path).signed_by(dkim);
+    let mail = written(&args.which, &args.to, args.mail.mail(), sent)?;
     let attempted = || format!("sending a {} to {}", args.which.mail_type, args.to.as_str());
     let mut session = transport.open().await.with_context(attempted)?;
     let accepted = session.send(&mail).await.with_context(attempted)?;
@@ -95,7 +95,7 @@ fn written(
     which: &WhichArgs,
     to: &EmailAddress,
     options: MailOptions,
-    return_path: Option<ReturnPath>,
+    sent: impl FnOnce(Renderer) -> Renderer,
 ) -> anyhow::Result<Rendered> {
     let types = load(which.directory.as_deref())?;
     let known = || types.iter().map(|known| known.name().to_string()).collect::<Vec<_>>().join(", ");
@@ -109,7 +109,7 @@ fn written(
             mail_type.sample(language)
         }
     };
-    let renderer = Renderer::with_types(options, types).returning_to(return_path);
+    let renderer = sent(Renderer::with_types(options, types));
     let (name, locale) = (which.name.as_deref(), which.locale.as_deref());
     let request = Request { kind: Some(which.mail_type.as_str()), email: to, name, locale, data: &data };
     let written = renderer.render_request(&request, TaskId::new(), OffsetDateTime::now_utc());

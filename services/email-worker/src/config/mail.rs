@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use humantime::format_duration;
-use mail::{MailOptions, ReturnPath, Sender};
+use mail::{Dkim, DkimKey, DkimName, InvalidDkimKey, MailOptions, ReturnPath, Sender};
 use platform::config::{AppEnv, Secret, duration};
 
 use crate::delivery::hold;
@@ -38,6 +38,15 @@ pub struct MailArgs {
     /// task's id (VERP); when not set the address of MAIL_FROM
     #[arg(long, env = "MAIL_RETURN_PATH")]
     pub mail_return_path: Option<ReturnPath>,
+    /// Private RSA key that mails are signed with (DKIM), in PEM; not signed here when not set
+    #[arg(long, env = "DKIM_PRIVATE_KEY", hide_env_values = true)]
+    pub dkim_private_key: Option<DkimKey>,
+    /// Where the public key is published: SELECTOR._domainkey.DOMAIN; another key has another selector
+    #[arg(long, env = "DKIM_SELECTOR")]
+    pub dkim_selector: Option<DkimName>,
+    /// Domain that signs; when not set that of MAIL_FROM
+    #[arg(long, env = "DKIM_DOMAIN")]
+    pub dkim_domain: Option<DkimName>,
     /// What the product calls itself in its mails
     #[arg(long, env = "MAIL_PRODUCT_NAME", default_value = "Sluice", value_parser = product_name)]
     pub mail_product_name: String,
@@ -88,6 +97,18 @@ pub enum MailConfigError {
     /// Only the password.
     #[error("SMTP_USERNAME is missing: SMTP_PASSWORD is set")]
     NoUsername,
+    /// Only the key.
+    #[error("DKIM_SELECTOR is missing: DKIM_PRIVATE_KEY is set")]
+    NoSelector,
+    /// Only where the other half of the key is.
+    #[error("DKIM_PRIVATE_KEY is missing: {0} is set")]
+    NoDkimKey(&'static str),
+    /// The domain of the sender can't sign.
+    #[error("DKIM_DOMAIN is missing: the domain of MAIL_FROM is none that can sign")]
+    NoDkimDomain,
+    /// The key is none.
+    #[error("DKIM_PRIVATE_KEY: {0}")]
+    DkimKey(#[from] InvalidDkimKey),
     /// No secure connection is possible.
     #[error("SMTP_TLS: {0}")]
     Tls(#[from] TlsError),
@@ -109,6 +130,25 @@ impl MailArgs {
     /// What all mails have in common.
     pub fn mail(&self) -> MailOptions {
         MailOptions { from: self.mail_from.clone(), product: self.mail_product_name.clone() }
+    }
+
+    /// Who signs mails, if anybody does.
+    ///
+    /// # Errors
+    /// Variables that do not go together.
+    pub fn dkim(&self) -> Result<Option<Dkim>, MailConfigError> {
+        let (key, selector) = match (&self.dkim_private_key, &self.dkim_selector) {
+            (Some(key), Some(selector)) => (key, selector),
+            (Some(_), None) => return Err(MailConfigError::NoSelector),
+            (None, Some(_)) => return Err(MailConfigError::NoDkimKey("DKIM_SELECTOR")),
+            (None, None) if self.dkim_domain.is_some() => return Err(MailConfigError::NoDkimKey("DKIM_DOMAIN")),
+            (None, None) => return Ok(None),
+        };
+        let domain = match &self.dkim_domain {
+            Some(domain) => domain.clone(),
+            None => self.mail_from.ascii_domain().parse().map_err(|_| MailConfigError::NoDkimDomain)?,
+        };
+        Ok(Some(Dkim::new(key, &domain, selector)?))
     }
 
     fn smtp(&self) -> Result<SmtpOptions, MailConfigError> {
@@ -226,6 +266,19 @@ mod tests {
             let outcome = args(vars).unwrap().transport(env).err();
             assert_eq!(outcome, expected, "{vars:?}");
         }
+    }
+
+    #[test]
+    fn a_signature_needs_a_key_and_a_selector() {
+        for (vars, expected) in [
+            (&[][..], None),
+            (&[("DKIM_SELECTOR", "s1")], Some(MailConfigError::NoDkimKey("DKIM_SELECTOR"))),
+            (&[("DKIM_DOMAIN", "example.com")], Some(MailConfigError::NoDkimKey("DKIM_DOMAIN"))),
+        ] {
+            assert_eq!(args(vars).unwrap().dkim().err(), expected, "{vars:?}");
+        }
+        let Err(Refused::Invalid(line)) = args(&[("DKIM_PRIVATE_KEY", "geheim")]) else { panic!("it is taken") };
+        assert!(line.contains("DKIM_PRIVATE_KEY") && !line.contains("geheim"), "{line}");
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl Processor {
             let reason = match unwritable {
                 Unwritable::UnknownType(_) => return self.unknown_type(task),
                 Unwritable::WrongData(_) => DeadReason::WrongData,
-                Unwritable::Template(_) => DeadReason::Unrenderable,
+                Unwritable::Template(_) | Unwritable::Unsigned(_) => DeadReason::Unrenderable,
             };
             let (id, error) = (task.identity.id(), &unwritable);
             tracing::warn!(task = %id, reason = reason.slug(), %error, "a mail can't be written: it is put aside");

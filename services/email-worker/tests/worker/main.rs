@@ -11,6 +11,7 @@ mod crash;
 mod dead_letters;
 mod delivery;
 mod delivery_limit;
+mod dkim;
 mod domains;
 mod drain;
 mod frames;
