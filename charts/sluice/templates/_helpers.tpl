@@ -5,16 +5,16 @@
 
 {{/* The key of a component's values: component. */}}
 {{- define "sluice.key" -}}
-{{- get (dict "user-api" "userApi" "email-worker" "emailWorker") .component -}}
+{{- get (dict "user-api" "userApi" "email-worker" "emailWorker" "mail-api" "mailApi" "mail-relay" "mailApi") .component -}}
 {{- end -}}
 
-{{/* `secretKeyRef` of the database's URL: the user's own secret, else the one that the postgresql of this release has: root, component. */}}
+{{/* `secretKeyRef` of the database's URL: the user's own secret, else the one that the postgresql of this release has: root, component; and database, where it is not that of the component's values. */}}
 {{- define "sluice.databaseUrl" -}}
-{{- $database := (index .root.Values (include "sluice.key" .)).database -}}
+{{- $database := .database | default (index .root.Values (include "sluice.key" .)).database -}}
 {{- $own := printf "%s-%s" (include "common.fullnameOf" (dict "root" .root "chart" "postgresql")) .component -}}
 {{- $theirs := (get (((.root.Values.postgresql).databases) | default dict) .component | default dict).existingSecret -}}
 name: {{ $database.existingSecret | default $theirs | default $own }}
-key: {{ $database.key }}
+key: {{ $database.key | default "uri" }}
 {{- end -}}
 
 {{/* The same of a user of the broker: root, user, login (existingSecret, key). */}}
@@ -55,7 +55,7 @@ key: {{ .login.key }}
 {{/* What a pod reads from files: root, component. */}}
 {{- define "sluice.volumes" -}}
 {{- $trust := include "sluice.trust" .root | trim }}
-{{- $mails := eq .component "email-worker" | ternary (include "sluice.mails" .root) "" }}
+{{- $mails := has .component (list "email-worker" "mail-api") | ternary (include "sluice.mails" .root) "" }}
 {{- if or $trust $mails -}}
 volumes:
   {{- with $trust }}
@@ -75,7 +75,7 @@ volumes:
 {{/* Where: root, component. Whole directories, no subPath: what changes in a ConfigMap is seen. */}}
 {{- define "sluice.volumeMounts" -}}
 {{- $trust := include "sluice.trust" .root | trim }}
-{{- $mails := eq .component "email-worker" | ternary (include "sluice.mails" .root) "" }}
+{{- $mails := has .component (list "email-worker" "mail-api") | ternary (include "sluice.mails" .root) "" }}
 {{- if or $trust $mails -}}
 volumeMounts:
   {{- if $trust }}
@@ -91,9 +91,9 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{/* A list of variables and extraEnv. A variable may be there once: what extraEnv names is left out of the list: root, component, list (text). */}}
+{{/* A list of variables and extraEnv. A variable may be there once: what extraEnv names is left out of the list: root, component, list (text); and extra, where it is not that of the component's values. */}}
 {{- define "sluice.withExtraEnv" -}}
-{{- $extra := (index .root.Values (include "sluice.key" .)).extraEnv }}
+{{- $extra := hasKey . "extra" | ternary .extra (index .root.Values (include "sluice.key" .)).extraEnv }}
 {{- $named := dict }}
 {{- range $extra }}
 {{- $_ := set $named .name true }}
@@ -114,13 +114,13 @@ volumeMounts:
 {{- include "sluice.withExtraEnv" (merge (dict "list" $list) .) | trim -}}
 {{- end -}}
 
-{{/* The environment of a service: root, component. */}}
+{{/* The environment of a service: root, component; and what sluice.env.all takes. */}}
 {{- define "sluice.env" -}}
-{{- $own := include (printf "sluice.env.%s" .component) .root -}}
-{{- include "sluice.withExtraEnv" (merge (dict "list" (printf "%s\n%s" (include "sluice.env.both" .) $own)) .) | trim -}}
+{{- $own := include (printf "sluice.env.%s" .component) (.relay | default .root) -}}
+{{- include "sluice.withExtraEnv" (merge (dict "list" (printf "%s\n%s" (include "sluice.env.all" .) $own)) .) | trim -}}
 {{- end -}}
 
-{{/* What both services and their `migrate` read: root, component. */}}
+{{/* What all services and their `migrate` read: root, component; and database, as for sluice.databaseUrl. */}}
 {{- define "sluice.env.migrate" -}}
 - name: DATABASE_URL
   valueFrom:
@@ -149,14 +149,14 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{/* What both services read: root, component. */}}
-{{- define "sluice.env.both" -}}
+{{/* What all services read: root, component; database, as for sluice.databaseUrl; user, where the broker knows the component by another name. */}}
+{{- define "sluice.env.all" -}}
 {{- $values := index .root.Values (include "sluice.key" .) -}}
 {{ include "sluice.env.migrate" . }}
 - name: AMQP_URL
   valueFrom:
     secretKeyRef:
-      {{- include "sluice.brokerUrl" (dict "root" .root "user" .component "login" $values.broker) | nindent 6 }}
+      {{- include "sluice.brokerUrl" (dict "root" .root "user" (.user | default .component) "login" $values.broker) | nindent 6 }}
 - name: APP_ENV
   value: {{ $values.appEnv }}
 - name: SHUTDOWN_GRACE
@@ -177,6 +177,22 @@ volumeMounts:
       fieldPath: metadata.name
 - name: OTEL_RESOURCE_ATTRIBUTES
   value: {{ join "," $attributes | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* Where the files of mail types are. Root. */}}
+{{- define "sluice.env.mails" -}}
+{{- if include "sluice.mails" . }}
+- name: MAILS_DIR
+  value: /etc/sluice/mails
+{{- end }}
+{{- end -}}
+
+{{/* The proxies before a service over HTTP: its values. */}}
+{{- define "sluice.env.proxies" -}}
+{{- with .trustedProxies }}
+- name: TRUSTED_PROXIES
+  value: {{ join "," . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -225,18 +241,21 @@ readinessProbe:
 
 {{/* Written without need, the number would take back at each upgrade what an autoscaler or `kubectl scale` set: a service's values. */}}
 {{- define "sluice.replicas" -}}
-{{- if not (or .autoscaling.enabled (kindIs "invalid" .replicas)) -}}
+{{- if not (or (.autoscaling).enabled (kindIs "invalid" .replicas)) -}}
 replicas: {{ .replicas }}
 {{- else -}}
 # replicas: whoever scales it says how many.
 {{- end }}
 {{- end -}}
 
-{{/* The metadata of a service's pods: root, component. */}}
+{{/* The metadata of a service's pods: root, component; and relay, whose pods are told apart by its name. */}}
 {{- define "sluice.podMetadata" -}}
 {{- $values := index .root.Values (include "sluice.key" .) -}}
 labels:
   {{- include "common.podLabels" . | nindent 2 }}
+  {{- with .relay }}
+  sluice-relay: {{ .name | quote }}
+  {{- end }}
   {{- with $values.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

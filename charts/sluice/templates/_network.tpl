@@ -26,15 +26,20 @@
 {{ end -}}
 {{- end -}}
 
-{{/* What both services call: the broker, the database, the collector. */}}
-{{- define "sluice.egress" -}}
+{{/* What all services call: the broker, the collector, and databases that are not of the release. */}}
+{{- define "sluice.egressOfAll" -}}
 {{- if .Values.rabbitmq.enabled }}
 {{ include "sluice.toRelease" (dict "root" . "component" "rabbitmq" "port" (ternary 5671 5672 (((.Values.rabbitmq).tls).enabled | default false))) }}
 {{- end }}
-{{- if .Values.postgresql.enabled }}
-{{ include "sluice.toRelease" (dict "root" . "component" "postgresql" "port" 5432) }}
-{{- end }}
 {{- with .Values.networkPolicy.external }}
 {{ include "sluice.toExternal" (concat .broker .database .otlp) | trim }}
+{{- end }}
+{{- end -}}
+
+{{/* The same, and the release's own database. */}}
+{{- define "sluice.egress" -}}
+{{- include "sluice.egressOfAll" . }}
+{{- if .Values.postgresql.enabled }}
+{{ include "sluice.toRelease" (dict "root" . "component" "postgresql" "port" 5432) }}
 {{- end }}
 {{- end -}}

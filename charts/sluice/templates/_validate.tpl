@@ -13,10 +13,16 @@
 {{- fail (printf "emailWorker.terminationGracePeriodSeconds (%d) must be emailWorker.shutdownGrace (%s) and 5 s more, or the pod would be killed before it is done" $kill $worker.shutdownGrace) -}}
 {{- end -}}
 
-{{- $grace = $api.shutdownGrace | trimSuffix "s" | int -}}
-{{- $kill = int $api.terminationGracePeriodSeconds -}}
-{{- if lt $kill (add $grace $api.preStopSeconds 5 | int) -}}
-{{- fail (printf "userApi.terminationGracePeriodSeconds (%d) must be userApi.preStopSeconds (%d), userApi.shutdownGrace (%s) and 5 s together, or requests would be cut off" $kill (int $api.preStopSeconds) $api.shutdownGrace) -}}
+{{- range $key := list "userApi" "mailApi" -}}
+{{- $service := index $.Values $key -}}
+{{- $grace := $service.shutdownGrace | trimSuffix "s" | int -}}
+{{- $kill := int $service.terminationGracePeriodSeconds -}}
+{{- if lt $kill (add $grace $service.preStopSeconds 5 | int) -}}
+{{- fail (printf "%s.terminationGracePeriodSeconds (%d) must be %s.preStopSeconds (%d), %s.shutdownGrace (%s) and 5 s together, or requests would be cut off" $key $kill $key (int $service.preStopSeconds) $key $service.shutdownGrace) -}}
+{{- end -}}
+{{- if and $service.ingress.enabled (not $service.ingress.host) -}}
+{{- fail (printf "%s.ingress.host is needed with %s.ingress.enabled" $key $key) -}}
+{{- end -}}
 {{- end -}}
 
 {{- $memory := ((($api.resources).limits).memory) | default "" | toString -}}
@@ -28,17 +34,34 @@
 {{- end -}}
 {{- end -}}
 
-{{- range $key, $service := dict "userApi" $api "emailWorker" $worker -}}
-{{- $scaling := $service.autoscaling -}}
+{{- $services := dict "userApi" $api "emailWorker" $worker -}}
+{{- if .Values.mailApi.enabled -}}
+{{- $services = set $services "mailApi" .Values.mailApi -}}
+{{- end -}}
+{{- range $key, $service := $services -}}
+{{- $scaling := $service.autoscaling | default dict -}}
 {{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
 {{- fail (printf "%s.autoscaling.minReplicas (%d) is more than %s.autoscaling.maxReplicas (%d)" $key (int $scaling.minReplicas) $key (int $scaling.maxReplicas)) -}}
 {{- end -}}
 {{- if and (not $.Values.postgresql.enabled) (not $service.database.existingSecret) -}}
 {{- fail (printf "%s.database.existingSecret is needed with postgresql.enabled=false: a secret whose key `%s` is the URL postgres://user:password@host:5432/database" $key $service.database.key) -}}
 {{- end -}}
+{{- end -}}
+{{- if .Values.mailApi.relays -}}
+{{- $services = set $services "mailApi" .Values.mailApi -}}
+{{- end -}}
+{{- range $key, $service := $services -}}
 {{- if and (not $.Values.rabbitmq.enabled) (not $service.broker.existingSecret) -}}
 {{- fail (printf "%s.broker.existingSecret is needed with rabbitmq.enabled=false: a secret whose key `%s` is the URL amqp://user:password@host:5672/vhost" $key $service.broker.key) -}}
 {{- end -}}
+{{- end -}}
+
+{{- $names := list -}}
+{{- range .Values.mailApi.relays -}}
+{{- if has .name $names -}}
+{{- fail (printf "mailApi.relays has two of the name %s" .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
 {{- end -}}
 
 {{- with $worker.autoscaling -}}
@@ -48,7 +71,7 @@
 {{- end -}}
 
 {{- if and .Values.mails.files .Values.mails.existingConfigMap -}}
-{{- fail "mails.files and mails.existingConfigMap are both set: a worker reads the files of one ConfigMap" -}}
+{{- fail "mails.files and mails.existingConfigMap are both set: the services read the files of one ConfigMap" -}}
 {{- end -}}
 {{- if and (not .Values.smtp.host) (not .Values.mailbox.enabled) -}}
 {{- fail "smtp.host is needed with mailbox.enabled=false: mails would have nowhere to go" -}}
@@ -67,9 +90,6 @@
 {{- end -}}
 {{- if and $api.autoscaling.enabled (not ((($api.resources).requests).cpu)) -}}
 {{- fail "userApi.resources.requests.cpu is needed with userApi.autoscaling.enabled: targetCPU is in percent of it" -}}
-{{- end -}}
-{{- if and $api.ingress.enabled (not $api.ingress.host) -}}
-{{- fail "userApi.ingress.host is needed with userApi.ingress.enabled" -}}
 {{- end -}}
 {{- if and $api.httpRoute.enabled (not $api.httpRoute.parentRefs) -}}
 {{- fail "userApi.httpRoute.parentRefs is needed with userApi.httpRoute.enabled: the gateways that the route belongs to" -}}

@@ -43,8 +43,8 @@ pub struct Load {
     name: String,
 }
 
-/// The label of pods that may register people.
-pub(crate) const LOAD: &str = "load";
+/// The label of pods that may register people, and ask for mails.
+pub const LOAD: &str = "load";
 
 /// So many at most, so that a load that nobody ends does end.
 const LIMIT: usize = 20_000;

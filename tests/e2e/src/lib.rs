@@ -23,7 +23,7 @@ mod sluice;
 mod wait;
 mod without_keda;
 
-pub use api::{Answer, Load, register, registered};
+pub use api::{Answer, LOAD, Load, register, registered};
 pub use broker::{Broker, VHOST};
 pub use certificate::issue;
 pub use collector::{Collector, Span};
@@ -38,6 +38,6 @@ pub use namespace::Namespace;
 pub use probe::{Way, connections};
 pub use run::{Run, Suite};
 pub use slow_mail::SlowMail;
-pub use sluice::{EMAIL_WORKER, RELEASE, Sluice, USER_API, merged, next_images};
+pub use sluice::{EMAIL_WORKER, MAIL_API, RELEASE, Sluice, USER_API, merged, next_images};
 pub use wait::{throughout, until};
 pub use without_keda::WithoutKeda;

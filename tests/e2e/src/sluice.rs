@@ -24,6 +24,8 @@ use crate::wait::until;
 pub const RELEASE: &str = "sluice";
 /// The deployment that takes registrations.
 pub const USER_API: &str = "sluice-user-api";
+/// The deployment that takes mails over HTTP, where it is wanted.
+pub const MAIL_API: &str = "sluice-mail-api";
 /// The deployment that sends mails.
 pub const EMAIL_WORKER: &str = "sluice-email-worker";
 
@@ -203,7 +205,7 @@ impl Sluice {
     }
 }
 
-/// Names the tag of both images; without it the charts' own.
+/// Names the tag of the images; without it the charts' own.
 const TAG: &str = "SLUICE_E2E_TAG";
 /// Names another tag, for an upgrade.
 const NEXT_TAG: &str = "SLUICE_E2E_NEXT_TAG";
@@ -213,7 +215,7 @@ fn images() -> Value {
     images_of(TAG)
 }
 
-/// Values that choose newer images of both services.
+/// Values that choose newer images of the services.
 pub fn next_images() -> Value {
     images_of(NEXT_TAG)
 }
@@ -221,7 +223,7 @@ pub fn next_images() -> Value {
 fn images_of(variable: &str) -> Value {
     let tag = std::env::var(variable).unwrap_or_default();
     let image = json!({ "image": { "tag": tag } });
-    json!({ "userApi": image, "emailWorker": image })
+    json!({ "userApi": image, "emailWorker": image, "mailApi": image })
 }
 
 /// What every test installs: small, open to fast tests, and reachable by the suite's load.
@@ -238,6 +240,11 @@ fn suite_values() -> Value {
         "emailWorker": {
             "appEnv": "development",
             "autoscaling": { "pollingInterval": 2, "cooldownPeriod": 5, "scaleDownStabilization": 0 },
+            "resources": { "requests": { "cpu": "20m" } },
+        },
+        "mailApi": {
+            "replicas": 1,
+            "appEnv": "development",
             "resources": { "requests": { "cpu": "20m" } },
         },
         "networkPolicy": { "clients": [{ "podSelector": { "matchLabels": { pods::OURS: LOAD } } }] },

@@ -11,17 +11,25 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use serde_json::{Value, json};
 
+use crate::mail_api::{
+    Shop, a_mail_that_is_asked_for_over_http_arrives_and_the_first_key_is_made_in_the_pod,
+    a_row_in_an_applications_own_database_becomes_a_mail_of_its_own_type,
+};
 use crate::mails::a_config_map_that_changes_changes_the_next_mails_without_a_restart;
 
 pub(crate) async fn tests(run: &mut Run) {
-    let values = json!({ "emailWorker": { "autoscaling": { "minReplicas": 1 } } });
+    let values = json!({ "emailWorker": { "autoscaling": { "minReplicas": 1 } }, "mailApi": { "enabled": true } });
     let sluice = Sluice::install(&run.cluster, "boundaries", values).await;
     let stranger = Namespace::create(&run.cluster, "stranger").await;
     check!(run, each_part_reaches_what_it_needs_and_nothing_else(&sluice));
     check!(run, another_namespace_reaches_nothing(&sluice, &stranger));
-    check!(run, user_api_can_publish_to_the_queue_and_not_read_it(&sluice));
+    check!(run, who_publishes_to_the_queue_can_not_read_it(&sluice));
     check!(run, kedas_user_can_read_statistics_and_nothing_else(&sluice));
-    check!(run, neither_service_can_read_the_others_database(&sluice));
+    check!(run, no_service_can_read_the_database_of_another(&sluice));
+    check!(run, a_mail_that_is_asked_for_over_http_arrives_and_the_first_key_is_made_in_the_pod(&sluice));
+    let shop = Shop::open(&sluice).await;
+    check!(run, a_row_in_an_applications_own_database_becomes_a_mail_of_its_own_type(&sluice, &shop));
+    shop.close().await;
     check!(run, a_config_map_that_changes_changes_the_next_mails_without_a_restart(&sluice));
     check!(run, no_secret_is_in_any_log(&sluice));
     stranger.delete().await;
@@ -40,15 +48,16 @@ fn labels(component: &str) -> Value {
 }
 
 async fn each_part_reaches_what_it_needs_and_nothing_else(sluice: &Sluice) {
-    let (api, mailbox) = ("sluice-user-api:80", "sluice-mailbox");
+    let (api, mails, mailbox) = ("sluice-user-api:80", "sluice-mail-api:80", "sluice-mailbox");
     let (broker, database) = ("sluice-rabbitmq", "sluice-postgresql:5432");
     let (amqp, management, metrics) = (format!("{broker}:5672"), format!("{broker}:15672"), format!("{broker}:15692"));
     let (smtp, web) = (format!("{mailbox}:1025"), format!("{mailbox}:1080"));
     let kubernetes = "kubernetes.default.svc:443";
     let keda = "keda-operator.keda.svc:9666";
-    let everything = [api, &amqp, &management, &metrics, database, &smtp, &web, kubernetes, keda];
+    let everything = [api, mails, &amqp, &management, &metrics, database, &smtp, &web, kubernetes, keda];
     let may: &[(&str, &[&str])] = &[
         ("user-api", &[&amqp, database]),
+        ("mail-api", &[&amqp, database]),
         ("email-worker", &[&amqp, database, &smtp]),
         ("mailbox", &[]),
         ("postgresql", &[]),
@@ -65,6 +74,7 @@ async fn each_part_reaches_what_it_needs_and_nothing_else(sluice: &Sluice) {
 async fn another_namespace_reaches_nothing(sluice: &Sluice, stranger: &Namespace) {
     let ports = [
         ("sluice-user-api", 80),
+        ("sluice-mail-api", 80),
         ("sluice-rabbitmq", 5672),
         ("sluice-rabbitmq", 15672),
         ("sluice-postgresql", 5432),
@@ -80,19 +90,21 @@ async fn another_namespace_reaches_nothing(sluice: &Sluice, stranger: &Namespace
     }
 }
 
-async fn user_api_can_publish_to_the_queue_and_not_read_it(sluice: &Sluice) {
+async fn who_publishes_to_the_queue_can_not_read_it(sluice: &Sluice) {
     let node = format!("{RELEASE}-rabbitmq-0");
     let rights = ["rabbitmqctl", "-q", "list_permissions", "-p", VHOST, "--formatter", "json"];
     let printed = pods::exec(&sluice.pods, &node, "rabbitmq", &rights).await.unwrap();
     let rights: Vec<Value> = serde_json::from_str(&printed).unwrap();
     let of =
         |user: &str| rights.iter().find(|right| right["user"] == user).unwrap_or_else(|| panic!("{user}: {printed}"));
-    assert_eq!((&of("user-api")["read"], &of("user-api")["configure"]), (&json!("^$"), &json!("^$")));
-    assert_eq!(rights.len(), 3, "no other user has any right: {printed}");
-    // Not by its rights alone: it tries. That it can publish is seen in each mail.
-    let refusal = over_amqp(sluice, "user-api", READ).await;
-    assert!(refusal.contains("read access") && refusal.contains("refused"), "{refusal}");
-    assert_eq!(get_a_message(sluice, "user-api").await, 401, "without a tag there is no management API at all");
+    assert_eq!(rights.len(), 4, "no other user has any right: {printed}");
+    for user in ["user-api", "mail-api"] {
+        assert_eq!((&of(user)["read"], &of(user)["configure"]), (&json!("^$"), &json!("^$")), "{user}");
+        // Not by its rights alone: it tries. That it can publish is seen in each mail.
+        let refusal = over_amqp(sluice, user, READ).await;
+        assert!(refusal.contains("read access") && refusal.contains("refused"), "{user}: {refusal}");
+        assert_eq!(get_a_message(sluice, user).await, 401, "{user}: without a tag there is no management API at all");
+    }
 }
 
 async fn kedas_user_can_read_statistics_and_nothing_else(sluice: &Sluice) {
@@ -133,8 +145,9 @@ async fn get_a_message(sluice: &Sluice, user: &str) -> u16 {
     broker.post(&format!("queues/{VHOST}/{}/get", contract::queue::EMAIL), &get).await.unwrap().0
 }
 
-async fn neither_service_can_read_the_others_database(sluice: &Sluice) {
-    for (role, database) in [("user-api", "email_worker"), ("email-worker", "user_api")] {
+async fn no_service_can_read_the_database_of_another(sluice: &Sluice) {
+    let pairs = [("user-api", "email_worker"), ("email-worker", "mail_api"), ("mail-api", "user_api")];
+    for (role, database) in pairs {
         let refusal = sluice.query_in(database, role, "SELECT 1").await.unwrap_err();
         let refused = refusal.contains("permission denied")
             || refusal.contains("pg_hba.conf rejects")

@@ -11,6 +11,7 @@ mod foreign;
 mod install;
 mod keda;
 mod kubectl_scale;
+mod mail_api;
 mod mails;
 mod passwords;
 mod three_nodes;

@@ -26,6 +26,9 @@ pub struct ServeConfig {
     /// Directory with the files of mail types, as the workers have it: types and their required fields are then checked before a mail is taken
     #[arg(long, env = "MAILS_DIR", help_heading = "Mails")]
     pub mails_dir: Option<PathBuf>,
+    /// Serves also while there is no API key that is good, and refuses everybody until there is one; without it that ends the process
+    #[arg(long, env = "START_WITHOUT_KEYS", default_value_t = false, action = clap::ArgAction::Set, help_heading = "Process")]
+    pub start_without_keys: bool,
     /// How tasks get into the queue.
     #[command(flatten)]
     pub relay: RelayArgs,
@@ -84,7 +87,7 @@ impl ServeConfig {
     /// Who may come in, with no key known yet.
     pub fn doors(&self) -> Doors {
         let quotas = Quotas::new("key", self.limits.key_rate_limit, self.limits.key_rate_limit_window);
-        Doors { keys: Keyring::default(), quotas: quotas.map(Arc::new) }
+        Doors { keys: Keyring::new(self.start_without_keys), quotas: quotas.map(Arc::new) }
     }
 
     /// What one recipient gets.

@@ -29,10 +29,11 @@ const NEWCOMER: Duration = Duration::from_secs(1);
 
 /// There is no key that is good: nobody could ask for anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "there is no API key that is good, so nobody could ask for a mail: run `mail-api keys add NAME`, then start again"
-)]
+#[error("{NO_KEYS}, then start again")]
 pub struct NoKeys;
+
+/// What is wrong then, and what to do.
+const NO_KEYS: &str = "there is no API key that is good, so nobody could ask for a mail: run `mail-api keys add NAME`";
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -62,6 +63,7 @@ pub struct Keyring {
     read: Arc<watch::Sender<Option<Arc<Snapshot>>>>,
     wanted: Arc<Notify>,
     none: Arc<OnceLock<NoKeys>>,
+    may_be_empty: bool,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,11 @@ struct Snapshot {
 }
 
 impl Keyring {
+    /// Without keys. Where there must be one at the start, [`follow`](Self::follow) sees to that.
+    pub fn new(may_be_empty: bool) -> Self {
+        Self { may_be_empty, ..Self::default() }
+    }
+
     /// Who a request comes from.
     ///
     /// # Errors
@@ -103,11 +110,11 @@ impl Keyring {
         if in_time { self.find(token) } else { Ok(None) }
     }
 
-    /// Reads the keys until the token is cancelled, and tells `health`. Where there is none at the start, `end` is cancelled, which is the
-    /// service's own.
+    /// Reads the keys until the token is cancelled, and tells `health`. Where there is none at the start and there must be one, `end` is
+    /// cancelled, which is the service's own.
     pub async fn follow(self, pool: PgPool, health: Component, end: CancellationToken, stop: CancellationToken) {
         let following = async {
-            let mut told = false;
+            let (mut told, mut told_none) = (false, false);
             loop {
                 match self.read(&pool).await {
                     Ok(0) if self.is_new() => {
@@ -115,9 +122,16 @@ impl Keyring {
                         end.cancel();
                         return std::future::pending().await;
                     }
+                    Ok(0) => {
+                        health.limited(NO_KEYS);
+                        told = false;
+                        if !std::mem::replace(&mut told_none, true) {
+                            tracing::warn!("{NO_KEYS}");
+                        }
+                    }
                     Ok(_) => {
                         health.up();
-                        told = false;
+                        (told, told_none) = (false, false);
                     }
                     Err(error) => {
                         health.down("they can't be read");
@@ -141,7 +155,7 @@ impl Keyring {
         let callers: HashMap<_, _> =
             db::active_keys(pool).await?.into_iter().map(|caller| (caller.id, Arc::new(caller))).collect();
         let count = callers.len();
-        if count > 0 || !self.is_new() {
+        if count > 0 || !self.is_new() || self.may_be_empty {
             self.read.send_replace(Some(Arc::new(Snapshot { callers, asked })));
         }
         Ok(count)

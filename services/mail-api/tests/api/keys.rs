@@ -126,3 +126,18 @@ async fn with_no_key_that_is_good_it_does_not_start() {
     keys(database.pool(), &["revoke", "shop"]).await.unwrap();
     assert!(start().await.is::<NoKeys>(), "the only one is revoked");
 }
+
+#[tokio::test]
+async fn told_to_it_starts_without_a_key_says_so_and_lets_the_first_one_in() {
+    let (database, nobodys) = (migrated().await, Token::generate().expose());
+    let url = database.url().to_owned();
+    let api = TestApi::serve(database, &url, nobodys, &[("START_WITHOUT_KEYS", "true")]).await;
+    eventually("it says what is missing", SOON, async || {
+        api.ready().await.body.contains("mail-api keys add NAME").then_some(())
+    })
+    .await;
+    assert_eq!(api.send(&mail("ada")).await.status, 401);
+    let key = add_key(api.pool(), &["shop"]).await;
+    assert_eq!(api.send_as(&key, &mail("ada")).await.status, 202);
+    eventually("nothing is missing", SOON, async || (!api.ready().await.body.contains("keys add")).then_some(())).await;
+}
