@@ -25,6 +25,8 @@ const BATCH: usize = 200;
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 /// A statement may take so long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// What is left may take so long, when the worker ends.
+const AT_THE_END: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 enum Note {
@@ -73,14 +75,7 @@ impl Writer {
     pub(super) async fn run(mut self, token: CancellationToken) {
         let mut notes = Vec::new();
         while token.run_until_cancelled(self.queue.recv_many(&mut notes, BATCH)).await.is_some_and(|count| count > 0) {
-            let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-            while let Err(error) = self.write(&notes).await {
-                tracing::debug!(%error, "suppressions wait for the database");
-                if token.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await.is_none() {
-                    break;
-                }
-            }
-            if token.is_cancelled() {
+            if token.run_until_cancelled(self.write_at_last(&notes)).await.is_none() {
                 break;
             }
             notes.clear();
@@ -88,8 +83,18 @@ impl Writer {
         while let Ok(note) = self.queue.try_recv() {
             notes.push(note);
         }
-        if let Err(error) = self.write(&notes).await {
-            tracing::debug!(%error, "suppressions are not written: the worker ends");
+        // A database that hangs does not hold up the end of the worker.
+        if !matches!(tokio::time::timeout(AT_THE_END, self.write(&notes)).await, Ok(Ok(()))) {
+            tracing::debug!("suppressions are not written: the worker ends");
+        }
+    }
+
+    /// However long the database is away. Written twice is written once.
+    async fn write_at_last(&self, notes: &[Note]) {
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
+        while let Err(error) = self.write(notes).await {
+            tracing::debug!(%error, "suppressions wait for the database");
+            tokio::time::sleep(backoff.next_delay()).await;
         }
     }
 
