@@ -207,6 +207,20 @@ fn nobody_takes_a_place_beside_the_probes_own() {
 }
 
 #[test]
+fn a_mail_that_takes_over_a_connection_leaves_its_place_to_another() {
+    let (mut limit, now) = (Limit::new(SLOTS), Instant::now());
+    assert_eq!(limit.allowed(), AT_FIRST);
+    let place = limit.take(now).expect("the first place");
+    assert!(limit.open(&place));
+    limit.opened(false, now);
+    limit.give_back(place, true, false, now);
+    let held: Vec<Place> = (1..limit.allowed()).map(|n| limit.take(now).unwrap_or_else(|| panic!("{n}"))).collect();
+    assert!(limit.take(now).is_none(), "the idle connection has the last place");
+    limit.adopt_idle();
+    assert!(limit.take(now).is_some(), "one of {} has taken it over", held.len());
+}
+
+#[test]
 fn an_outage_teaches_no_limit() {
     let mut limit = Limit::new(SLOTS);
     let now = Instant::now();
