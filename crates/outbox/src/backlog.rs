@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(10);
 
 /// Keeps `sluice.outbox.depth` and `sluice.outbox.oldest.age` up to date until the token is cancelled. What was seen last
 /// is reported on while the database is away. `app` is whose metrics they are.
-pub async fn watch(app: &'static str, pool: PgPool, table: Table, stop: CancellationToken) {
+pub(crate) async fn watch(app: &'static str, pool: PgPool, table: Table, stop: CancellationToken) {
     let seen = Arc::new(Mutex::new(Backlog { depth: 0, oldest: 0.0 }));
     let look = |seen: &Mutex<Backlog>| *seen.lock().unwrap_or_else(PoisonError::into_inner);
     let meter = global::meter(app);

@@ -19,7 +19,6 @@ pub mod schema;
 mod table;
 
 pub use args::RelayArgs;
-pub use backlog::watch as watch_backlog;
 pub use fitness::Fitness;
 pub use identifier::{Identifier, InvalidIdentifier};
 pub use relay::{Outbox, Relay, RelayOptions};

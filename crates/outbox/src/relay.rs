@@ -11,6 +11,8 @@ use amqp::topology::{self, TopologyError};
 use amqp::{AmqpError, Broker, ConnectionState, Outcome, PublisherConnection};
 use platform::backoff::Backoff;
 use platform::health::Component;
+use platform::postgres::WatchedDatabase;
+use platform::tasks::Tasks;
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cursor::Cursor;
 use crate::metrics::Metrics;
 use crate::table::Table;
-use crate::{publish, rows};
+use crate::{backlog, publish, rows};
 
 /// Waits between attempts while the broker or the database is away.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -103,8 +105,16 @@ impl Relay {
         Self { outbox, broker, options, health, metrics }
     }
 
+    /// Starts its task, and one that watches how much waits, until `stop` is cancelled.
+    pub fn start(self, database: &WatchedDatabase, tasks: &mut Tasks, stop: &CancellationToken) {
+        let Outbox { pool, table, .. } = &self.outbox;
+        let backlog = backlog::watch(self.options.app, pool.clone(), table.clone(), stop.clone());
+        tasks.spawn("relay", self.run(stop.clone()));
+        tasks.spawn("backlog", database.once_proven(stop.clone(), backlog));
+    }
+
     /// Relays until the token is cancelled, then for a little longer what this replica's last requests have left.
-    pub async fn run(self, stop: CancellationToken) {
+    async fn run(self, stop: CancellationToken) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut connection = None;
         let mut cursor = self.cursor();

@@ -20,7 +20,7 @@ pub use error::DbError;
 pub use kept::{Held, Kept, NoAnswer, Statement, ask};
 pub use migration::{migrate, migrate_as_told};
 pub use pooler::{UnfitPooler, Unproven, check_pooler, check_startup, is_unfit_pooler};
-pub use purge::purge;
+use purge::purge;
 use watch::watch;
 pub use watch::{Availability, Found, Probe};
 pub use watched::WatchedDatabase;

@@ -76,20 +76,15 @@ fn start(
     tasks: &mut Tasks,
     stop: &CancellationToken,
 ) {
-    let (pool, stop) = (|| database.pool.clone(), || stop.clone());
     // Nobody sends it requests that it could refuse: that it is ready means that it can take tasks out of the outbox.
     let of_database = health.component("database", Need::Required);
     let of_broker = health.component("broker", Need::Informative);
     health.observe(NAME);
     let schema = &config.outbox_schema;
-    database.watch(tasks, Fitness::of(schema.clone()), of_database, end, stop());
-    let table = Table::in_schema(schema);
+    database.watch(tasks, Fitness::of(schema.clone()), of_database, end, stop.clone());
     // Rights may be taken away at any time: without that to delete, each try would publish the same tasks again.
     let (fit, committed) = (database.availability.fit(), Arc::new(Notify::new()));
-    let outbox = Outbox { pool: pool(), table: table.clone(), fit, committed };
+    let outbox = Outbox { pool: database.pool.clone(), table: Table::in_schema(schema), fit, committed };
     let broker = Broker::new(config.broker.amqp_url.clone(), NAME);
-    let relay = Relay::new(outbox, broker, config.relay.options(NAME), of_broker);
-    tasks.spawn("relay", relay.run(stop()));
-    let backlog = outbox::watch_backlog(NAME, pool(), table, stop());
-    tasks.spawn("backlog", database.once_proven(stop(), backlog));
+    Relay::new(outbox, broker, config.relay.options(NAME), of_broker).start(database, tasks, stop);
 }

@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use mail::Source;
 use outbox::{Identifier, Outbox, Relay, RelayOptions, Table};
 use platform::admin::AdminServer;
-use platform::health::{Component, Health, Need};
-use platform::postgres::{DbError, Kept, WatchedDatabase, purge};
+use platform::health::{Health, Need};
+use platform::postgres::{Kept, WatchedDatabase};
 use platform::service::Service;
 use platform::tasks::Tasks;
 use sqlx::PgPool;
@@ -142,45 +142,18 @@ impl Parts {
         health.observe(NAME);
         let keys = self.doors.keys.clone().follow(pool(), of_keys, self.end.clone(), stop());
         tasks.spawn("keys", self.database.once_proven(stop(), keys));
-        self.relay(tasks, broker, options, of_broker, stop());
-        self.purge(tasks, "purge-keys", "idempotency keys", db::purge_expired_keys, stop());
-        self.purge(tasks, "purge-recipients", "recipients", db::purge_recipients, stop());
+        let outbox = Outbox {
+            pool: pool(),
+            table: Table::in_schema(&Identifier::default()),
+            fit: self.database.availability.proof(),
+            committed: Arc::clone(&self.committed),
+        };
+        Relay::new(outbox, broker, options, of_broker).start(&self.database, tasks, &stop());
+        self.database.purge(tasks, "purge-keys", "idempotency keys", db::purge_expired_keys, stop());
+        self.database.purge(tasks, "purge-recipients", "recipients", db::purge_recipients, stop());
         if let Some(quotas) = self.doors.quotas.clone() {
             let token = stop();
             tasks.spawn("key-limit", async move { quotas.forget_idle(token).await });
         }
-    }
-
-    fn relay(
-        &self,
-        tasks: &mut Tasks,
-        broker: Broker,
-        options: RelayOptions,
-        health: Component,
-        stop: CancellationToken,
-    ) {
-        let pool = || self.database.pool.clone();
-        let table = Table::in_schema(&Identifier::default());
-        let backlog = outbox::watch_backlog(NAME, pool(), table.clone(), stop.clone());
-        let (fit, committed) = (self.database.availability.proof(), Arc::clone(&self.committed));
-        let outbox = Outbox { pool: pool(), table, fit, committed };
-        let relay = Relay::new(outbox, broker, options, health);
-        tasks.spawn("relay", relay.run(stop.clone()));
-        tasks.spawn("backlog", self.database.once_proven(stop, backlog));
-    }
-
-    fn purge<P>(
-        &self,
-        tasks: &mut Tasks,
-        name: &'static str,
-        what: &'static str,
-        batch: fn(PgPool, i64) -> P,
-        stop: CancellationToken,
-    ) where
-        P: Future<Output = Result<u64, DbError>> + Send + 'static,
-    {
-        let pool = self.database.pool.clone();
-        let purging = purge(what, move |limit| batch(pool.clone(), limit), stop.clone());
-        tasks.spawn(name, self.database.once_proven(stop, purging));
     }
 }

@@ -147,20 +147,14 @@ impl Parts {
         // Informative: registration works without the broker.
         let of_broker = health.component("broker", Need::Informative);
         health.observe(NAME);
-        let table = Table::in_search_path();
-        let backlog = outbox::watch_backlog(NAME, pool(), table.clone(), stop());
-        let (fit, committed) = (self.database.availability.proof(), Arc::clone(&self.committed));
-        let outbox = Outbox { pool: pool(), table, fit, committed };
-        let relay = Relay::new(outbox, broker, options, of_broker);
-        tasks.spawn("relay", relay.run(stop()));
-        tasks.spawn("backlog", self.database.once_proven(stop(), backlog));
-        let purged = pool();
-        let batch = move |limit| {
-            let pool = purged.clone();
-            async move { db::purge_expired_keys(&pool, limit).await }
+        let outbox = Outbox {
+            pool: pool(),
+            table: Table::in_search_path(),
+            fit: self.database.availability.proof(),
+            committed: Arc::clone(&self.committed),
         };
-        let purge = platform::postgres::purge("idempotency keys", batch, stop());
-        tasks.spawn("purge", self.database.once_proven(stop(), purge));
+        Relay::new(outbox, broker, options, of_broker).start(&self.database, tasks, &stop());
+        self.database.purge(tasks, "purge", "idempotency keys", db::purge_expired_keys, stop());
         let (hasher, token) = (self.hasher.clone(), stop());
         tasks.spawn("hashing-memory", async move { hasher.give_memory_back(token).await });
         if let Some(limit) = self.limit.clone() {

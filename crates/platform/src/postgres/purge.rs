@@ -14,7 +14,7 @@ const BETWEEN: Duration = Duration::from_millis(40);
 const BATCH: u32 = 100;
 
 /// Calls `batch`, which removes so many rows at most and tells how many it did, until the token is cancelled. `what` is for the log.
-pub async fn purge<P>(what: &'static str, batch: impl Fn(i64) -> P + Send, token: CancellationToken)
+pub(super) async fn purge<P>(what: &'static str, batch: impl Fn(i64) -> P + Send, token: CancellationToken)
 where
     P: Future<Output = Result<u64, DbError>> + Send,
 {

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::{Availability, Kept, Probe, UnfitPooler, watch};
+use super::{Availability, DbError, Kept, Probe, UnfitPooler, purge, watch};
 use crate::health::Component;
 use crate::tasks::Tasks;
 
@@ -66,6 +66,22 @@ impl WatchedDatabase {
                 work.await;
             }
         }
+    }
+
+    /// Starts the task `name`, which removes `what` by [`purge`] until `stop` is cancelled.
+    pub fn purge<P>(
+        &self,
+        tasks: &mut Tasks,
+        name: &'static str,
+        what: &'static str,
+        batch: fn(PgPool, i64) -> P,
+        stop: CancellationToken,
+    ) where
+        P: Future<Output = Result<u64, DbError>> + Send + 'static,
+    {
+        let pool = self.pool.clone();
+        let purging = purge(what, move |limit| batch(pool.clone(), limit), stop.clone());
+        tasks.spawn(name, self.once_proven(stop, purging));
     }
 
     /// Gives all connections back, and waits a moment for them to be closed.

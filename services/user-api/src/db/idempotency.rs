@@ -65,12 +65,12 @@ pub async fn forget_expired_key(db: &Kept, key: &IdempotencyKey) -> Result<(), D
 ///
 /// # Errors
 /// [`DbError`]
-pub async fn purge_expired_keys(pool: &PgPool, limit: i64) -> Result<u64, DbError> {
+pub async fn purge_expired_keys(pool: PgPool, limit: i64) -> Result<u64, DbError> {
     let purged = sqlx::query(
         "DELETE FROM idempotency_keys WHERE key IN (
              SELECT key FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
              ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED
          )",
     );
-    Ok(bounded(purged.bind(limit).execute(pool)).await?.rows_affected())
+    Ok(bounded(purged.bind(limit).execute(&pool)).await?.rows_affected())
 }

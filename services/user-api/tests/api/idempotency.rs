@@ -96,7 +96,7 @@ async fn a_key_counts_as_absent_after_24_hours() {
 
     sqlx::query(expire).execute(app.pool()).await.unwrap();
     assert_eq!(app.register_with(&somebody("eve"), &[("Idempotency-Key", "fresh")]).await.status, 201);
-    assert_eq!(user_api::db::purge_expired_keys(app.pool(), 10).await.unwrap(), 1, "the expired one");
+    assert_eq!(user_api::db::purge_expired_keys(app.pool().clone(), 10).await.unwrap(), 1, "the expired one");
     assert_eq!(app.count("idempotency_keys").await, 1, "the fresh one stays");
 }
 
