@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use web::json::{self, Fields, invalid};
+use web::openapi::Refusals;
 use web::{FieldError, Problem, ProblemBody};
 
 use super::answer::{self, BatchAnswer, ItemResult};
@@ -52,6 +53,7 @@ pub(crate) struct BatchBody {
             and `-`. One is made if there is none, or another than that."),
     ),
     responses(
+        Refusals,
         (status = 202, description = "All were taken and committed, now or by an earlier request with the same Idempotency-Key.",
             body = BatchAnswer,
             headers(
@@ -68,23 +70,10 @@ pub(crate) struct BatchBody {
                 ("RateLimit-Policy" = String, description = "The limit of the key."),
                 ("RateLimit" = String, description = "What is left of it."),
             )),
-        (status = 400, description = "`malformed-json`, `invalid-idempotency-key`, `bad-request`",
-            body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`unauthorized`: no key, or none that is good",
             body = ProblemBody, content_type = "application/problem+json",
             headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
-        (status = 404, description = "`not-found`: another path than this",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 405, description = "`method-not-allowed`: another method than POST",
-            body = ProblemBody, content_type = "application/problem+json",
-            headers(("Allow" = String, description = "What is allowed."))),
-        (status = 408, description = "`request-timeout`: the request did not arrive in time; the connection is closed.",
-            body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`body-too-large`: over 4 MiB",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 414, description = "`uri-too-long`; the connection is closed.",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported-media-type`: not JSON in UTF-8",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`validation-failed`: it is no batch, or none of 1 to 500 mails. \
             `idempotency-key-reused`: the key stands for another request.",
@@ -97,10 +86,6 @@ pub(crate) struct BatchBody {
                 ("RateLimit-Policy" = String, description = "The limit of the key."),
                 ("RateLimit" = String, description = "What is left of it."),
             )),
-        (status = 431, description = "`head-too-large`; the connection is closed.",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "`internal-error`",
-            body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`database-unavailable`, `server-timeout`: it may have been done after all; repeat it \
             with the same Idempotency-Key.",
             body = ProblemBody, content_type = "application/problem+json",
@@ -114,7 +99,7 @@ pub async fn send_batch(State(api): State<Api>, request: Request) -> Result<Resp
     let (good, refused) = sorted(&mails, &read.rules(&api));
     // What was good the first time may not be any more.
     if good.len() < mails.len()
-        && let Some(before) = before(&api, &read).await?
+        && let Some(before) = read.before(&api).await?
     {
         return Ok(replayed(before));
     }
@@ -185,13 +170,6 @@ fn result(taken: Taken) -> ItemResult {
 fn kept(results: &[Option<ItemResult>]) -> Value {
     let kept = |result: &Option<ItemResult>| serde_json::to_value(result).unwrap_or_default();
     results.iter().map(kept).collect::<Vec<_>>().into()
-}
-
-async fn before(api: &Api, read: &Read) -> Result<Option<Before>, Problem> {
-    match read.repeatable() {
-        Some(repeatable) => Ok(api.taker.before(&repeatable).await?),
-        None => Ok(None),
-    }
 }
 
 /// What was neither taken nor refused was too much for its recipient.

@@ -2,10 +2,11 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use web::openapi::Refusals;
 use web::{Problem, ProblemBody, json};
 
 use super::answer::{Accepted, accepted};
-use super::request::{self, Read};
+use super::request;
 use crate::asked::MailBody;
 use crate::db::Before;
 use crate::error::RECIPIENT_LIMITED;
@@ -33,6 +34,7 @@ const LIMIT: usize = 128 * 1024;
             and `-`. One is made if there is none, or another than that."),
     ),
     responses(
+        Refusals,
         (status = 202, description = "Taken and committed, now or by an earlier request with the same Idempotency-Key.",
             body = Accepted,
             headers(
@@ -41,25 +43,12 @@ const LIMIT: usize = 128 * 1024;
                 ("RateLimit-Policy" = String, description = "The limit of the key: `q` mails per window of `w` seconds."),
                 ("RateLimit" = String, description = "What is left of it: `r` mails; all of it again in `t` seconds."),
             )),
-        (status = 400, description = "`malformed-json`, `invalid-idempotency-key`, `bad-request`",
-            body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "`unauthorized`: no key, or none that is good",
             body = ProblemBody, content_type = "application/problem+json",
             headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
         (status = 403, description = "`type-not-allowed`: the key is for other types",
             body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "`not-found`: another path than this",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 405, description = "`method-not-allowed`: another method than POST",
-            body = ProblemBody, content_type = "application/problem+json",
-            headers(("Allow" = String, description = "What is allowed."))),
-        (status = 408, description = "`request-timeout`: the request did not arrive in time; the connection is closed.",
-            body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`body-too-large`: over 128 KiB",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 414, description = "`uri-too-long`; the connection is closed.",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported-media-type`: not JSON in UTF-8",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`validation-failed`: the errors name every field. `idempotency-key-reused`: the key \
             stands for another request.",
@@ -72,10 +61,6 @@ const LIMIT: usize = 128 * 1024;
                 ("RateLimit-Policy" = String, description = "The limit of the key."),
                 ("RateLimit" = String, description = "What is left of it."),
             )),
-        (status = 431, description = "`head-too-large`; the connection is closed.",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "`internal-error`",
-            body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`database-unavailable`, `server-timeout`: it may have been done after all; repeat it \
             with the same Idempotency-Key.",
             body = ProblemBody, content_type = "application/problem+json",
@@ -89,7 +74,7 @@ pub async fn send(State(api): State<Api>, request: Request) -> Result<Response, 
     let asked = match asked {
         Ok(asked) => asked,
         // What was good the first time may not be any more: its time has come, or its type has gone.
-        Err(problem) => return before(&api, &read).await?.map_or(Err(problem), replayed),
+        Err(problem) => return read.before(&api).await?.map_or(Err(problem), replayed),
     };
     let request = mailing::Request { mails: vec![asked], refused: None, repeatable: repeatable.as_ref() };
     match api.taker.take(request).await? {
@@ -99,13 +84,6 @@ pub async fn send(State(api): State<Api>, request: Request) -> Result<Response, 
             Some(Taken::Limited(wait)) => Err(Problem::new(RECIPIENT_LIMITED).retry_after(*wait)),
             None => Err(Problem::new(web::Kind::INTERNAL_ERROR)),
         },
-    }
-}
-
-async fn before(api: &Api, read: &Read) -> Result<Option<Before>, Problem> {
-    match read.repeatable() {
-        Some(repeatable) => Ok(api.taker.before(&repeatable).await?),
-        None => Ok(None),
     }
 }
 

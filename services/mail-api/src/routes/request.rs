@@ -8,7 +8,7 @@ use web::middleware::timeout::Received;
 use web::{IdempotencyKey, Kind, Problem, body};
 
 use crate::asked::Rules;
-use crate::db::Repeatable;
+use crate::db::{Before, Repeatable};
 use crate::keys::Turn;
 use crate::router::Api;
 
@@ -40,6 +40,14 @@ impl Read {
     pub(super) fn rules<'a>(&'a self, api: &Api) -> Rules<'a> {
         let types = api.types.as_ref().map(|types| types.current());
         Rules { scope: &self.turn.caller.scope, types, now: OffsetDateTime::now_utc() }
+    }
+
+    /// What the same request was answered before, if it was.
+    pub(super) async fn before(&self, api: &Api) -> Result<Option<Before>, Problem> {
+        match self.repeatable() {
+            Some(repeatable) => Ok(api.taker.before(&repeatable).await?),
+            None => Ok(None),
+        }
     }
 
     pub(super) fn repeatable(&self) -> Option<Repeatable<'_>> {

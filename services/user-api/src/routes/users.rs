@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use web::middleware::timeout::Received;
+use web::openapi::Refusals;
 use web::{IDEMPOTENCY_REPLAYED, IdempotencyKey, Kind, Problem, ProblemBody, body};
 
 use super::accept_language;
@@ -65,6 +66,7 @@ impl From<User> for UserBody {
             and `-`. One is made if there is none, or another than that."),
     ),
     responses(
+        Refusals,
         (status = 201, description = "Registered, now or by an earlier request with the same Idempotency-Key.",
             body = UserBody,
             headers(
@@ -73,22 +75,9 @@ impl From<User> for UserBody {
                 ("RateLimit-Policy" = String, description = "The limit: quota `q` per window of `w` seconds."),
                 ("RateLimit" = String, description = "What is left of it: `r` requests; all of it again in `t` seconds."),
             )),
-        (status = 400, description = "`malformed-json`, `invalid-idempotency-key`, `bad-request`",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "`not-found`: another path than this",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 405, description = "`method-not-allowed`: another method than POST",
-            body = ProblemBody, content_type = "application/problem+json",
-            headers(("Allow" = String, description = "What is allowed."))),
-        (status = 408, description = "`request-timeout`: the request did not arrive in time; the connection is closed.",
-            body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`already-taken`: the errors name the name, the address, or both.",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "`body-too-large`: over 16 KiB",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 414, description = "`uri-too-long`; the connection is closed.",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "`unsupported-media-type`: not JSON in UTF-8",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`validation-failed`: the errors name every field. `idempotency-key-reused`: the key \
             stands for another registration.",
@@ -100,10 +89,6 @@ impl From<User> for UserBody {
                 ("RateLimit-Policy" = String, description = "The limit."),
                 ("RateLimit" = String, description = "What is left of it."),
             )),
-        (status = 431, description = "`head-too-large`; the connection is closed.",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 500, description = "`internal-error`",
-            body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`overloaded`: nothing was done. `database-unavailable`, `server-timeout`: it may have \
             been done after all; repeat it with the same Idempotency-Key.",
             body = ProblemBody, content_type = "application/problem+json",
