@@ -16,3 +16,18 @@ pub use recipients::{RecipientLimit, purge_recipients};
 
 /// The schema.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+#[cfg(test)]
+mod tests {
+    use outbox::Identifier;
+    use outbox::schema::{self, Options};
+
+    /// A migration is never changed, and the schema may get a new version: then a further migration brings it, and this one is compared
+    /// with what was printed before.
+    #[test]
+    fn the_outbox_is_the_one_that_mail_api_prints_for_others() {
+        let migration = include_str!("../migrations/20261128200000_outbox.sql");
+        let ours = Options { schema: Identifier::default(), apps: Vec::new(), relays: Vec::new() };
+        assert_eq!(migration.trim_end(), schema::sql(&ours).trim_end());
+    }
+}
