@@ -67,16 +67,13 @@ pub async fn run(pool: PgPool, options: RetentionOptions, token: CancellationTok
 /// # Errors
 /// [`LedgerDown`]; what went is gone, the rest is still due.
 pub async fn purge(pool: &PgPool, options: &RetentionOptions) -> Result<u64, LedgerDown> {
-    let old = purge_all(pool, options, &Purge { keep: options.keep, batch: options.batch }).await?;
-    let over = purge_all(pool, options, &PurgeSuppressions { batch: options.batch }).await?;
+    let batch = options.batch;
+    let old = purge_all(pool, options, &Purge { due: OLD, keep: options.keep, batch }).await?;
+    let over = purge_all(pool, options, &Purge { due: OVER, keep: Duration::ZERO, batch }).await?;
     Ok(old + over)
 }
 
-async fn purge_all(
-    pool: &PgPool,
-    options: &RetentionOptions,
-    statement: &impl Statement<Answer = u64>,
-) -> Result<u64, LedgerDown> {
+async fn purge_all(pool: &PgPool, options: &RetentionOptions, statement: &Purge) -> Result<u64, LedgerDown> {
     let mut purged = 0;
     loop {
         let batch = ask(pool, statement, options.answer_within).await?;
@@ -88,8 +85,29 @@ async fn purge_all(
     }
 }
 
+/// Rows of the ledger that are old enough. One that a claim holds is passed over.
+const OLD: &str = "
+    WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS mine),
+    due AS MATERIALIZED (
+        SELECT id FROM ledger
+        WHERE (SELECT mine FROM turn) AND first_seen < now() - make_interval(secs => $2) AND until < now()
+        ORDER BY first_seen LIMIT $3 FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM ledger WHERE id IN (SELECT id FROM due)";
+/// Suppressions that are over.
+const OVER: &str = "
+    WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS mine),
+    due AS MATERIALIZED (
+        SELECT hash FROM suppressions
+        WHERE (SELECT mine FROM turn) AND until < now() - make_interval(secs => $2)
+        ORDER BY until LIMIT $3 FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM suppressions WHERE hash IN (SELECT hash FROM due)";
+
 /// Deletes a batch of rows; answers how many there were.
 struct Purge {
+    /// [`OLD`] or [`OVER`].
+    due: &'static str,
     keep: Duration,
     batch: u32,
 }
@@ -98,46 +116,8 @@ impl Statement for Purge {
     type Answer = u64;
 
     async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<u64> {
-        // The lock is the transaction's, and ends with it. A row that a claim holds is passed over.
-        let done = sqlx::query(
-            "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS mine),
-             due AS MATERIALIZED (
-                 SELECT id FROM ledger
-                 WHERE (SELECT mine FROM turn) AND first_seen < now() - make_interval(secs => $2) AND until < now()
-                 ORDER BY first_seen LIMIT $3 FOR UPDATE SKIP LOCKED
-             )
-             DELETE FROM ledger WHERE id IN (SELECT id FROM due)",
-        )
-        .bind(TURN)
-        .bind(self.keep.as_secs_f64())
-        .bind(i64::from(self.batch))
-        .execute(conn)
-        .await?;
-        Ok(done.rows_affected())
-    }
-}
-
-/// Deletes a batch of suppressions that are over; answers how many there were.
-struct PurgeSuppressions {
-    batch: u32,
-}
-
-impl Statement for PurgeSuppressions {
-    type Answer = u64;
-
-    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<u64> {
-        let done = sqlx::query(
-            "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS mine),
-             due AS MATERIALIZED (
-                 SELECT hash FROM suppressions
-                 WHERE (SELECT mine FROM turn) AND until < now() ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED
-             )
-             DELETE FROM suppressions WHERE hash IN (SELECT hash FROM due)",
-        )
-        .bind(TURN)
-        .bind(i64::from(self.batch))
-        .execute(conn)
-        .await?;
-        Ok(done.rows_affected())
+        // The lock is the transaction's, and ends with it.
+        let purged = sqlx::query(self.due).bind(TURN).bind(self.keep.as_secs_f64()).bind(i64::from(self.batch));
+        Ok(purged.execute(conn).await?.rows_affected())
     }
 }
