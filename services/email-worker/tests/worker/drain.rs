@@ -70,7 +70,8 @@ async fn a_drain_that_a_mail_server_holds_up_ends_with_the_grace() {
     assert_eq!(status.code(), Some(0), "{status}");
     // Nobody is waited for in the last fifth of it.
     assert!((Duration::from_millis(800)..Duration::from_secs(6)).contains(&took), "{took:?}");
-    world.handed_back(1).await;
+    // Twice, if what is left of the grace did not last until the broker confirmed the copy for the retry.
+    world.handed_back_within(1..=2).await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod running;
 mod slow_way;
 mod tasks;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use contract::queue;
@@ -13,6 +14,7 @@ use platform::config::{duration, try_parse};
 use platform::tasks::Tasks;
 use testkit::lapin::types::FieldTable;
 use testkit::{Client, Database, Script, Service, SmtpOptions, SmtpServer, Taken, Vhost, eventually};
+use tokio::time::timeout;
 
 pub(crate) use running::{Running, get};
 pub(crate) use slow_way::SlowWay;
@@ -181,8 +183,20 @@ impl World {
 
     /// Waits until this many tasks are back in the queue: the broker takes a moment.
     pub(crate) async fn handed_back(&self, tasks: u32) {
-        let what = format!("{tasks} tasks in the queue");
-        eventually(&what, PATIENCE, async || (self.waiting(queue::EMAIL).await == tasks).then_some(())).await;
+        self.handed_back_within(tasks..=tasks).await;
+    }
+
+    /// The same, where a task may come twice.
+    pub(crate) async fn handed_back_within(&self, tasks: RangeInclusive<u32>) {
+        let mut last = 0;
+        let counted = timeout(PATIENCE, async {
+            eventually("tasks in the queue", PATIENCE * 2, async || {
+                last = self.waiting(queue::EMAIL).await;
+                tasks.contains(&last).then_some(())
+            })
+            .await;
+        });
+        assert!(counted.await.is_ok(), "{last} tasks in the queue after {PATIENCE:?}, not {tasks:?}");
     }
 
     /// Stops the last worker. Nothing may be left in any queue then; whatever it did not acknowledge would be back.
