@@ -22,6 +22,7 @@ use crate::consumer::{Consumer, delivery_limit};
 use crate::delivery::{Ends, ExclusiveGate, InFlight, Limits, Processor, UnknownTypes, hold};
 use crate::ledger::retention::{self, RetentionOptions};
 use crate::ledger::{self, Ledger, LedgerOptions};
+use crate::mail_log::{MailLog, Mode};
 use crate::metrics::Metrics;
 use crate::rate::FleetRate;
 use crate::send::classify::Doubts;
@@ -157,8 +158,10 @@ impl Sender {
         tasks.spawn("connections", processor.slots.clone().tend(background.clone()));
         tasks.spawn("refusers", processor.refusers.clone().run(background.clone()));
         let retention = RetentionOptions::new(config.flow.ledger_retention);
-        tasks.spawn("retention", retention::run(pool, retention, background));
+        tasks.spawn("retention", retention::run(pool.clone(), retention, background));
 
+        let prepared = processor.mail_log.prepare(&pool, config.mail_log.mail_log_retention);
+        stop.run_until_cancelled(prepared).await;
         let consumer = Consumer::new(
             broker(&config, "email-worker consumer"),
             queues(&config),
@@ -227,6 +230,12 @@ fn assemble(
     let metrics = Metrics::new();
     let breaker = CircuitBreaker::unproven(PROBE.0, PROBE.1);
     let suppressions = suppressions(&config.suppression, pool, &metrics, &breaker, background, tasks);
+    let log = &config.mail_log;
+    let (mail_log, logging) =
+        MailLog::start(pool.clone(), log.mail_log, log.mail_log_retention, log.hostname.clone(), background.clone());
+    if log.mail_log != Mode::Off {
+        tasks.spawn("mail-log", logging);
+    }
     let slots = ConnectionPool::new(flow.sending_slots, transport);
     slots.observe();
     Processor {
@@ -235,6 +244,7 @@ fn assemble(
         doubts: Doubts::default(),
         refusers: Refusers::default(),
         suppressions,
+        mail_log,
         breaker,
         slots,
         renderer,

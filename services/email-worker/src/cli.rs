@@ -1,6 +1,7 @@
 //! The commands of the binary, and what each exits with.
 
 mod commands;
+mod mail_log;
 mod mails;
 mod suppressions;
 
@@ -32,8 +33,9 @@ pub fn execute(cli: Cli) -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli {
-            // The only one whose answer may be no.
+            // Those whose answer may be no.
             Cli::Suppressions(args) => return suppressions::suppressions(*args).await,
+            Cli::MailLog(args) => return mail_log::mail_log(*args).await,
             Cli::Run(config) => Box::pin(run(*config)).await,
             Cli::Migrate(args) => migrate(*args).await,
             Cli::Redrive(args) => commands::redrive(args).await,

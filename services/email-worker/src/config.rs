@@ -2,6 +2,7 @@
 
 mod contradictions;
 mod mail;
+mod mail_log;
 mod mails;
 mod suppressions;
 
@@ -14,6 +15,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 
 pub use self::mail::{MailArgs, MailConfigError, TransportKind};
+pub use self::mail_log::{Find, MailLogArgs, MailLogCommand, MailLogCommandArgs};
 pub use self::mails::{
     LetterheadArgs, MailsArgs, MailsCommand, PreviewArgs, RenderArgs, SendTestArgs, Shown, WhichArgs,
 };
@@ -40,6 +42,8 @@ pub enum Cli {
     Mails(MailsArgs),
     /// Addresses that get no mails: `suppressions list`, `add`, `remove`, `check`, `import`
     Suppressions(Box<SuppressionsArgs>),
+    /// What became of mails: `mail-log find`
+    MailLog(Box<MailLogCommandArgs>),
 }
 
 /// Which dead letters to put back.
@@ -170,6 +174,9 @@ pub struct Config {
     /// Who gets no mails.
     #[command(flatten)]
     pub suppression: SuppressionArgs,
+    /// What is kept of mails.
+    #[command(flatten)]
+    pub mail_log: MailLogArgs,
 }
 
 impl Config {

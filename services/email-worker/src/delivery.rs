@@ -39,6 +39,7 @@ use self::task::{Identity, Message, Rejected, Task};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::clock::DatabaseClock;
 use crate::ledger::{Cancelled, Claim, Ledger, LedgerDown, Marking};
+use crate::mail_log::MailLog;
 use crate::metrics::Metrics;
 use crate::rate::FleetRate;
 use crate::send::classify::{DeadReason, Doubts};
@@ -74,6 +75,8 @@ pub struct Processor {
     pub(crate) refusers: Refusers,
     /// Which addresses get no mails.
     pub(crate) suppressions: Suppressions,
+    /// What became of each mail.
+    pub(crate) mail_log: MailLog,
     /// Whether sending makes sense at all.
     pub(crate) breaker: CircuitBreaker,
     /// The sending slots and their connections.
@@ -162,6 +165,7 @@ impl Processor {
             Entering::Entered(guard) => {
                 let mut held = Held::Nothing;
                 let outcome = self.run(&task, &mut held).await;
+                self.mail_log.ended(&task, &outcome, self.clock.now());
                 Some(self.conclude(task, outcome, held, guard).await)
             }
             Entering::Worn { receipt, deliveries } => {

@@ -34,6 +34,7 @@ pub use self::down::LedgerDown;
 pub use self::marks::Marking;
 use self::marks::Marks;
 pub(crate) use self::proof::{keep_time, prove};
+use crate::mail_log::Entry;
 use crate::suppressions::AddressHashes;
 
 /// The tables of the worker's database: ledger and rate.
@@ -231,7 +232,12 @@ impl Ledger {
     /// # Errors
     /// [`Cancelled`] when the ledger's token ended first.
     pub async fn begin_mark(&self, id: TaskId) -> Result<Marking, Cancelled> {
-        self.marks.begin(id.as_uuid()).await
+        self.begin_mark_with(id, None).await
+    }
+
+    /// The same, with the mail's row in the mail log, written by the same statement.
+    pub(crate) async fn begin_mark_with(&self, id: TaskId, entry: Option<Entry>) -> Result<Marking, Cancelled> {
+        self.marks.begin(id.as_uuid(), entry).await
     }
 
     /// Gives claims back, so that another worker can have them at once. What is sent, or another's, stays as it is; so does

@@ -3,8 +3,10 @@
 //! A task travels through these modules in this order: the [`consumer`] takes it off the queue, [`delivery`] reads it and
 //! claims it in the [`ledger`], waits for the [`circuit_breaker`], a connection of [`smtp`] and the fleet's [`rate`], has
 //! [`mail`] write it as its types say and [`smtp`] send it, and, when that fails, publishes it again as [`send`] decides.
+//! What became of each mail stands in the [`mail_log`].
 
 pub mod app;
+mod aside;
 pub mod circuit_breaker;
 pub mod cli;
 mod clock;
@@ -13,7 +15,9 @@ pub mod consumer;
 pub mod dead_letters;
 pub mod delivery;
 pub mod ledger;
+pub mod mail_log;
 pub mod metrics;
+mod paper;
 mod preview;
 pub mod queue_migration;
 pub mod rate;

@@ -22,12 +22,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use keys::{AddressHash, AddressHashes, AddressKey, AddressKeys};
 
+use crate::aside::{self, Notes};
 use crate::circuit_breaker::{CircuitBreaker, State};
 use crate::metrics::Metrics;
 use crate::send::classify::{self, Unknown};
 use crate::smtp::SendError;
 use belief::Belief;
-use writer::Writer;
+use writer::{Note, Writer};
 
 /// What a worker does about addresses that are not known; nothing without a key. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +38,7 @@ pub(crate) struct Suppressions(Option<Arc<Shared>>);
 struct Shared {
     keys: AddressKeys,
     belief: Mutex<Belief>,
-    writer: writer::Handle,
+    notes: Notes<Note>,
 }
 
 /// A refusal that says that there is nobody of this address.
@@ -58,9 +59,9 @@ impl Suppressions {
         metrics: Metrics,
         token: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
-        let (handle, writer) = Writer::new(pool, keys.id().clone(), ttl, metrics);
-        let shared = Shared { keys, belief: Mutex::default(), writer: handle };
-        (Self(Some(Arc::new(shared))), writer.run(token))
+        let (notes, writing) = aside::start(Writer { pool, key_id: keys.id().clone(), ttl, metrics }, token);
+        let shared = Shared { keys, belief: Mutex::default(), notes };
+        (Self(Some(Arc::new(shared))), writing)
     }
 
     /// Whenever the circuit opens, forgets what was refused and is not believed yet: whoever was ill was perhaps ill before.
@@ -90,13 +91,13 @@ impl Suppressions {
     pub(crate) fn taken(&self, domain: &str, hashes: Option<&AddressHashes>, began: Instant) {
         let (Some(shared), Some(hashes)) = (&self.0, hashes) else { return };
         let believed = shared.belief().taken(domain, &hashes.now, began, Instant::now());
-        believed.into_iter().for_each(|bounce| shared.writer.remember(bounce));
+        believed.into_iter().for_each(|bounce| shared.notes.note(Note::Remember(bounce)));
     }
 
     /// The mail server took a mail that somebody sent in spite of the suppression: there is somebody after all.
     pub(crate) fn lifted(&self, hashes: Option<&AddressHashes>) {
         if let (Some(shared), Some(hashes)) = (&self.0, hashes) {
-            shared.writer.lift(hashes);
+            shared.notes.note(Note::Lift(*hashes));
         }
     }
 

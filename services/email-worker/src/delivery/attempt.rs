@@ -215,7 +215,7 @@ impl Processor {
     async fn accepted(&self, task: &Task, accepted: &Accepted, mut slot: PooledConnection, permit: Permit) -> Try {
         slot.accepted();
         self.refusers.taken(task.mail.email.ascii_domain());
-        let marking = self.ledger.begin_mark(task.identity.id()).await;
+        let marking = self.ledger.begin_mark_with(task.identity.id(), self.mail_log.sent(task, self.clock.now())).await;
         drop(slot);
         permit.accepted();
         let delay = task.created.and_then(|created| self.clock.now().duration_since(created).ok());
@@ -317,6 +317,7 @@ impl Processor {
         if !matches!(error, SendError::Unanswered { .. }) {
             self.tell(task, error, &outcome);
         }
+        self.mail_log.failed(task, error, began, &outcome, self.clock.now());
         Break(outcome)
     }
 

@@ -5,13 +5,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use platform::backoff::Backoff;
-use platform::postgres::Kept;
+use platform::postgres::{Kept, NoAnswer, is_unavailable, words};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::Batcher;
 use super::{Cancelled, LedgerCounters, LedgerDown, LedgerOptions, sql};
+use crate::mail_log::Entry;
+use crate::mail_log::store::Mails;
 
 /// The first and the longest wait for a database that is away.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -19,6 +21,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 #[derive(Debug)]
 struct Request {
     id: Uuid,
+    /// For the mail log.
+    entry: Option<Entry>,
     done: oneshot::Sender<()>,
 }
 
@@ -31,11 +35,11 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    pub(super) async fn begin(&self, id: Uuid) -> Result<Marking, Cancelled> {
+    pub(super) async fn begin(&self, id: Uuid, entry: Option<Entry>) -> Result<Marking, Cancelled> {
         let place = self.places.acquire().await.map_err(|_| Cancelled)?;
         let (done, marked) = oneshot::channel();
         // The queue is as long as there are places.
-        self.queue.try_send(Request { id, done }).map_err(|_| Cancelled)?;
+        self.queue.try_send(Request { id, entry, done }).map_err(|_| Cancelled)?;
         place.forget();
         Ok(Marking(marked))
     }
@@ -125,15 +129,35 @@ impl Marks {
             return Ok(());
         }
         self.counters.mark_trips.fetch_add(1, Ordering::Relaxed);
-        let statement = sql::Mark { ids, owner: self.owner };
-        self.database.ask(&statement, self.answer_within).await?;
-        self.counters.marks.fetch_add(statement.ids.len() as u64, Ordering::Relaxed);
+        let marked = ids.len() as u64;
+        let mark = sql::Mark { ids, owner: self.owner };
+        let mails = Mails::of(batch.iter().filter_map(|request| request.entry.as_ref()));
+        if mails.is_empty() {
+            self.database.ask(&mark, self.answer_within).await?;
+        } else {
+            self.mark_and_log(sql::MarkAndLog { mark, mails }).await?;
+        }
+        self.counters.marks.fetch_add(marked, Ordering::Relaxed);
         self.places.add_permits(batch.len());
         for request in batch.drain(..) {
             // Whoever no longer waits needs no answer.
             let _ = request.done.send(());
         }
         Ok(())
+    }
+
+    /// A log that can't be written holds up no mark.
+    async fn mark_and_log(&mut self, statement: sql::MarkAndLog<'_>) -> Result<(), LedgerDown> {
+        match self.database.ask(&statement, self.answer_within).await {
+            Err(NoAnswer::Failed(refused)) if !is_unavailable(&refused) => {
+                let rows = statement.mails.len();
+                tracing::warn!(error = %words(&refused), rows, "mails are marked without their rows in the mail log");
+                crate::mail_log::lost(rows);
+                self.counters.mark_trips.fetch_add(1, Ordering::Relaxed);
+                Ok(self.database.ask(&statement.mark, self.answer_within).await?)
+            }
+            answer => Ok(answer?),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::Claim as Claimed;
+use crate::mail_log::store::{Mails, upsert};
 use crate::suppressions::AddressHashes;
 
 /// Claims tasks. Answers with the exceptions: what was not claimed, and why not. A row that a later statement of
@@ -136,6 +137,28 @@ impl Statement for Mark {
     }
 }
 
+/// Marks tasks as sent, and writes their rows in the mail log.
+pub(super) struct MarkAndLog<'e> {
+    pub(super) mark: Mark,
+    pub(super) mails: Mails<'e>,
+}
+
+impl Statement for MarkAndLog<'_> {
+    type Answer = ();
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        let statement = self.mails.bind(concat!(
+            "WITH marked AS (
+                 INSERT INTO ledger (id, owner, until, sent_at)
+                 SELECT done.id, $15, clock_timestamp(), clock_timestamp() FROM unnest($14::uuid[]) AS done (id)
+                 ON CONFLICT (id) DO UPDATE SET sent_at = excluded.sent_at, lone_runs = 0
+             ) ",
+            upsert!()
+        ));
+        statement.bind(&self.mark.ids).bind(self.mark.owner).execute(conn).await.map(drop)
+    }
+}
+
 /// Ends the owner's claims on what is unsent, but not those that came later.
 pub(super) struct Release {
     pub(super) ids: Vec<Uuid>,
@@ -235,7 +258,8 @@ impl Statement for Probe {
                     extract(epoch FROM clock_timestamp())::float8 AS now
              FROM (SELECT count(*) FROM (SELECT sent_at, lone_runs, first_seen, fence FROM ledger LIMIT 1) AS task) AS tasks,
                   (SELECT count(*) FROM (SELECT spacing, learnt, version, ceilings FROM mail_rate LIMIT 1) AS rate) AS rates,
-                  (SELECT count(*) FROM (SELECT hash, key_id FROM suppressions LIMIT 1) AS address) AS addresses",
+                  (SELECT count(*) FROM (SELECT hash, key_id FROM suppressions LIMIT 1) AS address) AS addresses,
+                  (SELECT count(*) FROM (SELECT state, due, trace_id FROM mail_log WHERE false) AS mail) AS mails",
         )
         .fetch_one(conn)
         .await

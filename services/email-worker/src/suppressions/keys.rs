@@ -7,6 +7,8 @@ use contract::EmailAddress;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use crate::paper::hex;
+
 /// HMAC-SHA-256 of an address, in the form in which two spellings of it are equal.
 pub type AddressHash = [u8; 32];
 
@@ -96,11 +98,6 @@ impl AddressHashes {
 
 fn finish(mac: &Hmac<Sha256>, message: &[u8]) -> AddressHash {
     mac.clone().chain_update(message).finalize().into_bytes().into()
-}
-
-/// In lower case.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -4,11 +4,9 @@ use std::io::{self, Write};
 
 use platform::table::Table;
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use super::keys::hex;
 use super::store::Suppressed;
+use crate::paper::{hex, minutes, rfc3339};
 
 /// Bytes of a hash that are shown: enough to tell two of them apart.
 const SHOWN: usize = 6;
@@ -53,18 +51,10 @@ pub fn sentence(row: &Suppressed) -> String {
     format!("suppressed from {since} until {until}: {} ({})", row.reason, row.source)
 }
 
-fn rfc3339(at: OffsetDateTime) -> String {
-    at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_default()
-}
-
-/// To the minute, in UTC.
-fn minutes(at: OffsetDateTime) -> String {
-    let whole = rfc3339(at);
-    format!("{}Z", whole.get(..16).unwrap_or(&whole))
-}
-
 #[cfg(test)]
 mod tests {
+    use time::OffsetDateTime;
+
     use super::*;
 
     fn row() -> Suppressed {

@@ -20,6 +20,7 @@ mod holding;
 mod late;
 mod ledger;
 mod lines;
+mod mail_log;
 mod mail_types;
 mod mails_commands;
 mod mended;

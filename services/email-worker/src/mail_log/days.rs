@@ -1,0 +1,74 @@
+//! The days that a row may have: each is a partition, made ahead and dropped when it is old.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use platform::postgres::{NoAnswer, Statement, ask};
+use rand::RngExt as _;
+use sqlx::{PgConnection, PgPool};
+use time::{Date, OffsetDateTime};
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks. Partitions are made two days ahead, so that a look may fail for a day.
+const EVERY: Duration = Duration::from_secs(3600);
+/// After a look that failed.
+const AGAIN: Duration = Duration::from_secs(10);
+/// It may take so long: tables are made.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// The first and the last day that there are. Clones share them; unknown before the first look.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Days(Arc<Mutex<Option<(Date, Date)>>>);
+
+impl Days {
+    /// The day of this moment, or the nearest that there is.
+    pub(super) fn of(&self, at: SystemTime) -> Option<Date> {
+        let (oldest, newest) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(OffsetDateTime::from(at).date().clamp(oldest, newest))
+    }
+
+    /// Makes the next days, drops the old ones, and knows from now on which there are. Answers when to look again.
+    pub(super) async fn look(&self, pool: &PgPool, keeping: Duration) -> Duration {
+        match keep(pool, keeping).await {
+            Ok(days) => {
+                *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(days);
+                // Workers that started together do not look together.
+                rand::rng().random_range(EVERY / 2..=EVERY)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the days of the mail log could not be kept up: once more in {AGAIN:?}");
+                AGAIN
+            }
+        }
+    }
+
+    /// Looks now and then until the token is cancelled.
+    pub(super) async fn keep_up(&self, pool: PgPool, keeping: Duration, token: CancellationToken) {
+        let mut wait = AGAIN;
+        while token.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+            match token.run_until_cancelled(self.look(&pool, keeping)).await {
+                Some(next) => wait = next,
+                None => return,
+            }
+        }
+    }
+}
+
+/// Makes the partitions of the next days, drops those that are older than this, and says which there are.
+///
+/// # Errors
+/// The database is away, or holds a lock on them.
+pub async fn keep(pool: &PgPool, keep: Duration) -> Result<(Date, Date), NoAnswer> {
+    ask(pool, &Keep(keep), ANSWER_WITHIN).await
+}
+
+struct Keep(Duration);
+
+impl Statement for Keep {
+    type Answer = (Date, Date);
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<(Date, Date)> {
+        let keep = sqlx::query_as("SELECT oldest, newest FROM mail_log_keep(make_interval(secs => $1))");
+        keep.bind(self.0.as_secs_f64()).fetch_one(conn).await
+    }
+}

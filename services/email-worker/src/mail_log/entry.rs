@@ -1,0 +1,170 @@
+//! What is written about a mail and about an attempt: from a task and its outcome, without I/O.
+
+use std::time::{Duration, SystemTime};
+
+use contract::header;
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::delivery::outcome::{Deferral, Outcome};
+use crate::delivery::task::Task;
+use crate::smtp::SendError;
+use crate::suppressions::AddressHash;
+
+/// The longest text of a row, in bytes.
+const LONGEST: usize = 512;
+
+/// A mail's row.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Entry {
+    pub(super) day: Date,
+    pub(super) id: Uuid,
+    pub(super) mail_type: String,
+    pub(super) recipient: Option<AddressHash>,
+    pub(super) domain: String,
+    pub(super) state: &'static str,
+    pub(super) reason: Option<&'static str>,
+    pub(super) detail: Option<String>,
+    pub(super) attempts: i32,
+    pub(super) created: Option<OffsetDateTime>,
+    pub(super) changed: OffsetDateTime,
+    pub(super) due: Option<OffsetDateTime>,
+    pub(super) trace_id: Option<[u8; 16]>,
+}
+
+/// The row of an attempt that was not a plain success.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Attempt {
+    pub(super) day: Date,
+    pub(super) id: Uuid,
+    pub(super) at: OffsetDateTime,
+    pub(super) number: i32,
+    pub(super) state: &'static str,
+    pub(super) stage: Option<&'static str>,
+    pub(super) code: Option<i16>,
+    pub(super) enhanced: Option<String>,
+    pub(super) text: String,
+    pub(super) took: Duration,
+    pub(super) worker: String,
+}
+
+impl Entry {
+    /// The mail server took it.
+    pub(super) fn sent(task: &Task, now: SystemTime, day: Date) -> Self {
+        let attempts = count(task.attempt.next().into());
+        Self { attempts, ..Self::about(task, "sent", now, day) }
+    }
+
+    /// What a run came to.
+    pub(super) fn of(task: &Task, outcome: &Outcome, now: SystemTime, day: Date) -> Self {
+        let mut entry = Self::about(task, outcome.label(), now, day);
+        entry.attempts = attempts_after(task, outcome);
+        match outcome {
+            Outcome::Deferred { delay, .. } => entry.due = now.checked_add(*delay).map(OffsetDateTime::from),
+            Outcome::Dead(letter) => {
+                entry.reason = Some(letter.reason.slug());
+                entry.detail = Some(cut(&letter.detail));
+            }
+            _ => {}
+        }
+        entry
+    }
+
+    fn about(task: &Task, state: &'static str, now: SystemTime, day: Date) -> Self {
+        Self {
+            day,
+            id: task.identity.id().as_uuid(),
+            mail_type: task.mail.mail_type.to_string(),
+            recipient: task.address.as_ref().map(|address| address.now),
+            domain: task.mail.email.ascii_domain().to_owned(),
+            state,
+            reason: None,
+            detail: None,
+            attempts: 0,
+            created: task.created.map(OffsetDateTime::from),
+            changed: now.into(),
+            due: None,
+            trace_id: task.message.properties.headers.get_str(header::TRACEPARENT).and_then(trace_id),
+        }
+    }
+}
+
+impl Attempt {
+    pub(super) fn of(
+        task: &Task,
+        error: &SendError,
+        took: Duration,
+        outcome: &Outcome,
+        now: SystemTime,
+        worker: &str,
+        day: Date,
+    ) -> Self {
+        let reply = match error {
+            SendError::Refused { reply, .. } => Some(reply),
+            _ => None,
+        };
+        let enhanced = reply.and_then(|reply| reply.enhanced);
+        Self {
+            day,
+            id: task.identity.id().as_uuid(),
+            at: now.into(),
+            number: count(task.attempt.next().into()),
+            state: outcome.label(),
+            stage: error.stage().map(|stage| stage.slug()),
+            code: reply.and_then(|reply| i16::try_from(reply.code).ok()),
+            enhanced: enhanced.map(|(class, subject, detail)| format!("{class}.{subject}.{detail}")),
+            text: cut(&error.to_string()),
+            took,
+            worker: worker.to_owned(),
+        }
+    }
+}
+
+/// Whether a run tells what becomes of its mail. One that was sent is told by the statement that marks it.
+pub(super) fn tells(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Sent(_) | Outcome::Duplicate | Outcome::Suspected | Outcome::Returned => false,
+        Outcome::Deferred { cause, .. } => !matches!(cause, Deferral::ClaimedElsewhere | Deferral::HeldTooLong),
+        Outcome::Dead(_) | Outcome::Expired | Outcome::Suppressed => true,
+    }
+}
+
+/// When a mail was run first: all its rows are of that day.
+pub(super) fn first_run(task: &Task, outcome: Option<&Outcome>, now: SystemTime) -> SystemTime {
+    match outcome {
+        Some(Outcome::Deferred {
+            cause:
+                Deferral::Failed { first_failed }
+                | Deferral::Unanswered { first_failed }
+                | Deferral::UnknownType { first_failed },
+            ..
+        }) => *first_failed,
+        _ => task.first_failed.unwrap_or(now),
+    }
+}
+
+/// Attempts so far, this run's included where it was one.
+fn attempts_after(task: &Task, outcome: &Outcome) -> i32 {
+    let one_more = match outcome {
+        Outcome::Deferred { .. } => tells(outcome),
+        Outcome::Dead(letter) => letter.reason.ended_an_attempt(),
+        _ => false,
+    };
+    count(if one_more { task.attempt.next().into() } else { task.attempt.into() })
+}
+
+fn count(attempts: u32) -> i32 {
+    i32::try_from(attempts).unwrap_or(i32::MAX)
+}
+
+/// PostgreSQL has no text with a zero byte.
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(LONGEST)].replace('\0', " ")
+}
+
+/// The trace of a `traceparent`: <https://www.w3.org/TR/trace-context/#traceparent-header>.
+fn trace_id(traceparent: &str) -> Option<[u8; 16]> {
+    let digits = traceparent.split('-').nth(1).filter(|id| id.len() == 32)?;
+    let id = u128::from_str_radix(digits, 16).ok().filter(|id| *id != 0)?;
+    Some(id.to_be_bytes())
+}

@@ -1,0 +1,138 @@
+//! The rows as arrays, and the statements that write them.
+
+use std::time::Duration;
+
+use platform::postgres::{NoAnswer, Statement, ask};
+use sqlx::postgres::{PgArguments, types::PgInterval};
+use sqlx::query::Query;
+use sqlx::{PgConnection, PgPool, Postgres};
+use time::OffsetDateTime;
+
+use super::entry::{Attempt, Entry};
+
+/// A statement may take so long.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Writes mails' rows, from the arrays `$1` to `$13`. What was sent stays so, and what is newer.
+macro_rules! upsert {
+    () => {
+        "INSERT INTO mail_log AS held (day, id, mail_type, recipient, domain, state, reason, detail, attempts, created,
+             changed, due, trace_id)
+         SELECT * FROM unnest($1::date[], $2::uuid[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::text[],
+             $8::text[], $9::int[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::bytea[])
+         ON CONFLICT (id, day) DO UPDATE SET
+             state = excluded.state, reason = excluded.reason, detail = excluded.detail, attempts = excluded.attempts,
+             changed = excluded.changed, due = excluded.due
+         WHERE held.state <> 'sent' AND held.changed <= excluded.changed"
+    };
+}
+pub(crate) use upsert;
+
+/// The rows of mails, in the order in which rows are locked, each once.
+pub(crate) struct Mails<'e>(Vec<&'e Entry>);
+
+impl<'e> Mails<'e> {
+    /// Of two about one mail the later one counts.
+    pub(crate) fn of(entries: impl IntoIterator<Item = &'e Entry>) -> Self {
+        let mut entries: Vec<_> = entries.into_iter().collect();
+        // A mail that was sent stays so, whatever was noted at the same time.
+        entries.sort_by_key(|entry| (entry.id, entry.day, std::cmp::Reverse((entry.state == "sent", entry.changed))));
+        entries.dedup_by_key(|entry| (entry.id, entry.day));
+        Self(entries)
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Binds `$1` to `$13`.
+    pub(crate) fn bind(&self, sql: &'static str) -> Query<'static, Postgres, PgArguments> {
+        let column = |of: fn(&Entry) -> &str| self.0.iter().map(|entry| of(entry).to_owned()).collect::<Vec<_>>();
+        let time = |of: fn(&Entry) -> Option<OffsetDateTime>| self.0.iter().map(|entry| of(entry)).collect::<Vec<_>>();
+        let bytes = |of: fn(&Entry) -> Option<&[u8]>| {
+            self.0.iter().map(|entry| of(entry).map(<[u8]>::to_vec)).collect::<Vec<Option<Vec<u8>>>>()
+        };
+        sqlx::query(sql)
+            .bind(self.0.iter().map(|entry| entry.day).collect::<Vec<_>>())
+            .bind(self.0.iter().map(|entry| entry.id).collect::<Vec<_>>())
+            .bind(column(|entry| &entry.mail_type))
+            .bind(bytes(|entry| entry.recipient.as_ref().map(<[u8; 32]>::as_slice)))
+            .bind(column(|entry| &entry.domain))
+            .bind(column(|entry| entry.state))
+            .bind(self.0.iter().map(|entry| entry.reason.map(str::to_owned)).collect::<Vec<_>>())
+            .bind(self.0.iter().map(|entry| entry.detail.clone()).collect::<Vec<_>>())
+            .bind(self.0.iter().map(|entry| entry.attempts).collect::<Vec<_>>())
+            .bind(time(|entry| entry.created))
+            .bind(time(|entry| Some(entry.changed)))
+            .bind(time(|entry| entry.due))
+            .bind(bytes(|entry| entry.trace_id.as_ref().map(<[u8; 16]>::as_slice)))
+    }
+}
+
+/// Writes rows of mails and of attempts.
+pub(super) async fn write(pool: &PgPool, mails: &[&Entry], attempts: &[&Attempt]) -> Result<(), NoAnswer> {
+    let mails = Mails::of(mails.iter().copied());
+    if !mails.is_empty() {
+        ask(pool, &WriteMails(mails), ANSWER_WITHIN).await?;
+    }
+    if !attempts.is_empty() {
+        ask(pool, &WriteAttempts(attempts), ANSWER_WITHIN).await?;
+    }
+    Ok(())
+}
+
+struct WriteMails<'e>(Mails<'e>);
+
+impl Statement for WriteMails<'_> {
+    type Answer = ();
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        self.0.bind(upsert!()).execute(conn).await.map(drop)
+    }
+}
+
+struct WriteAttempts<'a>(&'a [&'a Attempt]);
+
+impl Statement for WriteAttempts<'_> {
+    type Answer = ();
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        let text = |of: fn(&Attempt) -> Option<&str>| {
+            self.0.iter().map(|attempt| of(attempt).map(str::to_owned)).collect::<Vec<_>>()
+        };
+        // A statement whose answer was lost is asked again: an attempt that stands there is the same one.
+        sqlx::query(
+            "INSERT INTO mail_attempts (day, id, at, number, state, stage, code, enhanced, text, took, worker)
+             SELECT * FROM unnest($1::date[], $2::uuid[], $3::timestamptz[], $4::int[], $5::text[], $6::text[], $7::int2[],
+                 $8::text[], $9::text[], $10::interval[], $11::text[]) AS new
+                 (day, id, at, number, state, stage, code, enhanced, text, took, worker)
+             WHERE NOT EXISTS (
+                 SELECT FROM mail_attempts AS held WHERE (held.day, held.id, held.at) = (new.day, new.id, new.at)
+             )",
+        )
+        .bind(self.0.iter().map(|attempt| attempt.day).collect::<Vec<_>>())
+        .bind(self.0.iter().map(|attempt| attempt.id).collect::<Vec<_>>())
+        .bind(self.0.iter().map(|attempt| attempt.at).collect::<Vec<_>>())
+        .bind(self.0.iter().map(|attempt| attempt.number).collect::<Vec<_>>())
+        .bind(text(|attempt| Some(attempt.state)))
+        .bind(text(|attempt| attempt.stage))
+        .bind(self.0.iter().map(|attempt| attempt.code).collect::<Vec<_>>())
+        .bind(text(|attempt| attempt.enhanced.as_deref()))
+        .bind(text(|attempt| Some(&attempt.text)))
+        .bind(self.0.iter().map(|attempt| interval(attempt.took)).collect::<Vec<_>>())
+        .bind(text(|attempt| Some(&attempt.worker)))
+        .execute(conn)
+        .await
+        .map(drop)
+    }
+}
+
+fn interval(took: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(took.as_micros()).unwrap_or(i64::MAX) }
+}
