@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::days::Days;
 pub use self::days::keep;
 use self::entry::Attempt;
-pub(crate) use self::entry::Entry;
+pub(crate) use self::entry::{Entry, trace_of_digits};
 use crate::aside::{self, Notes};
 use crate::delivery::outcome::Outcome;
 use crate::delivery::task::Task;

@@ -73,6 +73,7 @@ pub(crate) async fn collect(
     let dead = dead_letters(system, &mut twins).await;
     let refused = commands.iter().filter(|command| command.answer.starts_with('5') && command.stage != At::Mail);
     odd.extend(answers.odd.iter().cloned());
+    odd.extend(unlogged(system.ledger_pool()).await);
     Facts {
         faults: stage.happened(),
         asked: answers.asked.clone(),
@@ -90,6 +91,18 @@ pub(crate) async fn collect(
         left,
         odd,
     }
+}
+
+/// The ledger and the mail log are written by one statement: where one says sent the other does too.
+async fn unlogged(ledger: &PgPool) -> Option<String> {
+    let unlogged: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM ledger WHERE sent_at IS NOT NULL
+         AND NOT EXISTS (SELECT FROM mail_log WHERE mail_log.id = ledger.id AND mail_log.state = 'sent')",
+    )
+    .fetch_one(ledger)
+    .await
+    .unwrap();
+    (unlogged > 0).then(|| format!("{unlogged} mails are marked as sent, and the mail log does not say so"))
 }
 
 fn acceptances(clock: Clock, mails: &[Mail], commands: &[Command]) -> Vec<Acceptance> {

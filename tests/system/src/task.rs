@@ -11,7 +11,9 @@ use contract::{MailTask, TaskId, header, queue};
 /// When that is no address.
 pub fn task(id: TaskId, email: &str, username: &str) -> Outgoing {
     let mail = MailTask::welcome(email.parse().unwrap(), username.to_owned(), None);
-    let (trace, span) = (id.as_uuid().as_u128(), id.as_uuid().as_u64_pair().1);
+    // Traces are random, other than ids, which are in the order of time.
+    let trace = id.as_uuid().as_u128().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    let span = id.as_uuid().as_u64_pair().1;
     let mut headers = Headers::default();
     headers.set_str(header::TRACEPARENT, &format!("00-{trace:032x}-{span:016x}-01"));
     Outgoing {

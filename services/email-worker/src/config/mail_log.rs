@@ -7,7 +7,7 @@ use contract::{EmailAddress, TaskId};
 use platform::config::{Secret, database_url, duration};
 
 use super::SuppressionArgs;
-use crate::mail_log::Mode;
+use crate::mail_log::{Mode, trace_of_digits};
 
 /// What became of each mail, for whoever asks.
 #[derive(Debug, Clone, Args)]
@@ -82,7 +82,5 @@ fn task_id(text: &str) -> Result<TaskId, std::convert::Infallible> {
 }
 
 fn trace_id(text: &str) -> Result<[u8; 16], &'static str> {
-    let digits = text.trim();
-    let id = (digits.len() == 32).then(|| u128::from_str_radix(digits, 16).ok()).flatten();
-    id.filter(|id| *id != 0).map(u128::to_be_bytes).ok_or("is no trace id of 32 hexadecimal digits")
+    trace_of_digits(text.trim()).ok_or("is no trace id of 32 hexadecimal digits")
 }

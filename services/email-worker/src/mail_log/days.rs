@@ -9,6 +9,8 @@ use sqlx::{PgConnection, PgPool};
 use time::{Date, OffsetDateTime};
 use tokio_util::sync::CancellationToken;
 
+use super::entry::moment;
+
 /// Between two looks. Partitions are made two days ahead, so that a look may fail for a day.
 const EVERY: Duration = Duration::from_secs(3600);
 /// After a look that failed.
@@ -24,7 +26,7 @@ impl Days {
     /// The day of this moment, or the nearest that there is.
     pub(super) fn of(&self, at: SystemTime) -> Option<Date> {
         let (oldest, newest) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
-        Some(OffsetDateTime::from(at).date().clamp(oldest, newest))
+        Some(moment(at).map_or(newest, OffsetDateTime::date).clamp(oldest, newest))
     }
 
     /// Makes the next days, drops the old ones, and knows from now on which there are. Answers when to look again.

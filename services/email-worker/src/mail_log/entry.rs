@@ -60,7 +60,7 @@ impl Entry {
         let mut entry = Self::about(task, outcome.label(), now, day);
         entry.attempts = attempts_after(task, outcome);
         match outcome {
-            Outcome::Deferred { delay, .. } => entry.due = now.checked_add(*delay).map(OffsetDateTime::from),
+            Outcome::Deferred { delay, .. } => entry.due = now.checked_add(*delay).and_then(moment),
             Outcome::Dead(letter) => {
                 entry.reason = Some(letter.reason.slug());
                 entry.detail = Some(cut(&letter.detail));
@@ -81,8 +81,8 @@ impl Entry {
             reason: None,
             detail: None,
             attempts: 0,
-            created: task.created.map(OffsetDateTime::from),
-            changed: now.into(),
+            created: task.created.and_then(moment),
+            changed: moment(now).unwrap_or(OffsetDateTime::UNIX_EPOCH),
             due: None,
             trace_id: task.message.properties.headers.get_str(header::TRACEPARENT).and_then(trace_id),
         }
@@ -107,7 +107,7 @@ impl Attempt {
         Self {
             day,
             id: task.identity.id().as_uuid(),
-            at: now.into(),
+            at: moment(now).unwrap_or(OffsetDateTime::UNIX_EPOCH),
             number: count(task.attempt.next().into()),
             state: outcome.label(),
             stage: error.stage().map(|stage| stage.slug()),
@@ -153,6 +153,12 @@ fn attempts_after(task: &Task, outcome: &Outcome) -> i32 {
     count(if one_more { task.attempt.next().into() } else { task.attempt.into() })
 }
 
+/// As the calendar has it, which ends with the year 9999: what a stranger's task says may lie beyond it.
+pub(super) fn moment(at: SystemTime) -> Option<OffsetDateTime> {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    OffsetDateTime::from_unix_timestamp_nanos(i128::try_from(since.as_nanos()).ok()?).ok()
+}
+
 fn count(attempts: u32) -> i32 {
     i32::try_from(attempts).unwrap_or(i32::MAX)
 }
@@ -164,7 +170,51 @@ fn cut(text: &str) -> String {
 
 /// The trace of a `traceparent`: <https://www.w3.org/TR/trace-context/#traceparent-header>.
 fn trace_id(traceparent: &str) -> Option<[u8; 16]> {
-    let digits = traceparent.split('-').nth(1).filter(|id| id.len() == 32)?;
-    let id = u128::from_str_radix(digits, 16).ok().filter(|id| *id != 0)?;
-    Some(id.to_be_bytes())
+    trace_of_digits(traceparent.split('-').nth(1)?)
+}
+
+/// 32 hexadecimal digits, not all of them zero.
+pub(crate) fn trace_of_digits(digits: &str) -> Option<[u8; 16]> {
+    // `from_str_radix` takes a sign as well.
+    let are_digits = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let id = are_digits.then(|| u128::from_str_radix(digits, 16).ok()).flatten()?;
+    (id != 0).then(|| id.to_be_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_read_from_its_header_and_from_nothing_else() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let read = |text: &str| trace_id(text).map(|id| format!("{:032x}", u128::from_be_bytes(id)));
+        assert_eq!(read(&format!("00-{trace}-00f067aa0ba902b7-01")).as_deref(), Some(trace));
+        for other in [
+            "",
+            "00",
+            trace,
+            "00-4bf9-00f067aa0ba902b7-01",
+            &format!("00-{}-1-01", "0".repeat(32)),
+            "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_moment_beyond_the_calendar_is_none() {
+        let after =
+            |seconds| moment(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).map(OffsetDateTime::unix_timestamp);
+        assert_eq!(after(1_800_000_000), Some(1_800_000_000));
+        assert_eq!(after(1 << 40), None);
+        assert_eq!(moment(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), None);
+    }
+
+    #[test]
+    fn a_text_has_room_in_its_column() {
+        assert_eq!(cut("a\0b"), "a b");
+        assert_eq!(cut(&"ü".repeat(300)), "ü".repeat(256));
+        assert_eq!(cut(&format!("x{}", "ü".repeat(300))).len(), 511, "cut within a character");
+    }
 }

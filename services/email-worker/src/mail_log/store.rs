@@ -136,3 +136,45 @@ impl Statement for WriteAttempts<'_> {
 fn interval(took: Duration) -> PgInterval {
     PgInterval { months: 0, days: 0, microseconds: i64::try_from(took.as_micros()).unwrap_or(i64::MAX) }
 }
+
+#[cfg(test)]
+mod tests {
+    use time::Date;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn entry(id: u128, state: &'static str, second: i64) -> Entry {
+        Entry {
+            day: Date::from_ordinal_date(2026, 332).unwrap(),
+            id: Uuid::from_u128(id),
+            mail_type: "email.welcome".to_owned(),
+            recipient: None,
+            domain: "example.com".to_owned(),
+            state,
+            reason: None,
+            detail: None,
+            attempts: 1,
+            created: None,
+            changed: OffsetDateTime::from_unix_timestamp(1_800_000_000 + second).unwrap(),
+            due: None,
+            trace_id: None,
+        }
+    }
+
+    #[test]
+    fn a_statement_writes_a_mail_once_in_the_order_of_ids_and_the_last_word_counts() {
+        let entries = [
+            entry(3, "retried", 9),
+            entry(1, "retried", 1),
+            entry(1, "dead", 2),
+            entry(2, "sent", 1),
+            entry(2, "retried", 5),
+            entry(3, "retried", 8),
+        ];
+        let mails = Mails::of(&entries);
+        let written: Vec<_> =
+            mails.0.iter().map(|entry| (entry.id.as_u128(), entry.state, entry.changed.second())).collect();
+        assert_eq!(written, [(1, "dead", 2), (2, "sent", 1), (3, "retried", 9)]);
+    }
+}

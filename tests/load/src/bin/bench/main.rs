@@ -55,6 +55,7 @@ fn main() {
         }
         if wanted(Subject::Worker) {
             worker::run(&mut report).await;
+            worker::mail_log(&mut report).await;
         }
         if wanted(Subject::Size) {
             size::run(&mut report).await;

@@ -22,7 +22,7 @@ pub(crate) async fn run(report: &mut Report) {
         servers.publish(TASKS).await;
         // The broker still writes for a moment.
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let measured = at_full_rate(&servers).await;
+        let measured = at_full_rate(&servers, &[]).await;
         let sink = servers.smtp.addr();
         let bare = |whose| tokio::task::spawn_blocking(move || bare::measure(whose, sink, TASKS / 2));
         let (by_us, by_lettre) = (bare(Whose::Ours).await.unwrap(), bare(Whose::Lettre).await.unwrap());
@@ -43,6 +43,40 @@ pub(crate) async fn run(report: &mut Report) {
     report.add("round trips to the database a mail, at full rate", median(trips), "per mail", Goal::AtMost(0.05));
 }
 
+/// What the mail log costs: one process with a key to hash addresses with, in turns.
+pub(crate) async fn mail_log(report: &mut Report) {
+    report.measuring("the worker with its mail log, and without");
+    let servers = Servers::start().await;
+    let key = ("ADDRESS_HASH_KEY", "0123456789abcdef0123456789abcdef");
+    let [mut rate, mut cpu, mut trips] = [vec![], vec![], vec![]];
+    for round in 0..ROUNDS {
+        let mut measured = [None, None];
+        // Who goes first changes.
+        for turn in [round % 2, (round + 1) % 2] {
+            servers.publish(TASKS).await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let mode = if turn == 0 { "full" } else { "off" };
+            measured[turn] = Some(at_full_rate(&servers, &[key, ("MAIL_LOG", mode)]).await);
+        }
+        let [Some(full), Some(off)] = measured else { unreachable!("both took their turn") };
+        report.note(&format!(
+            "full {:.0} mails/s, {:.1} us of CPU a mail; off {:.0} mails/s, {:.1} us",
+            full.per_second, full.cpu, off.per_second, off.cpu
+        ));
+        rate.push(full.per_second / off.per_second);
+        cpu.push(full.cpu / off.cpu);
+        trips.push(full.trips / off.trips);
+    }
+    report.add("mails a second with the mail log / without", median(rate), "ratio", Goal::AtLeast(0.9));
+    report.add("CPU of the worker a mail, with the mail log / without", median(cpu), "ratio", Goal::None);
+    report.add(
+        "round trips to the database a mail, with the mail log / without",
+        median(trips),
+        "ratio",
+        Goal::AtMost(1.1),
+    );
+}
+
 struct FullRate {
     per_second: f64,
     /// Microseconds a mail.
@@ -51,11 +85,11 @@ struct FullRate {
     trips: f64,
 }
 
-async fn at_full_rate(servers: &Servers) -> FullRate {
+async fn at_full_rate(servers: &Servers, variables: &[(&'static str, &str)]) -> FullRate {
     let pool = servers.ledger.pool();
     let transactions = load::transactions(pool).await;
     servers.smtp.clear();
-    let worker = servers.worker(&[]);
+    let worker = servers.worker(variables);
     servers.smtp.wait_for_count(EDGE, PATIENCE).await;
     let (began, cpu, mails) = (Instant::now(), process::cpu(worker.pid()), servers.smtp.counts().mails);
     servers.smtp.wait_for_count(TASKS - EDGE, PATIENCE).await;
