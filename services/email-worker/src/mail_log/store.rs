@@ -6,7 +6,6 @@ use platform::postgres::{NoAnswer, Statement, ask};
 use sqlx::postgres::{PgArguments, types::PgInterval};
 use sqlx::query::Query;
 use sqlx::{PgConnection, PgPool, Postgres};
-use time::OffsetDateTime;
 
 use super::entry::{Attempt, Entry};
 
@@ -52,27 +51,27 @@ impl<'e> Mails<'e> {
     }
 
     /// Binds `$1` to `$13`.
-    pub(crate) fn bind(&self, sql: &'static str) -> Query<'static, Postgres, PgArguments> {
-        let column = |of: fn(&Entry) -> &str| self.0.iter().map(|entry| of(entry).to_owned()).collect::<Vec<_>>();
-        let time = |of: fn(&Entry) -> Option<OffsetDateTime>| self.0.iter().map(|entry| of(entry)).collect::<Vec<_>>();
-        let bytes = |of: fn(&Entry) -> Option<&[u8]>| {
-            self.0.iter().map(|entry| of(entry).map(<[u8]>::to_vec)).collect::<Vec<Option<Vec<u8>>>>()
-        };
+    pub(crate) fn bind(&self, sql: &'static str) -> Query<'_, Postgres, PgArguments> {
         sqlx::query(sql)
-            .bind(self.0.iter().map(|entry| entry.day).collect::<Vec<_>>())
-            .bind(self.0.iter().map(|entry| entry.id).collect::<Vec<_>>())
-            .bind(column(|entry| &entry.mail_type))
-            .bind(bytes(|entry| entry.recipient.as_ref().map(<[u8; 32]>::as_slice)))
-            .bind(column(|entry| &entry.domain))
-            .bind(column(|entry| entry.state))
-            .bind(self.0.iter().map(|entry| entry.reason.map(str::to_owned)).collect::<Vec<_>>())
-            .bind(self.0.iter().map(|entry| entry.detail.clone()).collect::<Vec<_>>())
-            .bind(self.0.iter().map(|entry| entry.attempts).collect::<Vec<_>>())
-            .bind(time(|entry| entry.created))
-            .bind(time(|entry| Some(entry.changed)))
-            .bind(time(|entry| entry.due))
-            .bind(bytes(|entry| entry.trace_id.as_ref().map(<[u8; 16]>::as_slice)))
+            .bind(column(&self.0, |entry| entry.day))
+            .bind(column(&self.0, |entry| entry.id))
+            .bind(column(&self.0, |entry| entry.mail_type.as_str()))
+            .bind(column(&self.0, |entry| entry.recipient.as_ref().map(<[u8; 32]>::as_slice)))
+            .bind(column(&self.0, |entry| entry.domain.as_str()))
+            .bind(column(&self.0, |entry| entry.state))
+            .bind(column(&self.0, |entry| entry.reason))
+            .bind(column(&self.0, |entry| entry.detail.as_deref()))
+            .bind(column(&self.0, |entry| entry.attempts))
+            .bind(column(&self.0, |entry| entry.created))
+            .bind(column(&self.0, |entry| entry.changed))
+            .bind(column(&self.0, |entry| entry.due))
+            .bind(column(&self.0, |entry| entry.trace_id.as_ref().map(<[u8; 16]>::as_slice)))
     }
+}
+
+/// One field of all rows.
+fn column<'r, R, T>(rows: &[&'r R], field: impl FnMut(&'r R) -> T) -> Vec<T> {
+    rows.iter().copied().map(field).collect()
 }
 
 /// Writes rows of mails and of attempts.
@@ -103,9 +102,6 @@ impl Statement for WriteAttempts<'_> {
     type Answer = ();
 
     async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
-        let text = |of: fn(&Attempt) -> Option<&str>| {
-            self.0.iter().map(|attempt| of(attempt).map(str::to_owned)).collect::<Vec<_>>()
-        };
         // A statement whose answer was lost is asked again: an attempt that stands there is the same one.
         sqlx::query(
             "INSERT INTO mail_attempts (day, id, at, number, state, stage, code, enhanced, text, took, worker)
@@ -116,17 +112,17 @@ impl Statement for WriteAttempts<'_> {
                  SELECT FROM mail_attempts AS held WHERE (held.day, held.id, held.at) = (new.day, new.id, new.at)
              )",
         )
-        .bind(self.0.iter().map(|attempt| attempt.day).collect::<Vec<_>>())
-        .bind(self.0.iter().map(|attempt| attempt.id).collect::<Vec<_>>())
-        .bind(self.0.iter().map(|attempt| attempt.at).collect::<Vec<_>>())
-        .bind(self.0.iter().map(|attempt| attempt.number).collect::<Vec<_>>())
-        .bind(text(|attempt| Some(attempt.state)))
-        .bind(text(|attempt| attempt.stage))
-        .bind(self.0.iter().map(|attempt| attempt.code).collect::<Vec<_>>())
-        .bind(text(|attempt| attempt.enhanced.as_deref()))
-        .bind(text(|attempt| Some(&attempt.text)))
-        .bind(self.0.iter().map(|attempt| interval(attempt.took)).collect::<Vec<_>>())
-        .bind(text(|attempt| Some(&attempt.worker)))
+        .bind(column(self.0, |attempt| attempt.day))
+        .bind(column(self.0, |attempt| attempt.id))
+        .bind(column(self.0, |attempt| attempt.at))
+        .bind(column(self.0, |attempt| attempt.number))
+        .bind(column(self.0, |attempt| attempt.state))
+        .bind(column(self.0, |attempt| attempt.stage))
+        .bind(column(self.0, |attempt| attempt.code))
+        .bind(column(self.0, |attempt| attempt.enhanced.as_deref()))
+        .bind(column(self.0, |attempt| attempt.text.as_str()))
+        .bind(column(self.0, |attempt| interval(attempt.took)))
+        .bind(column(self.0, |attempt| attempt.worker.as_str()))
         .execute(conn)
         .await
         .map(drop)
@@ -139,7 +135,7 @@ fn interval(took: Duration) -> PgInterval {
 
 #[cfg(test)]
 mod tests {
-    use time::Date;
+    use time::{Date, OffsetDateTime};
     use uuid::Uuid;
 
     use super::*;
