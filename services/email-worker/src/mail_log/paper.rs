@@ -30,23 +30,59 @@ impl Story {
     }
 
     /// What the ledger knows beyond the log.
-    fn ledger(&self) -> Option<&'static str> {
+    fn ledger(&self) -> Option<Beyond> {
         match self.in_ledger? {
-            Claimed { claimed: true, .. } => Some("sending"),
-            Claimed { sent_at: Some(_), .. } if self.mails.iter().all(|mail| mail.state != "sent") => Some("done"),
-            _ => None,
+            Claimed { claimed: true, .. } => Some(Beyond::Sending),
+            Claimed { sent_at: Some(_), .. } if self.mails.iter().all(|mail| mail.state != "sent") => {
+                Some(Beyond::Done)
+            }
+            Claimed { sent_at: None, .. } if self.mails.is_empty() => Some(Beyond::Waiting),
+            Claimed { .. } => None,
         }
     }
 }
+
+/// What no row of the log says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beyond {
+    /// A worker has a claim on it.
+    Sending,
+    /// It was claimed once, and given back.
+    Waiting,
+    /// It is marked.
+    Done,
+}
+
+impl Beyond {
+    fn slug(self) -> &'static str {
+        match self {
+            Self::Sending => "sending",
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Sending => "a worker has it at this moment",
+            Self::Waiting => "a worker had it and could not try it yet: it waits for its next turn",
+            Self::Done => "the ledger says that it is done; the log did not see it",
+        }
+    }
+}
+
+const UNKNOWN: &str = "nothing is known of it: not delivered to a worker yet, or forgotten";
 
 /// A table of mails, and one of their attempts.
 ///
 /// # Errors
 /// It can't be written.
 pub fn table(mut out: impl Write, story: &Story) -> io::Result<()> {
-    if let Some(line) = beyond(story) {
-        writeln!(out, "{line}")?;
-    }
+    match story.ledger() {
+        Some(beyond) => writeln!(out, "{}", beyond.sentence())?,
+        None if story.is_empty() => writeln!(out, "{UNKNOWN}")?,
+        None => {}
+    };
     if story.mails.is_empty() {
         return out.flush();
     }
@@ -85,22 +121,13 @@ pub fn table(mut out: impl Write, story: &Story) -> io::Result<()> {
     attempts.flush()
 }
 
-/// What no row of the log says.
-fn beyond(story: &Story) -> Option<&'static str> {
-    match story.ledger() {
-        Some("sending") => Some("a worker has it at this moment"),
-        Some(_) => Some("the ledger says that it is done; the log did not see it"),
-        None => story.is_empty().then_some("nothing is known of it: not delivered to a worker yet, or forgotten"),
-    }
-}
-
 /// One JSON object a line, with the attempts in it.
 ///
 /// # Errors
 /// They can't be written.
 pub fn lines(mut out: impl Write, story: &Story) -> io::Result<()> {
-    if let (Some(state), true) = (story.ledger(), story.mails.is_empty()) {
-        writeln!(out, "{}", json!({ "state": state, "attempts": 0 }))?;
+    if let (Some(beyond), true) = (story.ledger(), story.mails.is_empty()) {
+        writeln!(out, "{}", json!({ "state": beyond.slug(), "attempts": 0 }))?;
     }
     for mail in &story.mails {
         let failed: Vec<Value> = story.attempts_of(mail).map(attempt).collect();

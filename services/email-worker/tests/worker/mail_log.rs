@@ -231,6 +231,19 @@ async fn the_command_says_what_the_ledger_alone_knows_and_that_nothing_is_known(
     .await;
     assert_eq!((code, lines[0].as_str()), (0, "a worker has it at this moment"));
     worker.stop().await;
+
+    world.smtp.set_script(Script::healthy());
+    let worker = world.worker().await;
+    world.loses_its_mail_server().await;
+    let id = world.register("bob@example.com").await;
+    worker.circuit_opens("unreachable").await;
+    worker.stop().await;
+    let (code, lines) = world.mail_log(&["--id", &id.to_string()], &[]).await;
+    assert_eq!(code, 0);
+    assert!(lines[0].contains("waits for its next turn"), "{lines:?}");
+    let (_, lines) = world.mail_log(&["--id", &id.to_string(), "--json"], &[]).await;
+    assert_eq!(objects(&lines), [serde_json::json!({"state": "waiting", "attempts": 0})]);
+
     for (arguments, part) in [
         (vec![], "--id"),
         (vec!["--trace", "4bf9"], "32 hexadecimal digits"),
