@@ -156,6 +156,32 @@ async fn a_server_that_knows_nobody_for_a_while_leaves_nobody_suppressed() {
 }
 
 #[tokio::test]
+async fn what_was_refused_shortly_before_the_circuit_opens_is_not_believed() {
+    const GONE: &str = "gone@example.com";
+    let world = World::new().await;
+    world.smtp.set_script(nobody_there());
+    let worker = world.remembering_worker().await;
+    world.takes("ada@example.com").await;
+    world.refuses(NOBODY, "user-unknown").await;
+    world.smtp.cut_connections().await;
+    world.smtp.set_script(Script::healthy().drop_at(Stage::Connect));
+    world.register("bob@example.com").await;
+    worker.circuit_opens("unreachable").await;
+    // The mail that closes the circuit is taken, and would make the refusal believed.
+    world.smtp.set_script(Script::healthy().reply(Stage::Rcpt, UNKNOWN).for_recipient(GONE));
+    world.smtp.wait_for_mails(2, PATIENCE).await;
+    worker.circuit_closes().await;
+    // What is believed is written in turn: once this one is, the other would be.
+    world.refuses(GONE, "user-unknown").await;
+    world.takes("ada@example.com").await;
+    world.suppresses(1).await;
+    world.keeps_from(GONE).await;
+    world.takes(NOBODY).await;
+    world.ends_clean(worker).await;
+    assert_eq!(world.suppressed().await, 1);
+}
+
+#[tokio::test]
 async fn mails_of_a_type_that_forbids_it_are_tried_all_the_same() {
     let world = World::new().await;
     let directory = Dir::new("mails");
