@@ -123,6 +123,68 @@ spec:
 {{- end }}
 {{- end -}}
 
+{{/* The HTTPRoute, where it is wanted. */}}
+{{- define "sluice.http.route" -}}
+{{- with (index .root.Values (include "sluice.key" .)).httpRoute }}
+{{- if .enabled }}
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: {{ include "sluice.name" $ }}
+  namespace: {{ $.root.Release.Namespace }}
+  labels:
+    {{- include "common.labels" $ | nindent 4 }}
+spec:
+  parentRefs:
+    {{- toYaml .parentRefs | nindent 4 }}
+  {{- with .hostnames }}
+  hostnames:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  rules:
+    - backendRefs:
+        - name: {{ include "sluice.name" $ }}
+          port: 80
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The HorizontalPodAutoscaler, where it is wanted. */}}
+{{- define "sluice.http.scaler" -}}
+{{- with (index .root.Values (include "sluice.key" .)).autoscaling }}
+{{- if .enabled }}
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: {{ include "sluice.name" $ }}
+  namespace: {{ $.root.Release.Namespace }}
+  labels:
+    {{- include "common.labels" $ | nindent 4 }}
+spec:
+  scaleTargetRef:
+    apiVersion: apps/v1
+    kind: Deployment
+    name: {{ include "sluice.name" $ }}
+  minReplicas: {{ .minReplicas }}
+  maxReplicas: {{ .maxReplicas }}
+  metrics:
+    - type: Resource
+      resource:
+        name: cpu
+        target:
+          type: Utilization
+          averageUtilization: {{ .targetCPU }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The PodDisruptionBudget. */}}
+{{- define "sluice.http.pdb" -}}
+{{- $values := index .root.Values (include "sluice.key" .) -}}
+{{- $replicas := ternary $values.autoscaling.minReplicas ($values.replicas | default 1) $values.autoscaling.enabled -}}
+{{- include "common.pdb" (merge (dict "name" (include "sluice.name" .) "replicas" $replicas) .) }}
+{{- end -}}
+
 {{/* Who may send requests. Root. */}}
 {{- define "sluice.http.clients" -}}
 - from:

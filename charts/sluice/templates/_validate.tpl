@@ -23,6 +23,12 @@
 {{- if and $service.ingress.enabled (not $service.ingress.host) -}}
 {{- fail (printf "%s.ingress.host is needed with %s.ingress.enabled" $key $key) -}}
 {{- end -}}
+{{- if and $service.httpRoute.enabled (not $service.httpRoute.parentRefs) -}}
+{{- fail (printf "%s.httpRoute.parentRefs is needed with %s.httpRoute.enabled: the gateways that the route belongs to" $key $key) -}}
+{{- end -}}
+{{- if and $service.autoscaling.enabled (not ((($service.resources).requests).cpu)) -}}
+{{- fail (printf "%s.resources.requests.cpu is needed with %s.autoscaling.enabled: targetCPU is in percent of it" $key $key) -}}
+{{- end -}}
 {{- end -}}
 
 {{- $memory := ((($api.resources).limits).memory) | default "" | toString -}}
@@ -87,12 +93,6 @@
 {{- end -}}
 {{- if and .Values.smtp.existingSecret (not .Values.smtp.host) -}}
 {{- fail "smtp.host is needed with smtp.existingSecret: the mailbox asks for no login, and is told none" -}}
-{{- end -}}
-{{- if and $api.autoscaling.enabled (not ((($api.resources).requests).cpu)) -}}
-{{- fail "userApi.resources.requests.cpu is needed with userApi.autoscaling.enabled: targetCPU is in percent of it" -}}
-{{- end -}}
-{{- if and $api.httpRoute.enabled (not $api.httpRoute.parentRefs) -}}
-{{- fail "userApi.httpRoute.parentRefs is needed with userApi.httpRoute.enabled: the gateways that the route belongs to" -}}
 {{- end -}}
 
 {{/* `helm template` knows no cluster, and can't say that something is missing there. */}}
