@@ -5,6 +5,7 @@
 
 mod args;
 pub mod body;
+pub mod check;
 pub mod docs;
 mod idempotency_key;
 pub mod json;

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use outbox::schema::Options;
 use outbox::{Identifier, RelayArgs};
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
+use web::check::CheckArgs;
 
 pub use keys::{AddArgs, Expires, KeysArgs, KeysCommand, ListArgs};
 pub use serve::ServeConfig;
@@ -38,6 +39,8 @@ pub enum Command {
     Keys(KeysArgs),
     /// Prints the OpenAPI document of `serve`, and ends
     Openapi,
+    /// Checks a running `serve` from outside, and ends: 0, or 69 with the reason
+    Check(CheckArgs),
 }
 
 /// What `relay` needs: a connection for the claim, and one for who looks after the database.

@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod asked;
+pub mod check;
 pub mod config;
 pub mod db;
 pub mod error;

@@ -9,10 +9,11 @@ use mail_api::config::{Command, Config, KeysArgs, RelayConfig, ServeConfig};
 use mail_api::keys::commands::{NotMigrated, Refused};
 use mail_api::keys::{self, NoKeys};
 use mail_api::serve::Serve;
-use mail_api::{db, openapi};
+use mail_api::{check, db, openapi};
 use platform::config::{MigrateArgs, parse};
 use platform::exit::{Exit, fail};
 use platform::{postgres, service};
+use web::check::CheckArgs;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -23,6 +24,7 @@ async fn main() -> ExitCode {
         Command::Migrate(args) => Box::pin(migrate(*args)).await,
         Command::Keys(args) => Box::pin(keys(args)).await,
         Command::Openapi => print_openapi(),
+        Command::Check(args) => check(args).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -58,6 +60,11 @@ async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
 async fn keys(args: KeysArgs) -> anyhow::Result<()> {
     let pool = postgres::pool(&args.database_url, 1, "mail-api keys")?;
     keys::commands::run(&pool, args.command, std::io::stdout()).await
+}
+
+async fn check(args: CheckArgs) -> anyhow::Result<()> {
+    let seen = check::check(&args).await?;
+    print(&seen.iter().map(|line| format!("ok {line}\n")).collect::<String>())
 }
 
 fn print_openapi() -> anyhow::Result<()> {

@@ -39,15 +39,12 @@ pub enum Command {
 /// What `check` looks at.
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
-    /// Where it is served, such as http://localhost:8080
-    #[arg(value_parser = check::target)]
-    pub url: reqwest::Url,
+    /// Where.
+    #[command(flatten)]
+    pub at: web::check::CheckArgs,
     /// Also register a user, with a name and an address of chance at this domain, who gets a mail; without it nothing is left behind
     #[arg(long, value_name = "DOMAIN")]
     pub register: Option<check::Domain>,
-    /// How long to try again while nobody answers
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
-    pub wait: Duration,
 }
 
 /// What `serve` needs.

@@ -41,7 +41,7 @@ fn print_openapi() -> anyhow::Result<()> {
 }
 
 async fn check(args: CheckArgs) -> anyhow::Result<()> {
-    let seen = check::check(&args.url, args.register.as_ref(), args.wait).await?;
+    let seen = check::check(&args.at, args.register.as_ref()).await?;
     let lines: String = seen.iter().map(|line| format!("ok {line}\n")).collect();
     std::io::stdout().write_all(lines.as_bytes()).context("printing what was seen")
 }

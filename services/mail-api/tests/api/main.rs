@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod batch;
+mod check;
 mod docs;
 mod idempotency;
 mod keys;
