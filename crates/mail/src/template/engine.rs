@@ -8,12 +8,17 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, escape_formatter};
 
 use super::filters;
 
+/// Steps that one part of a mail may take: a step of the template, or 64 bytes that it makes. What needs more would hold the worker up,
+/// or take its memory: a loop within a loop, a text that is doubled again and again.
+pub(crate) const STEPS: u64 = 1_000_000;
+
 /// Strict about what is not there; escapes what goes into markup; knows our filters.
 pub(crate) fn new() -> Environment<'static> {
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     // Errors of debug builds would carry the values, too.
     engine.set_debug(false);
+    engine.set_fuel(Some(STEPS));
     engine.set_auto_escape_callback(|name| {
         if name.ends_with(".html") || name.ends_with(".mjml") { AutoEscape::Html } else { AutoEscape::None }
     });

@@ -233,6 +233,9 @@ fn told(error: &Error, expression: Option<&str>) -> String {
         (ErrorKind::InvalidOperation, _) if error.detail().is_some_and(filters::is_ours) => {
             error.detail().unwrap_or_default().to_owned()
         }
+        (ErrorKind::OutOfFuel, _) => {
+            format!("takes more than {} steps: loops within loops, or a text that grows", engine::STEPS)
+        }
         (kind, Some(expression)) => format!("{kind}: `{expression}`"),
         (kind, None) => kind.to_string(),
     }

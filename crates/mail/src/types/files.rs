@@ -84,7 +84,15 @@ fn read_file(path: &Path) -> Result<String, Unreadable> {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
         (Some(line), "not UTF-8".to_owned())
     })?;
-    Ok(normal(&text))
+    let text = normal(&text);
+    match text.match_indices(|c: char| c.is_control() && !matches!(c, '\n' | '\t')).next() {
+        Some((at, found)) => {
+            let line = text[..at].matches('\n').count() + 1;
+            let code = found.chars().next().map_or(0, u32::from);
+            Err((Some(line), format!("has the control character U+{code:04X}")))
+        }
+        None => Ok(text),
+    }
 }
 
 /// Without the mark that some programs begin a file with, lines ended by LF.

@@ -235,6 +235,39 @@ fn sizes_are_bounded() {
 }
 
 #[test]
+fn a_template_that_would_take_for_ever_or_all_memory_is_told_of() {
+    for template in [
+        "{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}",
+        "{% set n = namespace(s=\"xxxxxxxx\") %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}{{ n.s }}",
+        "{{ \"a\nb\" | indent(4000000000) }}",
+        "{{ (name_of_thing | list * 4000000000) | join }}",
+        "{{ \"%4000000000s\" | format(name_of_thing) }}",
+    ] {
+        let began = std::time::Instant::now();
+        let found = problems(&[("thing.made.en.txt", template)]);
+        let told = |problem: &String| problem.starts_with("thing.made.en.txt:");
+        assert!(found.iter().any(told), "{template}: {found:?}");
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{template}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn a_loop_of_thousands_is_still_written() {
+    let template = "{% for i in range(5000) %}{{ name_of_thing }} {{ i | number }}{% if i is odd %}, {% endif %}\
+                    {% endfor %}";
+    assert_eq!(problems(&[("thing.made.en.txt", template)]), [""; 0]);
+}
+
+#[test]
+fn control_characters_in_files_are_told_of() {
+    for (character, name) in [('\0', "U+0000"), ('\u{1b}', "U+001B"), ('\u{7f}', "U+007F"), ('\u{85}', "U+0085")] {
+        let text = format!("{{{{ name_of_thing }}}}\n\tor{character}not");
+        let found = problems(&[("thing.made.en.txt", &text)]);
+        assert!(found.contains(&format!("thing.made.en.txt:2: has the control character {name}")), "{found:?}");
+    }
+}
+
+#[test]
 fn what_can_not_be_read_is_told() {
     let missing = MailTypes::load("/nowhere/mails".as_ref()).unwrap_err();
     assert!(missing.to_string().starts_with("/nowhere/mails: the directory can't be read"), "{missing}");
