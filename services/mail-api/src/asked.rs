@@ -9,8 +9,8 @@ use mail::{MailTypes, Unwritable};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 use utoipa::ToSchema;
 use web::json::{Fields, invalid};
 use web::{FieldError, Problem, Refused};
@@ -144,7 +144,8 @@ impl Rules<'_> {
     }
 
     fn moment(&self, text: &str) -> Result<OffsetDateTime, Refused> {
-        let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| "must be a moment such as 2026-11-28T12:00:00Z")?;
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok().and_then(|at| at.checked_to_offset(UtcOffset::UTC));
+        let at = at.ok_or("must be a moment such as 2026-11-28T12:00:00Z")?;
         if at <= self.now { Err("lies in the past: the mail would never be sent".into()) } else { Ok(at) }
     }
 
@@ -283,6 +284,11 @@ mod tests {
             (r#"{"type":"email.welcome","name":"a\nb","recipient":"a@b.c\r\nBcc: d@e.f"}"#, &["/recipient", "/name"]),
             (
                 r#"{"type":"email.welcome","name":"a","recipient":"a@b.c","expires_at":"2027-01-15T08:00:00Z"}"#,
+                &["/expires_at"],
+            ),
+            // The year 10000 in UTC.
+            (
+                r#"{"type":"email.welcome","name":"a","recipient":"a@b.c","expires_at":"9999-12-31T23:59:59-00:01"}"#,
                 &["/expires_at"],
             ),
             (r#"{"type":"email.welcome","name":"a","recipient":"a@b.c","data":{"x":1e999}}"#, &["/data"]),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use contract::TypeName;
 use platform::config::{Secret, database_url, duration};
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::keys::KeyName;
 
@@ -85,10 +85,19 @@ impl FromStr for Expires {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let moment = || OffsetDateTime::parse(text, &Rfc3339).map(Self::At);
-        duration(text)
-            .map(Self::In)
-            .or_else(|_| moment())
-            .map_err(|_| "neither a time such as 90days nor a moment such as 2027-01-31T00:00:00Z")
+        let moment = || OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC).map(Self::At);
+        let time = duration(text).map(Self::In).ok().or_else(moment);
+        time.ok_or("neither a time such as 90days nor a moment such as 2027-01-31T00:00:00Z")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_one_in_utc_too() {
+        assert!("9999-12-31T23:59:59Z".parse::<Expires>().is_ok());
+        assert!("9999-12-31T23:59:59-00:01".parse::<Expires>().is_err(), "the year 10000");
     }
 }
