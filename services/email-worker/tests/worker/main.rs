@@ -27,6 +27,7 @@ mod mended;
 mod migration;
 mod outage;
 mod preview;
+mod priority;
 mod rate;
 mod recovery;
 mod refusals;
