@@ -39,10 +39,8 @@ impl UnknownTypes {
 impl Processor {
     /// Is its type known here, and is it still worth sending? Asked before anything is claimed for it.
     pub(super) fn is_of_use(&self, task: &Task) -> Result<(), Outcome> {
-        if self.is_expired(task) {
-            return Err(self.expired(task));
-        }
         match self.renderer.types().get(task.mail.mail_type.as_str()) {
+            Some(_) if self.is_expired(task) => Err(self.expired(task)),
             Some(_) => Ok(()),
             None => Err(self.unknown_type(task)),
         }
@@ -89,10 +87,11 @@ impl Processor {
         })
     }
 
-    /// Producers are often deployed first: it waits as a mail does that was refused for now.
+    /// Producers are often deployed first: it waits as a mail does that was refused for now, while it is of use. Then it is put aside:
+    /// nobody would hear of a name that is spelled wrong if its mails just expired.
     fn unknown_type(&self, task: &Task) -> Outcome {
         let mail_type = &task.mail.mail_type;
-        match self.next_delay(task) {
+        match self.next_delay(task).filter(|_| !self.is_expired(task)) {
             Some((delay, first_failed)) => {
                 if self.unknown_types.is_news(mail_type, Instant::now()) {
                     tracing::warn!(%mail_type, "no files for mails of this type, yet: tasks of it wait (MAILS_DIR)");

@@ -212,6 +212,19 @@ async fn a_mail_is_not_sent_after_its_time() {
 }
 
 #[tokio::test]
+async fn a_mail_of_a_type_that_nobody_knows_is_a_dead_letter_when_its_time_is_over() {
+    let world = World::new().await;
+    let worker = world.worker().await;
+    for ends in [SystemTime::now() - Duration::from_secs(5), SystemTime::now() + Duration::from_secs(1)] {
+        world.publish("ada@example.com", expiring(ends).with_type("shop.recipt".into())).await;
+        let dead = world.dead_letter().await;
+        assert_eq!(dead.header(header::DEAD_REASON).as_deref(), Some("unknown-type"));
+        assert!(dead.header(header::DEAD_DETAIL).unwrap().contains("`shop.recipt`"));
+    }
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
 async fn a_type_says_how_long_its_mails_are_worth_sending() {
     let mut files = RECEIPT;
     files[0].1 = "expires_after = \"2h\"\n\n[fields]\norder = \"text\"\n\n[sample]\norder = \"A-17\"\n";
