@@ -120,11 +120,16 @@ impl Part {
     /// A value that the template asks for and is not there, or not of the kind it needs.
     pub(crate) fn render(&self, engine: &Environment<'static>, scene: &Value) -> Result<String, Failure> {
         match engine.get_template(&self.name).and_then(|template| template.render(scene)) {
-            Ok(text) if text.len() > MAX => Err(self.whole(format!("comes to more than {MAX} bytes"))),
-            Ok(text) if self.compiled == Compiled::WithEachMail => self.compile(&text),
-            Ok(text) => Ok(text),
+            Ok(text) if self.compiled == Compiled::WithEachMail => {
+                self.fits(text).and_then(|text| self.compile(&text)).and_then(|html| self.fits(html))
+            }
+            Ok(text) => self.fits(text),
             Err(error) => Err(self.diagnosis(scene).unwrap_or_else(|| self.failure(&error))),
         }
+    }
+
+    fn fits(&self, text: String) -> Result<String, Failure> {
+        if text.len() > MAX { Err(self.whole(format!("comes to more than {MAX} bytes"))) } else { Ok(text) }
     }
 
     /// The HTML of a mail.

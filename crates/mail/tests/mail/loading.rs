@@ -252,6 +252,14 @@ fn a_template_that_would_take_for_ever_or_all_memory_is_told_of() {
 }
 
 #[test]
+fn what_mjml_makes_of_a_part_is_bounded_too() {
+    let columns = "{% for i in range(6000) %}<mj-column><mj-text>{{ i }}</mj-text></mj-column>{% endfor %}";
+    let mjml = format!("<mjml><mj-body><mj-section>{columns}</mj-section></mj-body></mjml>");
+    let found = problems(&[("thing.made.en.html", ""), ("thing.made.en.mjml", &mjml)]);
+    assert!(found.contains(&"thing.made.en.mjml:1: comes to more than 2097152 bytes".to_owned()), "{found:?}");
+}
+
+#[test]
 fn a_loop_of_thousands_is_still_written() {
     let template = "{% for i in range(5000) %}{{ name_of_thing }} {{ i | number }}{% if i is odd %}, {% endif %}\
                     {% endfor %}";
