@@ -63,7 +63,7 @@ pub enum TakeError {
 #[derive(Debug)]
 pub struct Request<'a> {
     /// What can, in the order of the request.
-    pub mails: Vec<Asked>,
+    pub mails: Vec<NewMail>,
     /// Of all that were asked for: why it can't be taken, or null.
     pub refused: Option<Value>,
     /// For the next time.
@@ -85,7 +85,6 @@ impl Taker {
     /// [`TakeError`]
     pub async fn take(&self, request: Request<'_>) -> Result<Done, TakeError> {
         let Request { mails, refused, repeatable } = request;
-        let mails: Vec<NewMail> = mails.into_iter().map(new).collect();
         let trace = current_traceparent();
         let batch = Batch { mails: &mails, refused: refused.as_ref(), repeatable, trace: &trace, limit: self.limit };
         // A key that has expired is removed, and then there is none; or another request was quicker.
@@ -143,15 +142,17 @@ impl Taker {
     }
 }
 
-fn new(asked: Asked) -> NewMail {
-    let recipient = recipient::digest(&asked.task.email);
-    NewMail {
-        id: TaskId::new().as_uuid(),
-        task_type: asked.task.mail_type.as_str().to_owned(),
-        body: asked.body,
-        expires_at: asked.expires_at,
-        priority: asked.priority.name(),
-        recipient,
+impl From<Asked> for NewMail {
+    fn from(asked: Asked) -> Self {
+        let recipient = recipient::digest(&asked.task.email);
+        Self {
+            id: TaskId::new().as_uuid(),
+            task_type: asked.task.mail_type.as_str().to_owned(),
+            body: asked.body,
+            expires_at: asked.expires_at,
+            priority: asked.priority.name(),
+            recipient,
+        }
     }
 }
 

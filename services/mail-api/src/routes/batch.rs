@@ -12,8 +12,8 @@ use web::{FieldError, Problem, ProblemBody};
 
 use super::answer::{self, BatchAnswer, ItemResult};
 use super::request::{self, Read};
-use crate::asked::{Asked, MailBody, Rules};
-use crate::db::Before;
+use crate::asked::{MailBody, Rules};
+use crate::db::{Before, NewMail};
 use crate::error::RECIPIENT_LIMITED;
 use crate::mailing::{self, Done, Taken};
 use crate::router::Api;
@@ -93,12 +93,16 @@ pub(crate) struct BatchBody {
     ),
 )]
 pub async fn send_batch(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
-    let read = request::read(&api, request, LIMIT, "batch").await?;
-    let mails = mails(&read.body, api.largest_batch)?;
-    read.turn.count(mails.len() - 1)?;
-    let (good, refused) = sorted(&mails, &read.rules(&api));
+    let mut read = request::read(&api, request, LIMIT, "batch").await?;
+    let largest = api.largest_batch;
+    let sorting = read.work(&api, move |body, turn, rules| {
+        let mails = mails(body, largest)?;
+        turn.count(mails.len() - 1)?;
+        Ok::<_, Problem>(sorted(&mails, rules))
+    });
+    let (good, refused) = sorting.await??;
     // What was good the first time may not be any more.
-    if good.len() < mails.len()
+    if refused.iter().any(Option::is_some)
         && let Some(before) = read.before(&api).await?
     {
         return Ok(replayed(before));
@@ -126,13 +130,13 @@ fn mails(body: &[u8], largest: usize) -> Result<Vec<&RawValue>, Problem> {
 }
 
 /// What can be taken, and for each mail why it can't, if it can't.
-fn sorted(mails: &[&RawValue], rules: &Rules<'_>) -> (Vec<Asked>, Vec<Option<ItemResult>>) {
+fn sorted(mails: &[&RawValue], rules: &Rules<'_>) -> (Vec<NewMail>, Vec<Option<ItemResult>>) {
     let mut good = Vec::new();
     let mut refused = Vec::with_capacity(mails.len());
     for mail in mails {
         match rules.read(mail) {
             Ok(asked) => {
-                good.push(asked);
+                good.push(asked.into());
                 refused.push(None);
             }
             Err(problem) => refused.push(Some(ItemResult::refused(&problem))),
@@ -141,7 +145,12 @@ fn sorted(mails: &[&RawValue], rules: &Rules<'_>) -> (Vec<Asked>, Vec<Option<Ite
     (good, refused)
 }
 
-async fn take(api: &Api, read: &Read, good: Vec<Asked>, refused: Vec<Option<ItemResult>>) -> Result<Response, Problem> {
+async fn take(
+    api: &Api,
+    read: &Read,
+    good: Vec<NewMail>,
+    refused: Vec<Option<ItemResult>>,
+) -> Result<Response, Problem> {
     let repeatable = read.repeatable();
     let taken = if good.is_empty() {
         Vec::new()
@@ -187,4 +196,52 @@ fn replayed(before: Before) -> Response {
 fn refused(kept: &Value) -> Option<ItemResult> {
     let status = kept.get("status")?.as_u64().and_then(|status| u16::try_from(status).ok())?;
     Some(ItemResult { status, id: None, problem: kept.get("problem").cloned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use serde_json::json;
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::keys::Scope;
+
+    /// With `--release --ignored --nocapture`, on a machine with nothing else to do.
+    #[test]
+    #[ignore = "prints figures"]
+    #[allow(clippy::print_stderr, reason = "the figures are for people")]
+    fn how_long_a_batch_is_read() {
+        let scope = Scope::default();
+        let mail = |data: &Value| json!({"type": "shop.order", "recipient": "ada@example.com", "data": data});
+        let long = json!({"text": "x".repeat(8_200)});
+        let small = json!({"order": "A-17", "total": "49.90"});
+        let many: Value = (0..1_000).map(|n| json!({(n % 10).to_string(): n % 10})).collect::<Vec<_>>().into();
+        for (what, data) in [("usual", small), ("4 MiB of text", long), ("4 MiB of many values", json!({"list": many}))]
+        {
+            for count in [1, 50, LARGEST_BATCH] {
+                let body = json!({"mails": vec![mail(&data); count]}).to_string();
+                assert!(body.len() <= LIMIT, "{}", body.len());
+                let mut times: Vec<(Duration, Duration, Duration)> =
+                    (0..21).map(|_| once(&body, &scope, count)).collect();
+                times.sort_unstable();
+                let (all, read, printed) = times[10];
+                eprintln!(
+                    "{what}, {count} mails, {} KiB: {all:?} ({read:?} and {printed:?} for the key)",
+                    body.len() / 1024
+                );
+            }
+        }
+    }
+
+    fn once(body: &str, scope: &Scope, count: usize) -> (Duration, Duration, Duration) {
+        let began = Instant::now();
+        let mails = mails(body.as_bytes(), LARGEST_BATCH).unwrap();
+        let (good, _) = sorted(&mails, &Rules { scope, types: None, now: OffsetDateTime::UNIX_EPOCH });
+        let read = began.elapsed();
+        assert_eq!(good.len(), count);
+        request::fingerprint("batch", body.as_bytes());
+        (began.elapsed(), read, began.elapsed().saturating_sub(read))
+    }
 }

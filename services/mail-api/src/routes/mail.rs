@@ -8,7 +8,7 @@ use web::{Problem, ProblemBody, json};
 use super::answer::{Accepted, accepted};
 use super::request;
 use crate::asked::MailBody;
-use crate::db::Before;
+use crate::db::{Before, NewMail};
 use crate::error::RECIPIENT_LIMITED;
 use crate::mailing::{self, Done, Taken};
 use crate::router::Api;
@@ -68,15 +68,16 @@ const LIMIT: usize = 128 * 1024;
     ),
 )]
 pub async fn send(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
-    let read = request::read(&api, request, LIMIT, "mail").await?;
-    let asked = json::value(&read.body).and_then(|value| read.rules(&api).read(value));
-    let repeatable = read.repeatable();
-    let asked = match asked {
-        Ok(asked) => asked,
+    let mut read = request::read(&api, request, LIMIT, "mail").await?;
+    let asked =
+        read.work(&api, |body, _, rules| json::value(body).and_then(|value| rules.read(value)).map(NewMail::from));
+    let mail = match asked.await? {
+        Ok(mail) => mail,
         // What was good the first time may not be any more: its time has come, or its type has gone.
         Err(problem) => return read.before(&api).await?.map_or(Err(problem), replayed),
     };
-    let request = mailing::Request { mails: vec![asked], refused: None, repeatable: repeatable.as_ref() };
+    let repeatable = read.repeatable();
+    let request = mailing::Request { mails: vec![mail], refused: None, repeatable: repeatable.as_ref() };
     match api.taker.take(request).await? {
         Done::Before(before) => replayed(before),
         Done::Now(taken) => match taken.first() {
