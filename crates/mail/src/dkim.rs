@@ -140,4 +140,29 @@ mod tests {
         }
         assert!(!InvalidDkimKey.to_string().contains("secret"));
     }
+
+    /// With `--release --ignored --nocapture`, on a machine with nothing else to do.
+    #[test]
+    #[ignore = "prints figures"]
+    #[allow(clippy::print_stderr, reason = "the figures are for people")]
+    fn how_long_a_signature_takes() {
+        for bits in ["2048", "3072", "4096"] {
+            let output = std::process::Command::new("openssl").args(["genrsa", bits]).output().unwrap();
+            let key: DkimKey = String::from_utf8(output.stdout).unwrap().parse().unwrap();
+            let dkim = Dkim::new(&key, &"example.com".parse().unwrap(), &"s2026".parse().unwrap()).unwrap();
+            for length in [4, 10, 100] {
+                let body = "All that there is to say in a line of a mail.\r\n".repeat(length * 1024 / 47);
+                let mail = format!("From: a@example.com\r\nTo: b@example.com\r\nSubject: Hello\r\n\r\n{body}");
+                let mut times: Vec<_> = (0..301)
+                    .map(|_| {
+                        let began = std::time::Instant::now();
+                        dkim.sign(mail.as_bytes()).unwrap();
+                        began.elapsed()
+                    })
+                    .collect();
+                times.sort_unstable();
+                eprintln!("RSA {bits}, {length} KiB: {:?}, at most {:?}", times[150], times[300]);
+            }
+        }
+    }
 }
