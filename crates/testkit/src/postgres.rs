@@ -132,7 +132,7 @@ impl Postgres {
     async fn init(&self) {
         let mut initdb = self.command("initdb");
         initdb.arg("-D").arg(self.data());
-        initdb.args(["-U", "sluice", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions"]);
+        initdb.args(["-U", "sluice", "-A", "trust", "-E", "UTF8", "--no-sync"]);
         let initdb = Process::spawn(&mut initdb).expect("starting initdb");
         let status = initdb.ended(Duration::from_secs(60)).await;
         assert!(status.is_some_and(|s| s.success()), "initdb: {status:?}\n{}", self.log());
