@@ -1,6 +1,7 @@
 //! MJML into HTML: a whole mail at once, or a template before its data is there.
 
 mod marks;
+mod readable;
 
 use mrml::mj_head::MjHeadChild;
 use mrml::mj_style::StyleInlineMode;
@@ -13,6 +14,7 @@ use super::jinja;
 use super::markup::{self, Token};
 
 use marks::Marks;
+use readable::readable;
 
 /// Elements within elements, at most: the compiler calls itself for each, and a stack that is used up ends the process.
 const DEPTH: usize = 100;
@@ -91,12 +93,13 @@ pub(crate) fn template_to_html(template: &str) -> Result<String, NeedsData> {
 
 /// What is wrong with an MJML template whatever its data is: the elements themselves, and attributes that mean nothing.
 pub(crate) fn lint(template: &str) -> Vec<Wrong> {
-    // Blanks for the pieces of the template language, so that every offset is the template's.
+    // Blanks for the pieces of the template language, and for what is not ASCII, so that every offset is the template's.
     let mut blank = template.to_owned();
     for span in jinja::spans(template) {
         let width = span.range.len();
         blank.replace_range(span.range, &" ".repeat(width));
     }
+    let blank: String = blank.chars().map(|c| if c.is_ascii() { c.into() } else { " ".repeat(c.len_utf8()) }).collect();
     let mut found: Vec<_> = markup::tokens(&blank, &[])
         .into_iter()
         .filter_map(|token| match token {
@@ -111,7 +114,7 @@ pub(crate) fn lint(template: &str) -> Vec<Wrong> {
         Ok(parsed) => {
             let unknown = parsed.warnings.iter().filter(|warning| warning.kind == WarningKind::UnexpectedAttribute);
             found.extend(unknown.map(|warning| {
-                let name = blank.get(warning.span.start..warning.span.end).unwrap_or_default();
+                let name = template.get(warning.span.start..warning.span.end).unwrap_or_default();
                 Wrong { offset: warning.span.start, what: format!("MJML: the element has no attribute {name}") }
             }));
         }
@@ -142,7 +145,7 @@ fn parsed(mjml: &str) -> Result<ParseOutput<Mjml>, Wrong> {
     if markup::depth(mjml) > DEPTH {
         return Err(Wrong { offset: 0, what: format!("MJML: elements within elements, more than {DEPTH} deep") });
     }
-    mrml::parse_with_options(mjml, &ParserOptions::default()).map_err(|error| wrong(&error))
+    mrml::parse_with_options(readable(mjml), &ParserOptions::default()).map_err(|error| wrong(&error))
 }
 
 fn wrong(error: &Error) -> Wrong {
@@ -194,6 +197,19 @@ mod tests {
             ["{% for item in items %}", "{{ item | upper }}", "{% endfor %}", "href=\"{{ link }}\"", "{{ 'a < b' }}"]
         {
             assert!(html.contains(kept), "{kept} in {html}");
+        }
+    }
+
+    #[test]
+    fn a_greater_than_may_stand_after_any_letter() {
+        let css = "<mjml><mj-head><mj-style>.\u{4e2d} > b{color:red}</mj-style></mj-head><mj-body></mj-body></mjml>";
+        assert!(to_html(css).unwrap().contains(".\u{4e2d} /**/> b{color:red}"));
+        assert_eq!(lint(css), []);
+        for text in ["\u{4e2d}>", "\u{4e2d} >", "\u{fc}>", "\u{fc}a>", "\u{1f642}a>", ">\u{4e2d}>"] {
+            let body = mail(&format!("<mj-text>{text}</mj-text><mj-button>{text}</mj-button>"));
+            assert_eq!(lint(&body), [], "{text}");
+            let html = to_html(&body).unwrap().replace("&gt;", ">");
+            assert_eq!(html.matches(text).count(), 2, "{text}: {html}");
         }
     }
 

@@ -22,7 +22,7 @@ fn files(input: &[u8]) -> Files {
 
 #[test]
 fn fuzz_mail_types() {
-    let words: [&[u8]; 22] = [
+    let words: [&[u8]; 23] = [
         b"\n=== a.en.html\n",
         b"\n=== a.toml\n",
         b"{{ locale }}",
@@ -42,6 +42,7 @@ fn fuzz_mail_types() {
         b"<p class=\"x\" style='a:b'>",
         b"</p>",
         b"p > b, .x { color: red }",
+        "\u{4e2d}>".as_bytes(),
         b"<!--",
         b"-->",
         b"[sample]\n",
