@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 use crate::dir::{self, Dir, tail};
-use crate::eventually::poll;
+use crate::eventually::{eventually, poll};
 use crate::port::Port;
 use crate::process::Process;
 use crate::watchdog::Watchdog;
@@ -37,8 +37,8 @@ pub(crate) const SHARED_MANAGEMENT: &str = "SLUICE_TEST_RABBITMQ_MANAGEMENT";
 /// A RabbitMQ node with data, ports and an epmd of its own, which it keeps over restarts. As [`Vhost`] it stands for its vhost `/`,
 /// whose default queue type is quorum. Dropping it removes all of it.
 ///
-/// RabbitMQ 3.10.8 killed within about a second of declaring a quorum queue comes back with that queue leaderless for good:
-/// wait three seconds after declaring before a kill.
+/// RabbitMQ 3.10.8 killed within some seconds of declaring a quorum queue comes back with that queue leaderless for good:
+/// wait for [`queues_written`](Self::queues_written) before a kill.
 #[derive(Debug)]
 pub struct Rabbit {
     process: Mutex<Option<Process>>,
@@ -164,6 +164,29 @@ impl Rabbit {
     pub async fn vhost(&self) -> Vhost {
         let (amqp, management) = self.addresses();
         Vhost::create(&amqp, &management).await
+    }
+
+    /// Waits until a kill of the node leaves each quorum queue its leader: until the names of all stand in the file that says which log is
+    /// whose. A node says that a queue is declared, and writes there when it has a moment.
+    ///
+    /// # Panics
+    /// When it has not after half a minute.
+    pub async fn queues_written(&self) {
+        let node = self.node_name();
+        let file = self.dir.path().join("data").join(&node).join("quorum").join(&node).join("names.dets");
+        let mut queues = self.root.management().quorum_queues().await;
+        loop {
+            let written = async || {
+                let file = fs::read(&file).ok()?;
+                queues.iter().all(|name| memchr::memmem::find(&file, &erlang(name)).is_some()).then_some(())
+            };
+            eventually("the broker writes down whose its logs are", Duration::from_secs(30), written).await;
+            // What was declared while the others were written.
+            match self.root.management().quorum_queues().await {
+                now if now == queues => return,
+                now => queues = now,
+            }
+        }
     }
 
     /// Kills the node with SIGKILL; returns when it is gone.
@@ -318,4 +341,10 @@ impl Rabbit {
         let ports = (self.amqp.number(), self.management.number());
         assert!(up.await.is_some(), "RabbitMQ (pid {pid}, ports {ports:?}) does not answer\n{}", self.log());
     }
+}
+
+/// A name as Erlang writes it: its length before it, which no other name has that ends alike.
+fn erlang(name: &str) -> Vec<u8> {
+    let length = u8::try_from(name.len()).expect("a name that Erlang can have");
+    [&[length], name.as_bytes()].concat()
 }

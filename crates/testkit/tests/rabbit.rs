@@ -40,7 +40,7 @@ async fn a_killed_broker_comes_back_on_its_ports_with_what_was_confirmed() {
     let client = broker.client().await;
     client.declare("q", FieldTable::default()).await.unwrap();
     client.publish_bare("q", b"hello").await;
-    tokio::time::sleep(Duration::from_secs(3)).await; // see Rabbit
+    broker.queues_written().await;
 
     broker.kill();
     broker.restart().await;

@@ -183,14 +183,15 @@ impl System {
         self.rabbit.queue_info(queue).await.map_or(0, |info| info.total)
     }
 
-    /// Waits until the broker knows the queues: fault tests must not break a queue that was just declared.
+    /// Waits until the broker knows the queues, and still does after a kill: fault tests must not break a queue that was just declared.
     pub async fn topology_settled(&self) {
         eventually("the worker declares its queues", Duration::from_secs(20), async || {
             self.rabbit.queue_info(queue::DEAD).await
         })
         .await;
-        // RabbitMQ 3.10 loses the leader of a quorum queue when killed within about a second of its declaration, for good.
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        if let Node::Own(rabbit) = &self.rabbit {
+            rabbit.queues_written().await;
+        }
     }
 
     /// Publishes tasks straight into the queue, confirmed, with message ids of their own. Returns the ids.

@@ -172,8 +172,7 @@ async fn blocked(rabbit: &Rabbit) {
 }
 
 async fn killed(rabbit: &Rabbit) {
-    // A node killed soon after declaring a quorum queue can come back without a leader for it.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    rabbit.queues_written().await;
     let stop = CancellationToken::new();
     let (publisher, task) =
         Publisher::start(broker(rabbit.amqp_url(), "publisher"), vec![topology::main()], health().1, stop.clone());

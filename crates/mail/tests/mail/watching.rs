@@ -141,6 +141,7 @@ async fn a_bad_set_leaves_the_one_before_it_and_is_told_of_once() {
     let refused = following.changed().await.refused.expect("it is refused");
     assert_eq!(refused.to_string(), "note.en.subject:1: `nobody` is not there");
     assert_eq!(following.subject(), "subject 1");
+    // Nothing is to come: ten more looks.
     tokio::time::sleep(PAUSE * 10).await;
     assert!(!following.state.has_changed().unwrap(), "it is told of once");
     following.directory.put("note.en.subject", "subject 3");

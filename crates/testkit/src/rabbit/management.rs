@@ -1,5 +1,6 @@
 //! RabbitMQ's management API, as far as tests need it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -109,6 +110,22 @@ impl Management {
 
     pub(crate) async fn delete_vhost(&self, name: &str) {
         let _ = self.request(Method::DELETE, &format!("/api/vhosts/{name}"), None).await;
+    }
+
+    /// What the node calls the quorum queues of all vhosts.
+    pub(crate) async fn quorum_queues(&self) -> BTreeSet<String> {
+        #[derive(Deserialize)]
+        struct Queue {
+            name: String,
+            vhost: String,
+            #[serde(rename = "type")]
+            kind: String,
+        }
+        let queues = self.expect(Method::GET, "/api/queues", None).await;
+        let mut queues: Vec<Queue> = serde_json::from_value(queues).expect("queues");
+        queues.retain(|queue| queue.kind == "quorum");
+        let name = |Queue { name, vhost, .. }| format!("{}_{name}", if vhost == "/" { "%2F" } else { &vhost });
+        queues.into_iter().map(name).collect()
     }
 
     pub(crate) async fn queue(&self, vhost: &str, queue: &str) -> Option<QueueInfo> {

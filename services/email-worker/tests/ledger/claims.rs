@@ -57,6 +57,7 @@ async fn a_renewed_claim_holds_for_longer() {
     let (a, b) = (Worker::with(&pool, LedgerOptions::new(lease)), Worker::start(&pool));
     let id = TaskId::new();
     let Claim::Ours { until } = a.ledger.claim(id).await.unwrap() else { panic!("nobody else has it") };
+    // Time itself: a claim is renewed from the moment at which that is asked for.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let Claim::Ours { until: renewed } = a.ledger.renew(id).await.unwrap() else { panic!("it is ours to renew") };
     assert!(renewed >= until + Duration::from_millis(300));

@@ -110,6 +110,7 @@ async fn a_worker_that_stops_without_its_database_gives_its_marks_up() {
     server.kill();
     let ledger = worker.ledger.clone();
     let mark = tokio::spawn(async move { ledger.mark_sent(TaskId::new()).await });
+    // So that the mark is on its way; nothing tells of that, and before it the end is the same.
     tokio::time::sleep(Duration::from_millis(100)).await;
     worker.stop().await;
     assert_eq!(mark.await.unwrap(), Err(Cancelled));

@@ -180,6 +180,7 @@ async fn an_idle_fleet_gives_the_first_slot_at_once_and_saves_none_up() {
     let first = Instant::now();
     assert!(leave(&rate).await.is_some());
     assert!(first.elapsed() < Duration::from_millis(500), "the first slot took {:?}", first.elapsed());
+    // Idle, for twenty slots' time.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let backlog = Instant::now();
     for _ in 0..10 {

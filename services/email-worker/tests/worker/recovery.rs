@@ -4,12 +4,8 @@ use std::time::Duration;
 
 use contract::queue;
 use testkit::{Rabbit, Script, SmtpOptions, Stage, eventually};
-use tokio::time::sleep;
 
 use crate::helpers::{DELAYS, PATIENCE, World};
-
-/// RabbitMQ 3.10.8 killed or restarted sooner after declaring a queue leaves it without a leader for good.
-const SETTLED: Duration = Duration::from_secs(3);
 
 /// A world in a node of the test's own.
 async fn world_in(rabbit: &Rabbit) -> World {
@@ -85,7 +81,7 @@ async fn while_the_broker_is_away_the_worker_is_alive_not_ready_and_finishes_its
     let world = world_in(&rabbit).await;
     world.smtp.set_script(Script::healthy().delay(Duration::from_secs(1)));
     let worker = world.worker_with(&[("SENDING_SLOTS", "4"), ("SEND_TIMEOUT", "10s")]).await;
-    sleep(SETTLED).await;
+    rabbit.queues_written().await;
     world.register_many("user", 20).await;
     let being_sent = || world.smtp.counts().commands.get(&Stage::Content).copied().unwrap_or_default();
     eventually("four mails are being sent", PATIENCE, async || (being_sent() == 4).then_some(())).await;

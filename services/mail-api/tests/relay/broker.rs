@@ -1,7 +1,6 @@
 //! The broker is away, short of memory, or has another queue.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use contract::queue;
 use testkit::lapin::types::{AMQPValue, FieldTable};
@@ -27,7 +26,7 @@ async fn tasks_wait_in_the_outbox_while_the_broker_is_away_and_none_is_lost() {
     // A network that swallows everything is worse than one that refuses.
     proxy.blackhole();
     shop.orders(50).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    relay.says(200, "broker", "").await;
     proxy.cut_connections();
     proxy.heal();
     shop.all_relayed(SOON).await;

@@ -27,6 +27,7 @@ async fn an_order_and_its_mail_are_one_transaction_and_the_mail_is_a_task_with_a
 
     let _relay = TestRelay::up(&shop.relay_url(), &[("AMQP_URL", vhost.amqp_url())]).await;
     let client = vhost.client().await;
+    // Nothing is to come: a relay that reads what is not committed has had its turn.
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     assert_eq!(client.ready(queue::EMAIL).await, 0, "nothing is committed yet");
     transaction.commit().await.unwrap();

@@ -69,6 +69,7 @@ async fn a_commit_that_comes_long_after_its_id_is_found() {
     for sent in 1..=5 {
         shop.orders(1).await;
         queued(&client, sent).await;
+        // Ids are made of the time: those that are relayed must be well beyond the late one's.
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     late.commit().await.unwrap();

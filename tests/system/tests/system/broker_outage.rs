@@ -25,6 +25,7 @@ async fn every_registration_becomes_one_mail_when_the_broker_is_killed_and_comes
         })
         .await;
         system.rabbit.own().kill();
+        // For so long it is away.
         tokio::time::sleep(Duration::from_secs(10)).await;
         system.rabbit.own().restart().await;
         flood.await.unwrap()

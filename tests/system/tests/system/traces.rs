@@ -103,8 +103,7 @@ async fn the_trace_goes_on_across_a_restart_of_the_broker() {
     register(&api, "journey-before").await;
     eventually("the relay has published", PATIENCE, async || (system.queued(queue::EMAIL).await == 1).then_some(()))
         .await;
-    // See System::topology_settled.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    system.rabbit.own().queues_written().await;
     system.rabbit.own().kill();
     register(&api, "journey-while-away").await;
     system.rabbit.own().restart().await;
