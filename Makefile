@@ -8,7 +8,8 @@ MAKEFLAGS += --no-print-directory
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Not -p: with the whole workspace's features, builds of different parts share all that they compile.
 SERVICES := --workspace --bin user-api --bin email-worker --bin mail-api
-FUZZED := -p contract -p amqp -p user-api -p mail-api -p email-worker
+# Every package with a test that is named fuzz_..
+FUZZED = $(addprefix -p ,$(shell grep -rlE --include="*.rs" "^ *fn fuzz_" crates services | cut -d/ -f2 | sort -u))
 
 help: ## Lists the commands
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,10 +78,15 @@ chaos: ## Breaks everything by a seeded schedule under steady load, then looks f
 	@cargo build --locked $(SERVICES) --bin chaos
 	@SEED="$(SEED)" SEEDS="$(SEEDS)" TIME="$(TIME)" exec "$(TARGET)/debug/chaos"
 
+# GUIDED=1 counts branches, and mutates further what came to a new one: all targets that need no program of ours beside them.
+PLAIN_FUZZ = cargo test --locked $(FUZZED) fuzz -- --nocapture --test-threads=2
+GUIDED_FUZZ = export RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/scripts/instrument"; \
+	for tests in "-p contract --test fuzz" "$(subst -p contract,,$(FUZZED)) --lib"; do \
+		cargo test --locked $$tests fuzz -- --nocapture --test-threads=1; done
 # TIME=10s is spent on each parser, SEED=n repeats a run. The same targets run in `make test`, for a fraction of a second each.
 fuzz: ## Throws mutated bytes at every parser that strangers reach (TIME=60s for each; what fails is kept in target/fuzz)
 	@scripts/setup servers
-	@FUZZ_TIME="$(or $(TIME),60s)" FUZZ_SEED="$(SEED)" cargo test --locked $(FUZZED) fuzz -- --nocapture --test-threads=2
+	@FUZZ_TIME="$(or $(TIME),60s)" FUZZ_SEED="$(SEED)"; export FUZZ_TIME FUZZ_SEED; $(if $(GUIDED),$(GUIDED_FUZZ),$(PLAIN_FUZZ))
 
 # Hours for all of it: ONLY=file or glob chooses some of it, SHARD=0/8 an eighth. docs/mutants.md has what is left, and why.
 mutants: ## Changes contract and the worker's decisions in one place after the other: does a test fail? (ONLY=file SHARD=k/n)

@@ -4,7 +4,8 @@
 use contract::{EmailAddress, MAX_BODY, MailTask, TaskId};
 use testkit::fuzz::Target;
 
-const REASONS: [&str; 6] = ["too-large", "not-json", "no-email", "bad-email", "no-username", "bad-username"];
+const REASONS: [&str; 7] =
+    ["too-large", "not-json", "no-email", "bad-email", "no-username", "bad-username", "bad-data"];
 
 /// All that is ever said of an address that was refused: nothing of the address, but for the one character at fault.
 const WHYS: [&str; 5] = [
@@ -24,11 +25,12 @@ fn is_known(why: &str) -> bool {
 
 #[test]
 fn fuzz_tasks() {
-    let words: [&[u8]; 14] = [
+    let words: [&[u8]; 15] = [
         br#""email":"#,
         br#""username":"#,
         br#""locale":"#,
         br#""data":{"n":1.5e300}"#,
+        br#""data":"#,
         br#""name":"Ada""#,
         br#""ada@example.com""#,
         br#""email":"ada@example.com","username":"ada","#,

@@ -16,8 +16,8 @@ use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use mutate::Mutator;
 use running::Running;
@@ -75,13 +75,17 @@ impl Target<'_> {
         let time = variable("FUZZ_TIME").map(|text| duration(&text));
         eprintln!("fuzz {:<14} FUZZ_SEED={seed}, what runs is in {}", self.name, running.path().display());
         let mut rng = SmallRng::seed_from_u64(seed);
-        let inputs: Vec<Vec<u8>> = corpus.into_iter().map(|(_, input)| input).collect();
-        let mutator = Mutator { inputs: &inputs, words: self.words, longest: self.longest };
+        let mut inputs: Vec<Vec<u8>> = corpus.into_iter().map(|(_, input)| input).collect();
+        let files = inputs.len();
+        let mut coverage = coverage::Coverage::new();
         let started = Instant::now();
         let mut runs = 0_u64;
         ends.take();
         while time.map_or(runs < self.runs.into(), |time| started.elapsed() < time) {
-            let input = mutator.next(&mut rng);
+            // Every other one from the files, which are what comes to the ends with a floor.
+            let from = if inputs.len() > files && rng.random() { &inputs[..files] } else { &inputs };
+            let input = Mutator { inputs: from, words: self.words, longest: self.longest }.next(&mut rng);
+            coverage.as_ref().inspect(|coverage| coverage.restart());
             if let Err(why) = quiet::catch(|| property(&input)) {
                 let (input, why) = shrink(input, why, &property);
                 let path = keep(self.name, &input);
@@ -96,9 +100,16 @@ impl Target<'_> {
                 );
             }
             runs += 1;
+            // Where branches are counted, what came to a new one is mutated further.
+            if coverage.as_mut().is_some_and(coverage::Coverage::is_new) {
+                inputs.push(input);
+            }
         }
         let ends = ends.take();
-        let (files, time) = (inputs.len(), started.elapsed());
+        let time = started.elapsed();
+        if let Some((came, all)) = coverage.map(|coverage| coverage.branches()) {
+            eprintln!("fuzz {:<14} {} inputs kept, {came} branches of {all}", self.name, inputs.len() - files);
+        }
         eprintln!("fuzz {:<14} {files:>3} files, {runs:>9} mutations in {time:.1?}: {ends:?}", self.name);
         if let Some((end, floor)) = self.missed(runs, &ends) {
             panic!(
