@@ -15,7 +15,9 @@ use tokio::time::{Instant, sleep};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is looked at.
+// No group of its own: a service may have arguments of the same name around it.
 #[derive(Debug, Clone, Args)]
+#[group(skip)]
 pub struct CheckArgs {
     /// Where it is served, such as http://localhost:8080
     #[arg(value_parser = url)]

@@ -33,10 +33,18 @@ fn language(state: &State<'_, '_>) -> String {
 /// `{{ due | date }}` as the language writes it, `{{ due | date("[day].[month].[year]") }}` by a pattern.
 fn date(state: &State<'_, '_>, value: &Value, pattern: Option<&str>) -> Result<String, Error> {
     let when = value.as_str().and_then(When::parse).ok_or_else(|| wrong("date: the value is no date"))?;
-    match pattern {
-        Some(pattern) => when.by_pattern(pattern),
-        None => Ok(when.in_language(language(state).split('-').next().unwrap_or_default())),
-    }
+    let written = match pattern {
+        Some(pattern) => when.by_pattern(pattern)?,
+        None => when.in_language(language(state).split('-').next().unwrap_or_default()),
+    };
+    Ok(isolated(state, written))
+}
+
+/// Among letters that run from right to left, 2026-12-10 would be shown as 10-12-2026, and −5 as 5−: kept together by a
+/// left-to-right isolate (Unicode UAX #9).
+fn isolated(state: &State<'_, '_>, written: String) -> String {
+    let from_the_right = state.lookup("dir").is_some_and(|dir| dir.as_str() == Some("rtl"));
+    if from_the_right && written.contains(['-', '−']) { format!("\u{2066}{written}\u{2069}") } else { written }
 }
 
 /// `{{ total | number }}` as the language writes it, `{{ total | number(2) }}` with so many decimals.
@@ -62,7 +70,7 @@ fn number(state: &State<'_, '_>, value: &Value, decimals: Option<usize>) -> Resu
     // A zero has no sign, whatever was rounded to it.
     let zero = digits.bytes().all(|b| matches!(b, b'-' | b'.' | b'0'));
     let digits = if zero { digits.trim_start_matches('-') } else { &digits };
-    Ok(numbers::in_language(digits, &language(state)))
+    Ok(isolated(state, numbers::in_language(digits, &language(state))))
 }
 
 /// `https://example.com/?q={{ words | url }}`: as a piece of a URL, all but letters, digits and `-._~` encoded.
@@ -102,7 +110,7 @@ mod tests {
 
     fn rendered(template: &str, locale: &str) -> Result<String, String> {
         let context = context! {
-            locale, at => "2026-11-28T10:00:00Z", whole => 1_234_567, part => 1234.5, big => 9_007_199_254_740_993_i64,
+            locale, dir => if locale == "ar" { "rtl" } else { "ltr" }, at => "2026-11-28T10:00:00Z", whole => 1_234_567, part => 1234.5, big => 9_007_199_254_740_993_i64,
             text => "a b&c/ü", tiny => -0.001, list => vec![1],
         };
         engine::new().render_str(template, context).map_err(|error| error.to_string())
@@ -115,6 +123,11 @@ mod tests {
             ("{{ at | date }}", "de-CH", "28. November 2026"),
             ("{{ at | date }}", "he", "2026-11-28"),
             ("{{ at | date('[hour]:[minute]') }}", "de", "10:00"),
+            ("{{ at | date }}", "ar", "\u{2066}2026-11-28\u{2069}"),
+            ("{{ at | date('[day]-[month]') }}", "ar", "\u{2066}28-11\u{2069}"),
+            ("{{ at | date('[hour]:[minute]') }}", "ar", "10:00"),
+            ("{{ (0 - 5) | number }}", "ar", "\u{2066}−5\u{2069}"),
+            ("{{ whole | number }}", "ar", "1234567"),
             ("{{ whole | number }}", "en", "1,234,567"),
             ("{{ whole | number(2) }}", "de", "1.234.567,00"),
             ("{{ part | number }}", "de", "1.234,5"),

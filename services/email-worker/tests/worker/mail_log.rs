@@ -299,3 +299,16 @@ async fn days_are_made_ahead_once_and_dropped_when_they_are_old() {
     assert_eq!(keep(pool, 30 * DAY).await.unwrap(), (oldest, newest));
     assert_eq!(partitions().await, made);
 }
+
+#[tokio::test]
+async fn a_role_that_may_make_no_tables_keeps_the_days_up() {
+    let world = World::new().await;
+    let mut worker = world.database.pool().begin().await.unwrap();
+    let keep = "SELECT newest::text FROM mail_log_keep('30 days')";
+    let newest: String = sqlx::query_scalar(keep).fetch_one(&mut *worker).await.unwrap();
+    let partition = format!("mail_log_{}", newest.replace('-', ""));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("DROP TABLE {partition}"))).execute(&mut *worker).await.unwrap();
+    sqlx::raw_sql("SET LOCAL ROLE pg_monitor").execute(&mut *worker).await.unwrap();
+    let again: String = sqlx::query_scalar(keep).fetch_one(&mut *worker).await.unwrap();
+    assert_eq!(again, newest);
+}

@@ -35,6 +35,8 @@ enum Subject {
     Registration,
     /// What a mail costs, beside bare SMTP clients
     Worker,
+    /// What the mail log costs a mail
+    MailLog,
     /// How soon the services are ready, and how much memory they take
     Size,
 }
@@ -55,6 +57,8 @@ fn main() {
         }
         if wanted(Subject::Worker) {
             worker::run(&mut report).await;
+        }
+        if wanted(Subject::MailLog) {
             worker::mail_log(&mut report).await;
         }
         if wanted(Subject::Size) {
