@@ -1,6 +1,7 @@
 //! What became of mails, on paper.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use platform::table::{Table, printable};
 use serde_json::{Value, json};
@@ -112,7 +113,7 @@ pub fn table(mut out: impl Write, story: &Story) -> io::Result<()> {
             attempt.id.to_string(),
             attempt.number.to_string(),
             seconds(attempt.at),
-            format!("{} ms", attempt.took.microseconds / 1000),
+            humantime::format_duration(Duration::from_millis(milliseconds(attempt))).to_string(),
             attempt.stage.clone().unwrap_or_default(),
             printable(&attempt.worker),
             printable(&attempt.text),
@@ -151,6 +152,10 @@ pub fn lines(mut out: impl Write, story: &Story) -> io::Result<()> {
     out.flush()
 }
 
+fn milliseconds(attempt: &Attempt) -> u64 {
+    u64::try_from(attempt.took.microseconds / 1000).unwrap_or_default()
+}
+
 fn attempt(attempt: &Attempt) -> Value {
     json!({
         "at": rfc3339(attempt.at),
@@ -160,7 +165,7 @@ fn attempt(attempt: &Attempt) -> Value {
         "code": attempt.code,
         "enhanced": attempt.enhanced,
         "text": attempt.text,
-        "took_ms": attempt.took.microseconds / 1000,
+        "took_ms": milliseconds(attempt),
         "worker": attempt.worker,
     })
 }
