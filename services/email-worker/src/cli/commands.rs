@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal as _, Write as _, stdin, stdout};
 
 use amqp::Broker;
+use anyhow::Context as _;
 use platform::shutdown;
 
 use crate::config::{DeadArgs, DeadCommand, DiscardArgs, ListArgs, QueueArgs, QueueCommand, RedriveArgs};
@@ -47,7 +48,15 @@ async fn list(broker: &Broker, args: ListArgs) -> anyhow::Result<()> {
     }
 }
 
-pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+/// What a command printed. `| head` has seen enough.
+pub(super) fn printed(written: io::Result<()>) -> anyhow::Result<()> {
+    match written.map_err(anyhow::Error::from) {
+        Err(error) if is_closed_pipe(&error) => Ok(()),
+        written => written.context("printing"),
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use platform::postgres::{self, Statement};
 use sqlx::PgPool;
 
-use super::commands::is_closed_pipe;
+use super::commands::printed;
 use super::suppressions::NoKey;
 use crate::config::{Find, MailLogCommand, MailLogCommandArgs};
 use crate::mail_log::find::{Attempts, InLedger, Mails, Which};
@@ -43,12 +43,7 @@ impl Log {
         let story = self.story(find).await?;
         let known = !story.is_empty();
         let out = BufWriter::new(stdout());
-        let written = if json { paper::lines(out, &story) } else { paper::table(out, &story) };
-        match written.map_err(anyhow::Error::from) {
-            // `| head` has seen enough.
-            Err(error) if is_closed_pipe(&error) => {}
-            written => written.context("printing")?,
-        }
+        printed(if json { paper::lines(out, &story) } else { paper::table(out, &story) })?;
         Ok(if known { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 

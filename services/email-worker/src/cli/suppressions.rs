@@ -13,7 +13,7 @@ use platform::shutdown;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::commands::is_closed_pipe;
+use super::commands::printed;
 use super::mails::{NotRight, print};
 use crate::config::{SuppressionsArgs, SuppressionsCommand};
 use crate::reading::Interrupted;
@@ -72,11 +72,7 @@ impl Suppressions {
         let rows = self.ask(&List { limit: i64::from(limit) }).await?;
         let out = BufWriter::new(stdout());
         let written = if json { list::lines(out, &rows) } else { list::table(out, &rows) };
-        match written.map_err(anyhow::Error::from) {
-            // `| head` has seen enough.
-            Err(error) if is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
-            written => written.context("printing").map(|()| ExitCode::SUCCESS),
-        }
+        printed(written).map(|()| ExitCode::SUCCESS)
     }
 
     async fn add(&self, address: &EmailAddress, lasts: Option<Duration>, reason: String) -> anyhow::Result<ExitCode> {
