@@ -14,6 +14,13 @@ pub(crate) async fn run(arguments: &[&str], environment: &[(&str, String)]) -> (
     (code, process.log_lines())
 }
 
+/// An environment with some variables changed; what is changed to nothing is left out.
+pub(crate) fn changed<'a>(environment: &[(&'a str, &str)], changes: &[(&'a str, &str)]) -> Vec<(&'a str, String)> {
+    let kept = environment.iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+    let variables = kept.chain(changes.iter().filter(|(_, value)| !value.is_empty()));
+    variables.map(|(name, value)| (*name, (*value).to_owned())).collect()
+}
+
 #[tokio::test]
 async fn what_is_missing_or_wrong_in_the_environment_is_named_in_one_line() {
     let world = World::new().await;

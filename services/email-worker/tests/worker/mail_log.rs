@@ -7,7 +7,7 @@ use email_worker::mail_log::keep;
 use serde_json::Value;
 use testkit::{Script, Stage, eventually};
 
-use crate::commands::run;
+use crate::commands::{changed, run};
 use crate::helpers::{PATIENCE, World, registration};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -16,12 +16,7 @@ const ADA: &str = "ada@example.com";
 
 impl World {
     async fn mail_log(&self, arguments: &[&str], changes: &[(&'static str, &str)]) -> (i32, Vec<String>) {
-        let mut variables =
-            vec![("DATABASE_URL", self.database.url().to_owned()), ("ADDRESS_HASH_KEY", KEY.to_owned())];
-        variables.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
-        variables.extend(
-            changes.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (*name, (*value).to_owned())),
-        );
+        let variables = changed(&[("DATABASE_URL", self.database.url()), ("ADDRESS_HASH_KEY", KEY)], changes);
         run(&[&["mail-log", "find"], arguments].concat(), &variables).await
     }
 

@@ -7,7 +7,7 @@ use contract::{TaskId, header, queue};
 use serde_json::{Value, json};
 use testkit::{Dir, Postgres, Script, SmtpOptions, Stage, eventually};
 
-use crate::commands::run;
+use crate::commands::{changed, run};
 use crate::helpers::{PATIENCE, Running, World, registration};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -71,12 +71,7 @@ impl World {
     }
 
     async fn suppressions(&self, arguments: &[&str], changes: &[(&'static str, &str)]) -> (i32, Vec<String>) {
-        let mut variables =
-            vec![("DATABASE_URL", self.database.url().to_owned()), ("ADDRESS_HASH_KEY", KEY.to_owned())];
-        variables.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
-        variables.extend(
-            changes.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (*name, (*value).to_owned())),
-        );
+        let variables = changed(&[("DATABASE_URL", self.database.url()), ("ADDRESS_HASH_KEY", KEY)], changes);
         run(&[&["suppressions"], arguments].concat(), &variables).await
     }
 }
