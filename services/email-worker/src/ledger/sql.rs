@@ -113,6 +113,21 @@ impl Statement for ClaimUnlessSuppressed {
     }
 }
 
+/// Marks the tasks of one parameter as sent by the owner in another.
+macro_rules! mark {
+    ($ids:literal, $owner:literal) => {
+        concat!(
+            "INSERT INTO ledger (id, owner, until, sent_at)
+             SELECT done.id, ",
+            $owner,
+            ", clock_timestamp(), clock_timestamp() FROM unnest(",
+            $ids,
+            "::uuid[]) AS done (id)
+             ON CONFLICT (id) DO UPDATE SET sent_at = excluded.sent_at, lone_runs = 0"
+        )
+    };
+}
+
 /// Marks tasks as sent. A row that is gone is written anew.
 pub(super) struct Mark {
     /// Sorted, each once.
@@ -124,16 +139,7 @@ impl Statement for Mark {
     type Answer = ();
 
     async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
-        sqlx::query(
-            "INSERT INTO ledger (id, owner, until, sent_at)
-             SELECT done.id, $2, clock_timestamp(), clock_timestamp() FROM unnest($1::uuid[]) AS done (id)
-             ON CONFLICT (id) DO UPDATE SET sent_at = excluded.sent_at, lone_runs = 0",
-        )
-        .bind(&self.ids)
-        .bind(self.owner)
-        .execute(conn)
-        .await
-        .map(drop)
+        sqlx::query(mark!("$1", "$2")).bind(&self.ids).bind(self.owner).execute(conn).await.map(drop)
     }
 }
 
@@ -147,14 +153,7 @@ impl Statement for MarkAndLog<'_> {
     type Answer = ();
 
     async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
-        let statement = self.mails.bind(concat!(
-            "WITH marked AS (
-                 INSERT INTO ledger (id, owner, until, sent_at)
-                 SELECT done.id, $15, clock_timestamp(), clock_timestamp() FROM unnest($14::uuid[]) AS done (id)
-                 ON CONFLICT (id) DO UPDATE SET sent_at = excluded.sent_at, lone_runs = 0
-             ) ",
-            upsert!()
-        ));
+        let statement = self.mails.bind(concat!("WITH marked AS (", mark!("$14", "$15"), ") ", upsert!()));
         statement.bind(&self.mark.ids).bind(self.mark.owner).execute(conn).await.map(drop)
     }
 }
