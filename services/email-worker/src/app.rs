@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::circuit_breaker::{CircuitBreaker, probe};
 use crate::clock::DatabaseClock;
-use crate::config::{Config, SuppressionArgs};
+use crate::config::{Config, MailLogArgs, SuppressionArgs};
 use crate::consumer::{Consumer, delivery_limit};
 use crate::delivery::{Ends, ExclusiveGate, InFlight, Limits, Processor, UnknownTypes, hold};
 use crate::ledger::retention::{self, RetentionOptions};
@@ -230,12 +230,7 @@ fn assemble(
     let metrics = Metrics::new();
     let breaker = CircuitBreaker::unproven(PROBE.0, PROBE.1);
     let suppressions = suppressions(&config.suppression, pool, &metrics, &breaker, background, tasks);
-    let log = &config.mail_log;
-    let (mail_log, logging) =
-        MailLog::start(pool.clone(), log.mail_log, log.mail_log_retention, log.hostname.clone(), background.clone());
-    if log.mail_log != Mode::Off {
-        tasks.spawn("mail-log", logging);
-    }
+    let mail_log = mail_log(&config.mail_log, pool, background, tasks);
     let slots = ConnectionPool::new(flow.sending_slots, transport);
     slots.observe();
     Processor {
@@ -282,6 +277,17 @@ fn suppressions(
     tasks.spawn("suppressions", writing);
     tasks.spawn("suppressions-doubt", suppressions.doubt(breaker, background.clone()));
     suppressions
+}
+
+/// Where it is off nothing of this is done.
+fn mail_log(args: &MailLogArgs, pool: &PgPool, background: &CancellationToken, tasks: &mut Tasks) -> MailLog {
+    let MailLogArgs { mail_log, mail_log_retention, hostname } = args.clone();
+    if mail_log == Mode::Off {
+        return MailLog::default();
+    }
+    let (log, writing) = MailLog::start(pool.clone(), mail_log, mail_log_retention, hostname, background.clone());
+    tasks.spawn("mail-log", writing);
+    log
 }
 
 fn broker(config: &Config, name: &str) -> Broker {

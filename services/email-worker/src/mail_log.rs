@@ -76,7 +76,7 @@ impl MailLog {
         let writing = async move {
             tokio::join!(writing, days.keep_up(pool, keep, token));
         };
-        (Self((mode != Mode::Off).then_some(shared)), writing)
+        (Self(Some(shared)), writing)
     }
 
     /// Looks which days there are, before the first mail: until then nothing can be written. Not worth a wait.

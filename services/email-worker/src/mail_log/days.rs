@@ -1,12 +1,13 @@
 //! The days that a row may have: each is a partition, made ahead and dropped when it is old.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use platform::postgres::{NoAnswer, Statement, ask};
 use rand::RngExt as _;
 use sqlx::{PgConnection, PgPool};
 use time::{Date, OffsetDateTime};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::entry::moment;
@@ -18,41 +19,65 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// It may take so long: tables are made.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// The first and the last day that there are. Clones share them; unknown before the first look.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Days(Arc<Mutex<Option<(Date, Date)>>>);
+/// The days that there are. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Days(Arc<Mutex<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    /// The first and the last one; unknown before the first look.
+    days: Option<(Date, Date)>,
+    /// When to look again.
+    next: Instant,
+}
+
+impl Default for Days {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Known { days: None, next: Instant::now() + AGAIN })))
+    }
+}
 
 impl Days {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The day of this moment, or the nearest that there is.
     pub(super) fn of(&self, at: SystemTime) -> Option<Date> {
-        let (oldest, newest) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let (oldest, newest) = self.known().days?;
         Some(moment(at).map_or(newest, OffsetDateTime::date).clamp(oldest, newest))
     }
 
-    /// Makes the next days, drops the old ones, and knows from now on which there are. Answers when to look again.
-    pub(super) async fn look(&self, pool: &PgPool, keeping: Duration) -> Duration {
-        match keep(pool, keeping).await {
+    /// Makes the next days, drops the old ones, and knows from now on which there are.
+    pub(super) async fn look(&self, pool: &PgPool, keeping: Duration) {
+        let found = keep(pool, keeping).await;
+        let mut known = self.known();
+        match found {
             Ok(days) => {
-                *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(days);
                 // Workers that started together do not look together.
-                rand::rng().random_range(EVERY / 2..=EVERY)
+                let wait = rand::rng().random_range(EVERY / 2..=EVERY);
+                *known = Known { days: Some(days), next: Instant::now() + wait };
             }
             Err(error) => {
                 tracing::warn!(%error, "the days of the mail log could not be kept up: once more in {AGAIN:?}");
-                AGAIN
+                known.next = Instant::now() + AGAIN;
             }
         }
     }
 
-    /// Looks now and then until the token is cancelled.
+    /// Looks whenever it is time until the token is cancelled.
     pub(super) async fn keep_up(&self, pool: PgPool, keeping: Duration, token: CancellationToken) {
-        let mut wait = AGAIN;
-        while token.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
-            match token.run_until_cancelled(self.look(&pool, keeping)).await {
-                Some(next) => wait = next,
-                None => return,
+        let looking = async {
+            loop {
+                let next = self.known().next;
+                if next <= Instant::now() {
+                    self.look(&pool, keeping).await;
+                } else {
+                    tokio::time::sleep_until(next).await;
+                }
             }
-        }
+        };
+        token.run_until_cancelled(looking).await;
     }
 }
 
