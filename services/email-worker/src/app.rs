@@ -19,6 +19,7 @@ use crate::circuit_breaker::{CircuitBreaker, probe};
 use crate::clock::DatabaseClock;
 use crate::config::{Config, MailLogArgs, SuppressionArgs};
 use crate::consumer::{Consumer, delivery_limit};
+use crate::controls::{self, ControlsWatch};
 use crate::delivery::{Ends, ExclusiveGate, InFlight, Limits, Processor, UnknownTypes, hold};
 use crate::ledger::retention::{self, RetentionOptions};
 use crate::ledger::{self, Ledger, LedgerOptions};
@@ -148,8 +149,12 @@ impl Sender {
     async fn run(self, ends: Ends, tasks: &mut Tasks) -> anyhow::Result<()> {
         let Self { config, pool, transport, renderer, health, parts, clock } = self;
         let (stop, background) = (ends.drain.clone(), ends.settled.clone());
+        let Some(controls) = stop.run_until_cancelled(controls::first(&pool)).await else { return Ok(()) };
         let mail = Mail { transport, renderer, clock: clock.clone() };
-        let processor = Arc::new(assemble(&config, &pool, mail, parts.moving, &ends, tasks));
+        let processor = Arc::new(assemble(&config, &pool, mail, parts.moving, controls.subscribe(), &ends, tasks));
+        let rate = processor.rate.clone();
+        let following = controls::follow(pool.clone(), controls, move || rate.look_again(), background.clone());
+        tasks.spawn("controls", following);
         tasks.spawn("prober", probe::run(Arc::clone(&processor), parts.sending, parts.database, background.clone()));
         tasks.spawn("database-clock", ledger::keep_time(pool.clone(), clock, background.clone()));
         let (asked, raised) = (broker(&config, "email-worker check"), config.flow.delivery_limit_raised);
@@ -211,6 +216,7 @@ fn assemble(
     pool: &PgPool,
     Mail { transport, renderer, clock }: Mail,
     moving: Component,
+    controls: ControlsWatch,
     ends: &Ends,
     tasks: &mut Tasks,
 ) -> Processor {
@@ -222,7 +228,7 @@ fn assemble(
     tasks.spawn("claims", actors.claims);
     tasks.spawn("marks", actors.marks);
     let (rate, rate_task) = FleetRate::start(pool.clone(), flow.mail_rate, flow.adapts(), background.clone());
-    rate.observe(flow.mail_rate);
+    rate.observe();
     tasks.spawn("rate", rate_task);
     let (publisher, publisher_task) =
         Publisher::start(broker(config, "email-worker publisher"), queues(config), moving, background.clone());
@@ -240,6 +246,7 @@ fn assemble(
         refusers: Refusers::default(),
         suppressions,
         mail_log,
+        controls,
         breaker,
         slots,
         renderer,

@@ -3,6 +3,7 @@
 mod commands;
 mod mail_log;
 mod mails;
+mod sending;
 mod suppressions;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ pub fn execute(cli: Cli) -> ExitCode {
             // Those whose answer may be no.
             Cli::Suppressions(args) => return suppressions::suppressions(*args).await,
             Cli::MailLog(args) => return mail_log::mail_log(*args).await,
+            Cli::Sending(args) => return sending::sending(*args).await,
             Cli::Run(config) => Box::pin(run(*config)).await,
             Cli::Migrate(args) => migrate(*args).await,
             Cli::Redrive(args) => commands::redrive(args).await,
@@ -56,7 +58,7 @@ fn code(error: &anyhow::Error) -> Exit {
     if error.is::<MailConfigError>() {
         return Exit::Usage;
     }
-    if error.is::<NotConfirmed>() || error.is::<suppressions::NoKey>() {
+    if error.is::<NotConfirmed>() || error.is::<suppressions::NoKey>() || error.is::<sending::TooMany>() {
         return Exit::Usage;
     }
     if error.is::<mails::NotRight>() {

@@ -4,6 +4,7 @@ mod contradictions;
 mod mail;
 mod mail_log;
 mod mails;
+mod sending;
 mod suppressions;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use self::mail_log::{Find, MailLogArgs, MailLogCommand, MailLogCommandArgs};
 pub use self::mails::{
     LetterheadArgs, MailsArgs, MailsCommand, PreviewArgs, RenderArgs, SendTestArgs, Shown, WhichArgs,
 };
+pub use self::sending::{SendingArgs, SendingCommand};
 pub use self::suppressions::{SuppressionArgs, SuppressionsArgs, SuppressionsCommand};
 use crate::dead_letters::Filter;
 use crate::rate::Ceiling;
@@ -44,6 +46,9 @@ pub enum Cli {
     Suppressions(Box<SuppressionsArgs>),
     /// What became of mails: `mail-log find`
     MailLog(Box<MailLogCommandArgs>),
+    /// Pause the sending or slow it down, all of it, of a type, or to a domain: `sending show`, `pause`, `resume`, `limit`, `unlimit`,
+    /// `history`
+    Sending(Box<SendingArgs>),
 }
 
 /// Which dead letters to put back.

@@ -1,4 +1,4 @@
-//! The consumer: takes tasks off the queue for as long as the circuit lets it, over connections that come and go.
+//! The consumer: takes tasks off the queue for as long as the circuit lets it, and no operator has paused it, over connections that come and go.
 //! What a lost connection means for runs is checked in `tests/models/src/delivery.rs`.
 
 pub mod delivery_limit;
@@ -126,12 +126,14 @@ impl Consumer {
         stop: &CancellationToken,
     ) -> Result<Ended, ConsumerError> {
         let mut circuit = self.processor.breaker.watch();
+        let mut controls = self.processor.controls.clone();
         let rate = self.processor.rate.in_force();
         let mut review = tokio::time::interval(REVIEW);
         review.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut current = None;
         loop {
-            let wanted = self.wanted_prefetch(*circuit.borrow_and_update());
+            let paused = controls.borrow_and_update().is_paused();
+            let wanted = if paused { None } else { self.wanted_prefetch(*circuit.borrow_and_update()) };
             if wanted != current {
                 if let Err(error) = line.subscription.set_prefetch(wanted).await {
                     return not_consuming(&error);
@@ -141,6 +143,7 @@ impl Consumer {
             tokio::select! {
                 () = stop.cancelled() => return Ok(Ended::Stopped),
                 changed = circuit.changed() => if changed.is_err() { return Ok(Ended::Stopped) },
+                Ok(()) = controls.changed() => {}
                 Some(ended) = self.in_flight.join_next() => { ended?; self.pace.count(); }
                 delivery = line.subscription.next() => match delivery {
                     Some(Ok(delivery)) => { self.in_flight.spawn(Arc::clone(&self.processor).process(delivery)); }

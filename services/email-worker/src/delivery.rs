@@ -38,6 +38,7 @@ use self::outcome::{Deferral, Outcome};
 use self::task::{Identity, Message, Rejected, Task};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::clock::DatabaseClock;
+use crate::controls::ControlsWatch;
 use crate::ledger::{Cancelled, Claim, Ledger, LedgerDown, Marking};
 use crate::mail_log::MailLog;
 use crate::metrics::Metrics;
@@ -77,6 +78,8 @@ pub struct Processor {
     pub(crate) suppressions: Suppressions,
     /// What became of each mail.
     pub(crate) mail_log: MailLog,
+    /// What operators ask for.
+    pub(crate) controls: ControlsWatch,
     /// Whether sending makes sense at all.
     pub(crate) breaker: CircuitBreaker,
     /// The sending slots and their connections.

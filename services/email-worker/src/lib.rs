@@ -12,6 +12,7 @@ pub mod cli;
 mod clock;
 pub mod config;
 pub mod consumer;
+pub mod controls;
 pub mod dead_letters;
 pub mod delivery;
 pub mod ledger;

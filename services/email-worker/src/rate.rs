@@ -238,10 +238,16 @@ impl FleetRate {
         self.shared.throttled()
     }
 
+    /// An operator may have asked for another ceiling: it is looked at now.
+    pub fn look_again(&self) {
+        // Lost, it is seen a little later.
+        let _ = self.shared.tell(Message::Asked);
+    }
+
     /// Shows the rate in force, and the ceiling, as metrics.
-    pub fn observe(&self, ceiling: Ceiling) {
+    pub fn observe(&self) {
         // Not the handle itself, or the actor would never see the last one go.
-        let shared = Arc::clone(&self.shared);
+        let (shared, ceiling) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
         let in_force = self.in_force();
         let meter = global::meter("email-worker");
         meter
@@ -258,9 +264,11 @@ impl FleetRate {
             .build();
         meter
             .f64_observable_gauge("sluice.rate.ceiling")
-            .with_description("Mails a second that the MAIL_RATE of this worker allows; absent: no limit")
+            .with_description(
+                "Mails a second that the fleet may send, by MAIL_RATE or as an operator asked; absent: no limit",
+            )
             .with_callback(move |observer| {
-                if let Some(rate) = ceiling.rate() {
+                if let Some(rate) = ceiling.ceiling() {
                     observer.observe(rate.mails_per_second(), &[]);
                 }
             })

@@ -60,6 +60,8 @@ pub(super) enum Message {
     Found(String),
     /// It is free, and not for long.
     LookAgain,
+    /// An operator asked for another ceiling.
+    Asked,
 }
 
 /// An exchange with the row that is under way.
@@ -195,6 +197,10 @@ impl<S: Store> Limiter<S> {
                 self.not_before = Instant::now();
             }
             Message::LookAgain => self.look_again = true,
+            Message::Asked => {
+                self.look_again = true;
+                self.not_before = Instant::now();
+            }
         }
     }
 
@@ -298,7 +304,7 @@ impl<S: Store> Limiter<S> {
         self.shared.learn(&row, terms, now);
         self.doubted = row.learnt.doubted().to_vec();
         self.news.tell(&row, terms, now);
-        self.news.tell_ceiling(self.terms.ceiling, terms.ceiling);
+        self.news.tell_ceiling(self.terms.ceiling, row.ceilings.binding(self.terms.ceiling));
         self.not_before = answered;
         match grant {
             Grant::Free => {

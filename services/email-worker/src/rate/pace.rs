@@ -57,6 +57,18 @@ impl Ceiling {
             Self::At(rate) => Some(rate),
         }
     }
+
+    /// As it is read again, exactly: in the largest unit in which it is a whole number of mails.
+    pub fn written(self) -> String {
+        let Self::At(Rate(per_second)) = self else { return "0".to_owned() };
+        for (seconds, unit) in [(1.0, "s"), (60.0, "m")] {
+            let mails = per_second * seconds;
+            if (mails - mails.round()).abs() < 1e-9 * mails.max(1.0) {
+                return format!("{}/{unit}", mails.round());
+            }
+        }
+        format!("{}/h", (per_second * 3_600.0).round())
+    }
 }
 
 impl FromStr for Ceiling {
@@ -125,6 +137,23 @@ mod tests {
         }
         assert_eq!("0".parse(), Ok(Ceiling::Unlimited));
         assert_eq!("0/h".parse(), Ok(Ceiling::Unlimited));
+    }
+
+    #[test]
+    fn a_rate_that_is_written_is_read_as_the_same() {
+        for (text, written) in [
+            ("0", "0"),
+            ("14", "14/s"),
+            ("600/m", "10/s"),
+            ("100/m", "100/m"),
+            ("2000/h", "2000/h"),
+            ("1/h", "1/h"),
+            ("359999999/h", "359999999/h"),
+            ("100000", "100000/s"),
+        ] {
+            let ceiling: Ceiling = text.parse().unwrap();
+            assert_eq!((ceiling.written().as_str(), written.parse()), (written, Ok(ceiling)), "{text}");
+        }
     }
 
     #[test]

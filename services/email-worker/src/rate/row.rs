@@ -5,7 +5,7 @@
 
 use super::ceilings::Ceilings;
 use super::learnt::{Domain, Learnt, Leave, Refusal, Seconds, Taken};
-use super::pace::Rate;
+use super::pace::{Ceiling, Rate};
 
 /// Moments are leased at most so far ahead: four of them, but neither less nor more than this. What is leased is what goes on
 /// for a while when the server says no to another worker.
@@ -26,6 +26,8 @@ pub(super) struct Row {
     pub(super) learnt: Learnt,
     /// What its workers were told.
     pub(super) ceilings: Ceilings,
+    /// What an operator asked for instead; it stands elsewhere, and is never written.
+    pub(super) asked: Option<Ceiling>,
 }
 
 /// What a worker asks of the row.
@@ -69,9 +71,13 @@ pub(super) struct Terms {
 }
 
 impl Row {
-    /// What binds a worker that was told `own`: the lowest ceiling of all.
+    /// What binds a worker that was told `own`: what an operator asked for, or else the lowest ceiling of all.
     pub(super) fn binding(&self, own: Terms) -> Terms {
-        Terms { ceiling: self.ceilings.binding(own.ceiling), ..own }
+        let ceiling = match self.asked {
+            Some(asked) => asked.rate(),
+            None => self.ceilings.binding(own.ceiling),
+        };
+        Terms { ceiling, ..own }
     }
 
     /// The rate that the fleet keeps to, if it does to any, by the terms that bind it.

@@ -28,6 +28,7 @@ pub(super) struct Shared {
     look_again: AtomicU64,
     episode: AtomicI64,
     in_force: watch::Sender<Option<Rate>>,
+    ceiling: watch::Sender<Option<Rate>>,
     throttled: watch::Sender<Option<Throttled>>,
     taken: Mutex<Meter>,
     found: Mutex<Found>,
@@ -47,6 +48,7 @@ impl Shared {
             look_again: AtomicU64::new(0),
             episode: AtomicI64::new(0),
             in_force: watch::Sender::new(terms.ceiling),
+            ceiling: watch::Sender::new(terms.ceiling),
             throttled: watch::Sender::new(None),
             taken: Mutex::new(Meter::default()),
             found: Mutex::default(),
@@ -91,6 +93,7 @@ impl Shared {
         self.held_back.store(held_back, Ordering::Release);
         self.episode.store(row.learnt.episode, Ordering::Release);
         *self.known() = row.learnt.found.still(now);
+        self.ceiling.send_replace(terms.ceiling);
         self.in_force.send_if_modified(|known| std::mem::replace(known, in_force) != in_force);
         let throttled = (pauses || held_back).then(|| Throttled {
             rate: in_force.filter(|_| !pauses),
@@ -123,6 +126,11 @@ impl Shared {
 
     pub(super) fn in_force(&self) -> watch::Receiver<Option<Rate>> {
         self.in_force.subscribe()
+    }
+
+    /// What the fleet may send at most, whatever the server bears.
+    pub(super) fn ceiling(&self) -> Option<Rate> {
+        *self.ceiling.borrow()
     }
 
     /// A moment as those who wait get it; none: as fast as you like.

@@ -89,20 +89,23 @@ struct Read {
     next_free: i64,
 }
 
-type Columns = (f64, f64, i64, f64, Option<Json<Learnt>>, Option<Json<Ceilings>>, i64);
+type Columns = (f64, f64, i64, f64, Option<Json<Learnt>>, Option<Json<Ceilings>>, i64, Option<String>);
 
 async fn read(conn: &mut PgConnection) -> sqlx::Result<Option<Read>> {
     let columns: Option<Columns> = sqlx::query_as(
         "SELECT extract(epoch FROM clock_timestamp())::float8, extract(epoch FROM next_free)::float8,
-                (extract(epoch FROM next_free) * 1000000)::int8, spacing, learnt, ceilings, version
+                (extract(epoch FROM next_free) * 1000000)::int8, spacing, learnt, ceilings, version,
+                (SELECT rate FROM sending_controls
+                 WHERE kind = 'limit' AND scope = 'fleet' AND (until IS NULL OR until > clock_timestamp()))
          FROM mail_rate",
     )
     .fetch_optional(conn)
     .await?;
-    Ok(columns.map(|(now, seconds, next_free, spacing, learnt, ceilings, version)| {
+    Ok(columns.map(|(now, seconds, next_free, spacing, learnt, ceilings, version, asked)| {
         let learnt = learnt.map(|json| json.0).unwrap_or_default();
         let ceilings = ceilings.map(|json| json.0).unwrap_or_default();
-        Read { now, row: Row { next_free: seconds, spacing, learnt, ceilings }, version, next_free }
+        let asked = asked.and_then(|rate| rate.parse().ok());
+        Read { now, row: Row { next_free: seconds, spacing, learnt, ceilings, asked }, version, next_free }
     }))
 }
 

@@ -31,6 +31,7 @@ mod priority;
 mod rate;
 mod recovery;
 mod refusals;
+mod sending;
 mod start;
 mod suppressions;
 mod suspects;

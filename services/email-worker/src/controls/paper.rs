@@ -1,0 +1,92 @@
+//! What holds and what was done, on paper.
+
+use std::io::{self, Write};
+
+use platform::table::{Table, printable};
+use serde_json::{Value, json};
+
+use super::store::Action;
+use super::{Ask, Control, Controls};
+use crate::paper::{rfc3339, seconds};
+
+/// What is printed where nothing holds.
+const NOTHING: &str = "nothing is paused, and nothing limited beside MAIL_RATE";
+
+/// What holds, as a table.
+///
+/// # Errors
+/// It can't be written.
+pub fn table(mut out: impl Write, controls: &Controls) -> io::Result<()> {
+    let all = controls.all();
+    if all.is_empty() {
+        writeln!(out, "{NOTHING}")?;
+        return out.flush();
+    }
+    let mut table = Table::new(out, &["SCOPE", "CONTROL", "SINCE", "UNTIL", "BY", "WHY"]);
+    for control in all {
+        table.push(vec![
+            control.scope.to_string(),
+            match control.ask {
+                Ask::Pause => "paused".to_owned(),
+                Ask::Limit(rate) => format!("limit {rate}"),
+            },
+            seconds(control.set_at),
+            control.until.map(seconds).unwrap_or_default(),
+            printable(&control.set_by),
+            printable(&control.reason),
+        ])?;
+    }
+    table.flush()
+}
+
+/// What holds, one JSON object a line.
+///
+/// # Errors
+/// It can't be written.
+pub fn lines(mut out: impl Write, controls: &Controls) -> io::Result<()> {
+    for control in controls.all() {
+        writeln!(out, "{}", object(control))?;
+    }
+    out.flush()
+}
+
+fn object(control: &Control) -> Value {
+    json!({
+        "scope": control.scope.to_string(),
+        "kind": control.ask.kind().slug(),
+        "rate": match control.ask {
+            Ask::Pause => None,
+            Ask::Limit(rate) => Some(rate.to_string()),
+        },
+        "by": control.set_by,
+        "reason": control.reason,
+        "since": rfc3339(control.set_at),
+        "until": control.until.map(rfc3339),
+    })
+}
+
+/// What was done, as a table.
+///
+/// # Errors
+/// It can't be written.
+pub fn history(out: impl Write, actions: &[Action]) -> io::Result<()> {
+    let mut table = Table::new(out, &["AT", "BY", "ACTION", "OBJECT", "HOW AND WHY"]);
+    for action in actions {
+        let Action { at, operator, action, object, detail } = action;
+        let (by, detail) = (printable(operator), printable(detail));
+        table.push(vec![seconds(*at), by, action.clone(), object.clone(), detail])?;
+    }
+    table.flush()
+}
+
+/// What was done, one JSON object a line.
+///
+/// # Errors
+/// It can't be written.
+pub fn history_lines(mut out: impl Write, actions: &[Action]) -> io::Result<()> {
+    for Action { at, operator, action, object, detail } in actions {
+        let line = json!({ "at": rfc3339(*at), "by": operator, "action": action, "object": object, "detail": detail });
+        writeln!(out, "{line}")?;
+    }
+    out.flush()
+}

@@ -1,0 +1,206 @@
+//! The tables `sending_controls` and `operator_actions`.
+
+use std::time::Duration;
+
+use platform::postgres::Statement;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use super::{Ask, By, Control, Controls, Kind, MOST, Scope};
+
+/// All that hold.
+#[derive(Debug)]
+pub struct Read;
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    kind: String,
+    scope: String,
+    name: String,
+    rate: Option<String>,
+    set_by: String,
+    reason: String,
+    set_at: OffsetDateTime,
+    until: Option<OffsetDateTime>,
+}
+
+impl Row {
+    /// `None`: of a newer version.
+    fn control(self) -> Option<Control> {
+        let Self { kind, scope, name, rate, set_by, reason, set_at, until } = self;
+        let ask = match (kind.as_str(), rate) {
+            ("pause", _) => Ask::Pause,
+            ("limit", Some(rate)) => Ask::Limit(rate.parse().ok()?),
+            _ => return None,
+        };
+        Some(Control { scope: Scope::from_columns(&scope, &name)?, ask, set_by, reason, set_at, until })
+    }
+}
+
+impl Statement for Read {
+    type Answer = Controls;
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Controls> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT kind, scope, name, rate, set_by, reason, set_at, until FROM sending_controls
+             WHERE until IS NULL OR until > now()",
+        )
+        .fetch_all(conn)
+        .await?;
+        Ok(rows.into_iter().filter_map(Row::control).collect())
+    }
+}
+
+/// Sets a control, in place of the one of its kind that the scope has.
+#[derive(Debug)]
+pub struct Set {
+    /// Of which mails.
+    pub scope: Scope,
+    /// What is asked for.
+    pub ask: Ask,
+    /// Who asks.
+    pub by: By,
+}
+
+/// How setting one ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// It holds.
+    Set,
+    /// There are [`MOST`] already.
+    TooMany,
+}
+
+impl Set {
+    fn action(&self) -> &'static str {
+        self.ask.kind().slug()
+    }
+
+    /// For the table of actions.
+    fn detail(&self) -> String {
+        let what = match self.ask {
+            Ask::Pause => String::new(),
+            Ask::Limit(rate) => format!("{rate}, "),
+        };
+        let lasts = self.by.lasts.map(|lasts| format!("for {}, ", humantime::format_duration(lasts)));
+        format!("{what}{}{}", lasts.unwrap_or_default(), self.by.reason)
+    }
+}
+
+impl Statement for Set {
+    type Answer = Done;
+
+    /// What has run out goes on this occasion.
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Done> {
+        let (scope, name) = self.scope.columns();
+        let rate = match self.ask {
+            Ask::Pause => None,
+            Ask::Limit(rate) => Some(rate.written()),
+        };
+        let done = sqlx::query(
+            "WITH held AS (SELECT * FROM sending_controls WHERE until IS NULL OR until > now()),
+                  gone AS (DELETE FROM sending_controls WHERE until <= now() AND (kind, scope, name) <> ($1, $2, $3)),
+                  now_set AS (
+                      INSERT INTO sending_controls (kind, scope, name, rate, set_by, reason, until)
+                      SELECT $1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7)
+                      WHERE $2 = 'fleet' OR (SELECT count(*) FROM held WHERE scope <> 'fleet') < $8
+                         OR EXISTS (SELECT FROM held WHERE (kind, scope, name) = ($1, $2, $3))
+                      ON CONFLICT (kind, scope, name) DO UPDATE SET
+                          rate = excluded.rate, set_by = excluded.set_by, reason = excluded.reason, set_at = now(),
+                          until = excluded.until
+                      RETURNING kind
+                  )
+             INSERT INTO operator_actions (operator, action, object, detail) SELECT $5, kind, $9, $10 FROM now_set",
+        )
+        .bind(self.action())
+        .bind(scope)
+        .bind(name)
+        .bind(rate)
+        .bind(&self.by.operator)
+        .bind(&self.by.reason)
+        .bind(self.by.lasts.map(|lasts| lasts.as_secs_f64()))
+        .bind(i64::try_from(MOST).unwrap_or(i64::MAX))
+        .bind(self.scope.to_string())
+        .bind(self.detail())
+        .execute(conn)
+        .await?;
+        Ok(if done.rows_affected() > 0 { Done::Set } else { Done::TooMany })
+    }
+}
+
+/// Ends a control. Answers whether there was one.
+#[derive(Debug)]
+pub struct Clear {
+    /// Which kind.
+    pub kind: Kind,
+    /// Of which mails.
+    pub scope: Scope,
+    /// Who asks.
+    pub by: By,
+}
+
+impl Statement for Clear {
+    type Answer = bool;
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<bool> {
+        let (scope, name) = self.scope.columns();
+        let action = match self.kind {
+            Kind::Pause => "resume",
+            Kind::Limit => "unlimit",
+        };
+        let done = sqlx::query(
+            "WITH gone AS (DELETE FROM sending_controls WHERE (kind, scope, name) = ($1, $2, $3) RETURNING until)
+             INSERT INTO operator_actions (operator, action, object, detail)
+             SELECT $4, $5, $6, $7 FROM gone WHERE until IS NULL OR until > now()",
+        )
+        .bind(self.kind.slug())
+        .bind(scope)
+        .bind(name)
+        .bind(&self.by.operator)
+        .bind(action)
+        .bind(self.scope.to_string())
+        .bind(&self.by.reason)
+        .execute(conn)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Action {
+    /// When.
+    pub at: OffsetDateTime,
+    /// Who did it.
+    pub operator: String,
+    /// What: pause, resume, limit, unlimit.
+    pub action: String,
+    /// To what: a [`Scope`].
+    pub object: String,
+    /// How, and why.
+    pub detail: String,
+}
+
+/// What was done, the latest first.
+#[derive(Debug)]
+pub struct Actions {
+    /// At most so many.
+    pub limit: i64,
+    /// No older ones.
+    pub since: Option<Duration>,
+}
+
+impl Statement for Actions {
+    type Answer = Vec<Action>;
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Vec<Action>> {
+        sqlx::query_as(
+            "SELECT at, operator, action, object, detail FROM operator_actions
+             WHERE $2::float8 IS NULL OR at >= now() - make_interval(secs => $2) ORDER BY id DESC LIMIT $1",
+        )
+        .bind(self.limit)
+        .bind(self.since.map(|since| since.as_secs_f64()))
+        .fetch_all(conn)
+        .await
+    }
+}
