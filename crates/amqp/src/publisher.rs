@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::backlog::{Backlog, Waiting};
 use self::lane::{Sent, Way};
-use crate::topology::QueueSpec;
+use crate::topology::{self, QueueSpec};
 use crate::{AmqpError, Broker, ConfirmChannel, Connection, Outcome, Outgoing};
 
 /// Messages that wait to be taken in; beyond this the publishers wait.
@@ -209,9 +209,14 @@ impl Actor {
     }
 
     fn send(&mut self, connection: &Arc<Connection>, queue: String, messages: Vec<Waiting>) {
-        let (channel, spec) = (self.channels.remove(&queue), self.queues.get(&queue).cloned());
+        let (channel, spec) = (self.channels.remove(&queue), self.spec(&queue));
         let way = Way { connection: Arc::clone(connection), spec, channel };
         self.going_on.push(Box::pin(async move { Event::Sent(lane::send(way, queue, messages).await) }));
+    }
+
+    /// How a queue must be: as it was named at the start, or as its name says.
+    fn spec(&self, queue: &str) -> Option<QueueSpec> {
+        self.queues.get(queue).cloned().or_else(|| topology::by_name(queue))
     }
 
     fn happened(&mut self, event: Event) {

@@ -62,6 +62,11 @@ pub fn dead() -> QueueSpec {
         .with("x-message-ttl", milliseconds(DEAD_RETENTION))
 }
 
+/// Where tasks wait that are sent at a speed of their own. Nothing is dropped for how often it was delivered.
+pub fn apart(name: &str) -> QueueSpec {
+    shelter(&queue::apart(name))
+}
+
 /// Where a task waits for `delay` and then goes back to the main queue, at least once.
 pub fn retry(delay: Duration) -> QueueSpec {
     QueueSpec::quorum(queue::retry(delay))
@@ -84,6 +89,7 @@ pub fn by_name(name: &str) -> Option<QueueSpec> {
     match name {
         queue::EMAIL => Some(main()),
         queue::DEAD => Some(dead()),
+        _ if queue::is_apart(name) => Some(shelter(name)),
         _ => queue::retry_delay(name).map(retry),
     }
 }

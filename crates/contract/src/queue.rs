@@ -13,6 +13,19 @@ pub const DEAD: &str = "email_queue.dead";
 /// (<https://www.rabbitmq.com/docs/4.3/priority#quorum-queues>). 5 is the first that means the same to all of them. RabbitMQ 3 overlooks it.
 pub const HIGH_PRIORITY: u8 = 5;
 
+/// Queues of their own are named so; how their names end is the worker's.
+const APART: &str = "email_queue.apart.";
+
+/// Where the tasks wait that are sent at a speed of their own: `email_queue.apart.@gmail.com`, `email_queue.apart.shop.receipt`.
+pub fn apart(name: &str) -> String {
+    format!("{APART}{name}")
+}
+
+/// Is it the name of such a queue?
+pub fn is_apart(queue: &str) -> bool {
+    queue.len() > APART.len() && queue.starts_with(APART)
+}
+
 /// The queue where a task waits for `delay`: `email_queue.retry.5s`, `.2m`, `.1h`, `.200ms`.
 pub fn retry(delay: Duration) -> String {
     let (milliseconds, seconds) = (delay.as_millis(), delay.as_secs());
@@ -58,6 +71,16 @@ mod tests {
         ] {
             let delay = Duration::from_millis(milliseconds);
             assert_eq!((retry(delay).as_str(), retry_delay(name)), (name, Some(delay)));
+        }
+    }
+
+    #[test]
+    fn a_queue_apart_is_known_by_its_name() {
+        assert_eq!(apart("@gmail.com"), "email_queue.apart.@gmail.com");
+        for (name, is_one) in
+            [("email_queue.apart.@gmail.com", true), ("email_queue.apart.", false), (EMAIL, false), (DEAD, false)]
+        {
+            assert_eq!(is_apart(name), is_one, "{name}");
         }
     }
 

@@ -7,6 +7,8 @@ CREATE TABLE sending_controls (
     name    text        NOT NULL,
     -- Of a limit: as MAIL_RATE is written, 0 for none.
     rate    text        CHECK (rate ~ '^[0-9]{1,12}(/[smh])?$'),
+    -- Of a limit, where it has one: mails that one worker sends at once.
+    at_once smallint    CHECK (at_once > 0),
     set_by  text        NOT NULL,
     reason  text        NOT NULL,
     set_at  timestamptz NOT NULL DEFAULT now(),
@@ -14,7 +16,28 @@ CREATE TABLE sending_controls (
     until   timestamptz,
     PRIMARY KEY (kind, scope, name),
     CHECK ((name = '') = (scope = 'fleet')),
-    CHECK ((kind = 'limit') = (rate IS NOT NULL))
+    CHECK ((kind = 'limit') = (rate IS NOT NULL)),
+    CHECK (kind = 'limit' OR at_once IS NULL)
+);
+
+-- Mails with a pause or a limit of their own wait in a queue of their own, so that they hold up no others: those of a type, or to a
+-- domain, or both. Each is consumed for as long as it stands here.
+CREATE TABLE apart_queues (
+    mail_type text        NOT NULL,
+    domain    text        NOT NULL,
+    since     timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (mail_type, domain),
+    CHECK (mail_type <> '' OR domain <> '')
+);
+
+-- As mail_rate, for the limits of types and domains.
+CREATE TABLE apart_rates (
+    scope     text        NOT NULL,
+    name      text        NOT NULL,
+    next_free timestamptz NOT NULL,
+    spacing   float8      NOT NULL DEFAULT 0,
+    version   bigint      NOT NULL DEFAULT 0,
+    PRIMARY KEY (scope, name)
 );
 
 -- Who asked for what, and when.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use amqp::{Broker, Publisher, topology};
 use anyhow::Context as _;
+use futures_util::future::try_join;
 use mail::{Renderer, Source};
 use platform::admin::AdminServer;
 use platform::health::{Component, Health, Need};
@@ -18,8 +19,8 @@ use uuid::Uuid;
 use crate::circuit_breaker::{CircuitBreaker, probe};
 use crate::clock::DatabaseClock;
 use crate::config::{Config, MailLogArgs, SuppressionArgs};
-use crate::consumer::{Consumer, delivery_limit};
-use crate::controls::{self, ControlsWatch};
+use crate::consumer::{Consumer, ConsumerError, QueuesApart, Supervisor, delivery_limit};
+use crate::controls::{ControlsWatch, Follower};
 use crate::delivery::{Ends, ExclusiveGate, InFlight, Limits, Processor, UnknownTypes, hold};
 use crate::ledger::retention::{self, RetentionOptions};
 use crate::ledger::{self, Ledger, LedgerOptions};
@@ -149,12 +150,14 @@ impl Sender {
     async fn run(self, ends: Ends, tasks: &mut Tasks) -> anyhow::Result<()> {
         let Self { config, pool, transport, renderer, health, parts, clock } = self;
         let (stop, background) = (ends.drain.clone(), ends.settled.clone());
-        let Some(controls) = stop.run_until_cancelled(controls::first(&pool)).await else { return Ok(()) };
+        let following = Follower::start(pool.clone(), background.clone());
+        let Some(controls) = stop.run_until_cancelled(following).await else { return Ok(()) };
+        let (queues_apart, wanted) = QueuesApart::new();
+        let asked = Asked { controls: controls.watch(), queues_apart };
         let mail = Mail { transport, renderer, clock: clock.clone() };
-        let processor = Arc::new(assemble(&config, &pool, mail, parts.moving, controls.subscribe(), &ends, tasks));
+        let processor = Arc::new(assemble(&config, &pool, mail, parts.moving, asked, &ends, tasks));
         let rate = processor.rate.clone();
-        let following = controls::follow(pool.clone(), controls, move || rate.look_again(), background.clone());
-        tasks.spawn("controls", following);
+        tasks.spawn("controls", controls.run(move || rate.look_again()));
         tasks.spawn("prober", probe::run(Arc::clone(&processor), parts.sending, parts.database, background.clone()));
         tasks.spawn("database-clock", ledger::keep_time(pool.clone(), clock, background.clone()));
         let (asked, raised) = (broker(&config, "email-worker check"), config.flow.delivery_limit_raised);
@@ -167,17 +170,27 @@ impl Sender {
 
         let prepared = processor.mail_log.prepare(&pool, config.mail_log.mail_log_retention);
         stop.run_until_cancelled(prepared).await;
+        let slots = config.flow.sending_slots;
+        let (url, processor_apart) = (config.broker.amqp_url.clone(), Arc::clone(&processor));
         let consumer = Consumer::new(
             broker(&config, "email-worker consumer"),
             queues(&config),
             processor,
             parts.receiving,
-            config.flow.sending_slots,
+            slots,
             config.flow.prefetch_max(),
         );
-        let work = run_bounded(consumer, ends, &health, config.shutdown_grace);
-        tasks.guard(&stop, work).await?
+        let apart = Supervisor { url, pool, processor: processor_apart, slots, wanted };
+        let consuming = try_join(consumer.run(ends.drain.clone()), apart.run(ends.drain.clone()));
+        let work = run_bounded(consuming, ends, &health, config.shutdown_grace);
+        Box::pin(tasks.guard(&stop, work)).await?
     }
+}
+
+/// What operators ask for, and who makes queues for it.
+struct Asked {
+    controls: ControlsWatch,
+    queues_apart: QueuesApart,
 }
 
 /// How a mail is made and sent.
@@ -192,8 +205,13 @@ fn reserve(grace: Duration) -> Duration {
     (grace / 5).min(Duration::from_secs(5))
 }
 
-/// Runs the consumer; once stopped it has `grace` to drain.
-async fn run_bounded(consumer: Consumer, ends: Ends, health: &Health, grace: Duration) -> anyhow::Result<()> {
+/// Runs the consumers; once stopped they have `grace` to drain.
+async fn run_bounded(
+    consuming: impl Future<Output = Result<((), ()), ConsumerError>>,
+    ends: Ends,
+    health: &Health,
+    grace: Duration,
+) -> anyhow::Result<()> {
     let deadline = async {
         ends.drain.cancelled().await;
         health.start_draining();
@@ -203,7 +221,7 @@ async fn run_bounded(consumer: Consumer, ends: Ends, health: &Health, grace: Dur
         tokio::time::sleep(reserve(grace)).await;
     };
     tokio::select! {
-        ended = consumer.run(ends.drain.clone()) => ended.context("take tasks from the queue"),
+        ended = consuming => ended.map(drop).context("take tasks from the queue"),
         () = deadline => {
             tracing::warn!(?grace, "the drain took longer than SHUTDOWN_GRACE: what is left is delivered again elsewhere");
             Ok(())
@@ -216,7 +234,7 @@ fn assemble(
     pool: &PgPool,
     Mail { transport, renderer, clock }: Mail,
     moving: Component,
-    controls: ControlsWatch,
+    Asked { controls, queues_apart }: Asked,
     ends: &Ends,
     tasks: &mut Tasks,
 ) -> Processor {
@@ -247,6 +265,7 @@ fn assemble(
         suppressions,
         mail_log,
         controls,
+        queues_apart,
         breaker,
         slots,
         renderer,

@@ -1,6 +1,7 @@
 //! The consumer: takes tasks off the queue for as long as the circuit lets it, and no operator has paused it, over connections that come and go.
 //! What a lost connection means for runs is checked in `tests/models/src/delivery.rs`.
 
+mod apart;
 pub mod delivery_limit;
 pub mod prefetch;
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amqp::topology::{self, QueueSpec, TopologyError};
-use amqp::{AmqpError, Broker, Connection, Subscription};
+use amqp::{AmqpError, Broker, Connection, Delivery, Subscription};
 use contract::queue;
 use platform::backoff::Backoff;
 use platform::health::Component;
@@ -16,8 +17,11 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+pub use self::apart::QueuesApart;
+pub(crate) use self::apart::Supervisor;
 use crate::circuit_breaker::State;
-use crate::delivery::Processor;
+use crate::controls::{Apart, InForce};
+use crate::delivery::{Delivering, Processor};
 use crate::rate::Rate;
 
 /// How often the prefetch is looked at again.
@@ -44,9 +48,12 @@ pub struct Consumer {
     broker: Broker,
     queues: Vec<QueueSpec>,
     processor: Arc<Processor>,
+    /// Whose queue it is; none: that of all others.
+    apart: Option<Arc<Apart>>,
+    delivering: Option<Delivering>,
     /// Runs outlive connections, so they live here.
     in_flight: JoinSet<()>,
-    health: Component,
+    health: Option<Component>,
     pace: Pace,
 }
 
@@ -75,7 +82,17 @@ impl Consumer {
         prefetch_max: u16,
     ) -> Self {
         let pace = Pace::new(slots, prefetch_max, *processor.rate.in_force().borrow());
-        Self { broker, queues, processor, in_flight: JoinSet::new(), health, pace }
+        let (apart, delivering) = (None, Some(processor.ends.deliveries.begin()));
+        let in_flight = JoinSet::new();
+        Self { broker, queues, processor, apart, delivering, in_flight, health: Some(health), pace }
+    }
+
+    /// A consumer of the mails that are set apart so. It says nothing of its health: the main one meets what it meets.
+    pub(crate) fn apart(broker: Broker, apart: Apart, processor: Arc<Processor>, slots: u16) -> Self {
+        let pace = Pace::new(slots, slots.saturating_mul(2), None);
+        let queues = vec![topology::apart(&apart.name())];
+        let (apart, delivering) = (Some(Arc::new(apart)), Some(processor.ends.deliveries.begin()));
+        Self { broker, queues, processor, apart, delivering, in_flight: JoinSet::new(), health: None, pace }
     }
 
     /// Takes deliveries until the token is cancelled, then drains: mails past `MAIL` are finished and acknowledged, the
@@ -90,7 +107,9 @@ impl Consumer {
             let reason = match connected {
                 Ok(connected) => {
                     let line = line.insert(connected);
-                    self.health.up();
+                    if let Some(health) = &self.health {
+                        health.up();
+                    }
                     let began = Instant::now();
                     let ended = self.consume(line, &stop).await?;
                     if began.elapsed() >= GOOD {
@@ -105,8 +124,11 @@ impl Consumer {
                 Err(Unreachable::Away(reason)) => reason,
             };
             line = None;
-            tracing::warn!(reason, "tasks can't be taken from the broker: connecting again");
-            self.health.down(reason);
+            let queue = self.queue();
+            tracing::warn!(%queue, reason, "tasks can't be taken from the broker: connecting again");
+            if let Some(health) = &self.health {
+                health.down(reason);
+            }
             let _ = stop.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
         }
         self.drain(line).await
@@ -115,8 +137,16 @@ impl Consumer {
     async fn connect(&self) -> Result<ConsumerConnection, Unreachable> {
         let connection = self.broker.connect().await?;
         topology::ensure(&connection, &self.queues).await?;
-        let subscription = Subscription::open(&connection, queue::EMAIL, "email-worker").await?;
+        let subscription = Subscription::open(&connection, &self.queue(), "email-worker").await?;
         Ok(ConsumerConnection { connection, subscription })
+    }
+
+    fn queue(&self) -> String {
+        self.apart.as_ref().map_or_else(|| queue::EMAIL.to_owned(), |apart| apart.queue())
+    }
+
+    fn take(&mut self, delivery: Delivery) {
+        self.in_flight.spawn(Arc::clone(&self.processor).process(delivery, self.apart.clone()));
     }
 
     /// Consumes over one connection until it is lost or the worker stops.
@@ -132,11 +162,10 @@ impl Consumer {
         review.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut current = None;
         loop {
-            let paused = controls.borrow_and_update().is_paused();
-            let wanted = if paused { None } else { self.wanted_prefetch(*circuit.borrow_and_update()) };
+            let wanted = self.wanted_prefetch(*circuit.borrow_and_update(), &controls.borrow_and_update());
             if wanted != current {
                 if let Err(error) = line.subscription.set_prefetch(wanted).await {
-                    return not_consuming(&error);
+                    return not_consuming(&self.queue(), &error);
                 }
                 current = wanted;
             }
@@ -146,7 +175,7 @@ impl Consumer {
                 Ok(()) = controls.changed() => {}
                 Some(ended) = self.in_flight.join_next() => { ended?; self.pace.count(); }
                 delivery = line.subscription.next() => match delivery {
-                    Some(Ok(delivery)) => { self.in_flight.spawn(Arc::clone(&self.processor).process(delivery)); }
+                    Some(Ok(delivery)) => self.take(delivery),
                     Some(Err(error)) => return Ok(Ended::Lost(error.to_string())),
                     None => return Ok(Ended::Lost("the broker cancelled the consumer".to_owned())),
                 },
@@ -163,11 +192,18 @@ impl Consumer {
         }
     }
 
-    /// How many tasks to have in hand: none while the circuit is open (what was delivered is held), one to try it with
-    /// where nothing is held.
-    fn wanted_prefetch(&self, circuit: State) -> Option<u16> {
+    /// How many tasks to have in hand: none while the circuit is open or they are paused (what was delivered is held), one to try it
+    /// with where nothing is held.
+    fn wanted_prefetch(&self, circuit: State, in_force: &InForce) -> Option<u16> {
+        let apart = self.apart.as_deref();
+        if in_force.controls().are_paused(apart) {
+            return None;
+        }
         match circuit {
-            State::Closed => Some(self.pace.prefetch),
+            State::Closed => Some(apart.map_or(self.pace.prefetch, |apart| {
+                let most = in_force.controls().at_once(apart).unwrap_or(u16::MAX);
+                prefetch::most(self.pace.prefetch.min(most), in_force.controls().rate(apart))
+            })),
             State::HalfOpen { .. } if self.processor.in_flight.is_empty() => Some(1),
             State::HalfOpen { .. } | State::Open { .. } => None,
         }
@@ -176,21 +212,21 @@ impl Consumer {
     /// Stops the deliveries and waits for the runs: what is not done is handed on.
     async fn drain(mut self, line: Option<ConsumerConnection>) -> Result<(), ConsumerError> {
         let Some(ConsumerConnection { connection, mut subscription }) = line else {
-            self.processor.ends.undelivered.cancel();
+            self.delivering = None;
             return self.all_ended().await;
         };
         if let Err(error) = subscription.stop().await {
             tracing::debug!(%error, "the consumers were not cancelled: the connection is gone");
         }
-        self.processor.ends.undelivered.cancel();
+        self.delivering = None;
         while let Some(delivery) = subscription.delivered() {
-            self.in_flight.spawn(Arc::clone(&self.processor).process(delivery));
+            self.take(delivery);
         }
         self.all_ended().await?;
         match subscription.settled().await {
             // To be handed on like the others.
             Ok(Some(delivery)) => {
-                self.in_flight.spawn(Arc::clone(&self.processor).process(delivery));
+                self.take(delivery);
                 self.all_ended().await?;
             }
             Ok(None) => {}
@@ -213,9 +249,9 @@ impl Consumer {
 }
 
 /// A right that is missing does not come by trying again.
-fn not_consuming(error: &AmqpError) -> Result<Ended, ConsumerError> {
+fn not_consuming(queue: &str, error: &AmqpError) -> Result<Ended, ConsumerError> {
     match error.access_refused() {
-        Some(detail) => Err(TopologyError::Unreadable { queue: queue::EMAIL.to_owned(), detail }.into()),
+        Some(detail) => Err(TopologyError::Unreadable { queue: queue.to_owned(), detail }.into()),
         None => Ok(Ended::Lost(error.to_string())),
     }
 }

@@ -6,8 +6,10 @@
 //! checked in `tests/models/src/delivery.rs`.
 
 mod answer;
+mod apart;
 mod attempt;
 mod dead_letter;
+mod deliveries;
 mod exclusive;
 pub mod hold;
 mod in_flight;
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 pub use dead_letter::DeadLetter;
+pub use deliveries::{Deliveries, Delivering};
 pub use exclusive::ExclusiveGate;
 pub use in_flight::InFlight;
 pub use limits::Limits;
@@ -38,7 +41,8 @@ use self::outcome::{Deferral, Outcome};
 use self::task::{Identity, Message, Rejected, Task};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::clock::DatabaseClock;
-use crate::controls::ControlsWatch;
+use crate::consumer::QueuesApart;
+use crate::controls::{Apart, ControlsWatch};
 use crate::ledger::{Cancelled, Claim, Ledger, LedgerDown, Marking};
 use crate::mail_log::MailLog;
 use crate::metrics::Metrics;
@@ -80,6 +84,8 @@ pub struct Processor {
     pub(crate) mail_log: MailLog,
     /// What operators ask for.
     pub(crate) controls: ControlsWatch,
+    /// Makes queues for the mails that are sent at a speed of their own.
+    pub(crate) queues_apart: QueuesApart,
     /// Whether sending makes sense at all.
     pub(crate) breaker: CircuitBreaker,
     /// The sending slots and their connections.
@@ -109,9 +115,8 @@ pub struct Processor {
 pub struct Ends {
     /// Cancelled when the worker drains: whatever has not reached `MAIL` is handed back.
     pub drain: CancellationToken,
-    /// Cancelled when the broker delivers nothing more to this worker. What is handed on before that might come back here, and
-    /// be returned.
-    pub undelivered: CancellationToken,
+    /// When the broker delivers nothing more to this worker. What is handed on before that might come back here, and be returned.
+    pub deliveries: Deliveries,
     /// Cancelled when the drain's time is nearly up: no answer is waited for any longer.
     pub cut_off: CancellationToken,
     /// Cancelled when nothing is left to be settled.
@@ -131,7 +136,9 @@ enum Held {
 
 impl Processor {
     /// Takes one delivery all the way.
-    pub async fn process(self: Arc<Self>, delivery: Delivery) {
+    ///
+    /// It came with the mails that are set `apart`, or with all others.
+    pub async fn process(self: Arc<Self>, delivery: Delivery, apart: Option<Arc<Apart>>) {
         let began = Instant::now();
         let span = spans::process(&delivery);
         let hold_until = began + self.limits.hold;
@@ -139,6 +146,7 @@ impl Processor {
         let outcome = match task {
             Ok(mut task) => {
                 task.expires = self.end_of_use(&task);
+                task.apart = apart;
                 task.address = self.suppressions.hashes(&task.mail.email);
                 self.process_task(task, receipt).instrument(span.clone()).await
             }
@@ -182,6 +190,9 @@ impl Processor {
     /// Claims the task and sends its mail, as far as that goes.
     async fn run(&self, task: &Task, held: &mut Held) -> Outcome {
         if let Err(outcome) = self.is_of_use(task) {
+            return outcome;
+        }
+        if let Err(outcome) = self.is_where_it_belongs(task).await {
             return outcome;
         }
         if task.is_newly_suspect() {
@@ -280,6 +291,7 @@ impl Processor {
     async fn conclude(&self, task: Task, mut outcome: Outcome, held: Held, guard: InFlightGuard) -> Outcome {
         let id = task.identity.id();
         let is_bare = matches!(task.identity, Identity::Bare { .. });
+        let queue = task.queue();
         let Task { message, attempt, deliveries, hold_until, .. } = task;
         let outgoing = match &mut outcome {
             Outcome::Sent(marking) => {
@@ -297,7 +309,7 @@ impl Processor {
             }
             Outcome::Returned => {
                 self.give_back(id, held).await;
-                self.hand_on(message, deliveries, guard).await;
+                self.hand_on(message, queue, deliveries, guard).await;
                 return outcome;
             }
             Outcome::Deferred { delay, cause } => match *cause {
@@ -309,6 +321,7 @@ impl Processor {
                 }
                 Deferral::ClaimedElsewhere | Deferral::HeldTooLong => republish::to_wait(message, *delay, deliveries),
             },
+            Outcome::SetApart(apart) => republish::to_set_apart(message, apart.queue(), deliveries),
             Outcome::Suspected => republish::to_suspect(message),
             Outcome::Dead(letter) => republish::to_dead_letters(message, letter, self.clock.now()),
         };
@@ -358,11 +371,11 @@ impl Processor {
     /// Published anew rather than given back: what is given back counts as delivered once more, and a bare task is
     /// known by its id from here on. Where the broker does not take it in time, it stays unacknowledged: the broker has it
     /// back when the connection ends, as it has what this worker lost with an earlier one.
-    async fn hand_on(&self, message: Message, deliveries: u64, guard: InFlightGuard) {
-        self.ends.undelivered.cancelled().await;
+    async fn hand_on(&self, message: Message, queue: String, deliveries: u64, guard: InFlightGuard) {
+        self.ends.deliveries.ended().await;
         let receipts = guard.leave();
         if receipts.iter().any(Receipt::is_live) {
-            let handed_on = self.publisher.publish(republish::to_hand_on(message, deliveries));
+            let handed_on = self.publisher.publish(republish::to_hand_on(message, queue, deliveries));
             if let Ok(Ok(())) = tokio::time::timeout(HAND_ON, handed_on).await {
                 acknowledge(receipts).await;
             }

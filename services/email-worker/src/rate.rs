@@ -40,7 +40,8 @@ use self::learnt::{Domain, Seconds};
 use self::limiter::{Limiter, Message, Waiter};
 use self::row::Terms;
 use self::shared::Shared;
-use self::store::{Database, Store};
+use self::store::{Apart, Database, Store};
+use crate::controls::Scope;
 use crate::ledger::LedgerDown;
 
 /// More than a worker has sending slots, twice: each may wait, or tell how it went.
@@ -140,6 +141,13 @@ impl FleetRate {
         Self::over(Database::new(pool), terms, StdRng::from_rng(&mut rand::rng()), token)
     }
 
+    /// The rate of the mails of a type or to a domain, as an operator limits it; the fleet's is beside it. The future is to be awaited
+    /// as that of [`FleetRate::start`].
+    pub(crate) fn of(pool: PgPool, scope: Scope, token: CancellationToken) -> (Self, impl Future<Output = ()> + Send) {
+        let terms = Terms { ceiling: None, adapts: false };
+        Self::over(Apart::new(pool, scope), terms, StdRng::from_rng(&mut rand::rng()), token)
+    }
+
     /// `chance` spreads workers that wait for the same moment.
     fn over<S: Store>(
         store: S,
@@ -148,7 +156,7 @@ impl FleetRate {
         token: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, inbox) = mpsc::channel(INBOX);
-        let shared = Shared::new(&sender, terms);
+        let shared = Shared::new(&sender, terms, S::OF_FLEET);
         let limiter = Limiter::new(inbox, store, terms, chance, Arc::clone(&shared));
         (Self { inbox: sender, shared }, limiter.run(token))
     }
@@ -170,6 +178,18 @@ impl FleetRate {
             }
             first = true;
         }
+    }
+
+    /// Waits for a moment, and lets it pass: what is to be done then needs nothing prepared.
+    ///
+    /// # Errors
+    /// [`LedgerDown`], as [`FleetRate::permit`].
+    pub async fn moment(&self) -> Result<(), LedgerDown> {
+        let mut first = false;
+        while !self.permit(first).await?.wait().await {
+            first = true;
+        }
+        Ok(())
     }
 
     /// A permit, as early as it may be had: [`SendPermit::wait`] waits for its moment. `first`: before all others.

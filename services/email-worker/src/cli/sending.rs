@@ -20,7 +20,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// There are as many as there may be.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{MOST} types and domains are paused or limited already: end one first (`email-worker sending show` lists them)"
+    "more than {MOST} queues would be needed, one for each type and domain that is paused or limited and one for each pair of them: \
+     end one first (`email-worker sending show` lists them)"
 )]
 pub(super) struct TooMany;
 
@@ -31,7 +32,9 @@ pub(super) async fn sending(args: SendingArgs) -> anyhow::Result<ExitCode> {
     match command {
         SendingCommand::Show { json } => sending.show(json).await,
         SendingCommand::Pause { which, by } => sending.set(which.scope(), Ask::Pause, by.into()).await,
-        SendingCommand::Limit { rate, which, by } => sending.set(which.scope(), Ask::Limit(rate), by.into()).await,
+        SendingCommand::Limit { rate, at_once, which, by } => {
+            sending.set(which.scope(), Ask::Limit { rate, at_once }, by.into()).await
+        }
         SendingCommand::Resume { which, by } => sending.clear(Kind::Pause, which.scope(), by.into()).await,
         SendingCommand::Unlimit { which, by } => sending.clear(Kind::Limit, which.scope(), by.into()).await,
         SendingCommand::History { limit, since, json } => sending.history(limit, since, json).await,
@@ -56,7 +59,7 @@ impl Sending {
     async fn set(&self, scope: Scope, ask: Ask, by: By) -> anyhow::Result<ExitCode> {
         let says = match ask {
             Ask::Pause => format!("{scope}: paused"),
-            Ask::Limit(rate) => format!("{scope}: limited to {rate}"),
+            Ask::Limit { rate, .. } => format!("{scope}: limited to {rate}"),
         };
         match self.ask(&Set { scope, ask, by }).await? {
             Done::Set => print(&format!("{says}; workers follow within two seconds\n"))?,

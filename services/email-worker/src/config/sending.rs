@@ -53,6 +53,9 @@ pub enum SendingCommand {
         /// 14, 14/s, 600/m or 2000/h; 0 is unlimited
         #[arg(value_name = "RATE")]
         rate: Ceiling,
+        /// And so many at once in one worker, of a type or to a domain
+        #[arg(long, value_name = "N", requires = "which", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        at_once: Option<u16>,
         /// Which mails; not given: all.
         #[command(flatten)]
         which: WhichMails,

@@ -22,11 +22,16 @@ pub fn target(slots: u16, finished: u64, window: Duration, max: u16, rate: Optio
     // In range by the clamp.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let ahead = ahead as u16;
+    slots.saturating_mul(2).saturating_add(ahead).clamp(1, most(max, rate))
+}
+
+/// What a worker may hold of tasks that keep to this rate, `max` at most and one at least.
+pub fn most(max: u16, rate: Option<Rate>) -> u16 {
     let allowed = rate.map_or(f64::from(max), |rate| rate.mails_per_second() * LIMITED_HORIZON.as_secs_f64());
     // In range by the clamp.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let allowed = allowed.ceil().clamp(1.0, f64::from(max.max(1))) as u16;
-    slots.saturating_mul(2).saturating_add(ahead).clamp(1, allowed)
+    allowed
 }
 
 /// Changing the prefetch means a new consumer: only a change by half is worth it.

@@ -28,7 +28,8 @@ pub fn table(mut out: impl Write, controls: &Controls) -> io::Result<()> {
             control.scope.to_string(),
             match control.ask {
                 Ask::Pause => "paused".to_owned(),
-                Ask::Limit(rate) => format!("limit {rate}"),
+                Ask::Limit { rate, at_once: None } => format!("limit {rate}"),
+                Ask::Limit { rate, at_once: Some(most) } => format!("limit {rate}, {most} at once"),
             },
             seconds(control.set_at),
             control.until.map(seconds).unwrap_or_default(),
@@ -51,13 +52,15 @@ pub fn lines(mut out: impl Write, controls: &Controls) -> io::Result<()> {
 }
 
 fn object(control: &Control) -> Value {
+    let (rate, at_once) = match control.ask {
+        Ask::Pause => (None, None),
+        Ask::Limit { rate, at_once } => (Some(rate.to_string()), at_once),
+    };
     json!({
         "scope": control.scope.to_string(),
         "kind": control.ask.kind().slug(),
-        "rate": match control.ask {
-            Ask::Pause => None,
-            Ask::Limit(rate) => Some(rate.to_string()),
-        },
+        "rate": rate,
+        "at_once": at_once,
         "by": control.set_by,
         "reason": control.reason,
         "since": rfc3339(control.set_at),

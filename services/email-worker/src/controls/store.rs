@@ -6,7 +6,7 @@ use platform::postgres::Statement;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::{Ask, By, Control, Controls, Kind, MOST, Scope};
+use super::{Apart, Ask, By, Control, Controls, Kind, MOST, Scope};
 
 /// All that hold.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ struct Row {
     scope: String,
     name: String,
     rate: Option<String>,
+    at_once: Option<i16>,
     set_by: String,
     reason: String,
     set_at: OffsetDateTime,
@@ -27,10 +28,13 @@ struct Row {
 impl Row {
     /// `None`: of a newer version.
     fn control(self) -> Option<Control> {
-        let Self { kind, scope, name, rate, set_by, reason, set_at, until } = self;
+        let Self { kind, scope, name, rate, at_once, set_by, reason, set_at, until } = self;
         let ask = match (kind.as_str(), rate) {
             ("pause", _) => Ask::Pause,
-            ("limit", Some(rate)) => Ask::Limit(rate.parse().ok()?),
+            ("limit", Some(rate)) => {
+                let at_once = at_once.and_then(|most| u16::try_from(most).ok());
+                Ask::Limit { rate: rate.parse().ok()?, at_once }
+            }
             _ => return None,
         };
         Some(Control { scope: Scope::from_columns(&scope, &name)?, ask, set_by, reason, set_at, until })
@@ -42,12 +46,15 @@ impl Statement for Read {
 
     async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Controls> {
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT kind, scope, name, rate, set_by, reason, set_at, until FROM sending_controls
+            "SELECT kind, scope, name, rate, at_once, set_by, reason, set_at, until FROM sending_controls
              WHERE until IS NULL OR until > now()",
         )
-        .fetch_all(conn)
+        .fetch_all(&mut *conn)
         .await?;
-        Ok(rows.into_iter().filter_map(Row::control).collect())
+        let queues: Vec<(String, String)> =
+            sqlx::query_as("SELECT mail_type, domain FROM apart_queues").fetch_all(conn).await?;
+        let queues = queues.iter().filter_map(|(mail_type, domain)| Apart::from_columns(mail_type, domain));
+        Ok(rows.into_iter().filter_map(Row::control).collect::<Controls>().with_queues(queues))
     }
 }
 
@@ -67,7 +74,7 @@ pub struct Set {
 pub enum Done {
     /// It holds.
     Set,
-    /// There are [`MOST`] already.
+    /// There would be more than [`MOST`] queues.
     TooMany,
 }
 
@@ -80,7 +87,8 @@ impl Set {
     fn detail(&self) -> String {
         let what = match self.ask {
             Ask::Pause => String::new(),
-            Ask::Limit(rate) => format!("{rate}, "),
+            Ask::Limit { rate, at_once: None } => format!("{rate}, "),
+            Ask::Limit { rate, at_once: Some(most) } => format!("{rate}, {most} at once, "),
         };
         let lasts = self.by.lasts.map(|lasts| format!("for {}, ", humantime::format_duration(lasts)));
         format!("{what}{}{}", lasts.unwrap_or_default(), self.by.reason)
@@ -92,39 +100,39 @@ impl Statement for Set {
 
     /// What has run out goes on this occasion.
     async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Done> {
+        if self.scope != Scope::Fleet && Read.ask(conn).await?.queues_with(&self.scope) > MOST {
+            return Ok(Done::TooMany);
+        }
         let (scope, name) = self.scope.columns();
-        let rate = match self.ask {
-            Ask::Pause => None,
-            Ask::Limit(rate) => Some(rate.written()),
+        let (rate, at_once) = match self.ask {
+            Ask::Pause => (None, None),
+            Ask::Limit { rate, at_once } => (Some(rate.written()), at_once.and_then(|most| i16::try_from(most).ok())),
         };
-        let done = sqlx::query(
-            "WITH held AS (SELECT * FROM sending_controls WHERE until IS NULL OR until > now()),
-                  gone AS (DELETE FROM sending_controls WHERE until <= now() AND (kind, scope, name) <> ($1, $2, $3)),
+        sqlx::query(
+            "WITH gone AS (DELETE FROM sending_controls WHERE until <= now() AND (kind, scope, name) <> ($1, $2, $3)),
                   now_set AS (
-                      INSERT INTO sending_controls (kind, scope, name, rate, set_by, reason, until)
-                      SELECT $1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7)
-                      WHERE $2 = 'fleet' OR (SELECT count(*) FROM held WHERE scope <> 'fleet') < $8
-                         OR EXISTS (SELECT FROM held WHERE (kind, scope, name) = ($1, $2, $3))
+                      INSERT INTO sending_controls (kind, scope, name, rate, at_once, set_by, reason, until)
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8))
                       ON CONFLICT (kind, scope, name) DO UPDATE SET
-                          rate = excluded.rate, set_by = excluded.set_by, reason = excluded.reason, set_at = now(),
-                          until = excluded.until
+                          rate = excluded.rate, at_once = excluded.at_once, set_by = excluded.set_by,
+                          reason = excluded.reason, set_at = now(), until = excluded.until
                       RETURNING kind
                   )
-             INSERT INTO operator_actions (operator, action, object, detail) SELECT $5, kind, $9, $10 FROM now_set",
+             INSERT INTO operator_actions (operator, action, object, detail) SELECT $6, kind, $9, $10 FROM now_set",
         )
         .bind(self.action())
         .bind(scope)
         .bind(name)
         .bind(rate)
+        .bind(at_once)
         .bind(&self.by.operator)
         .bind(&self.by.reason)
         .bind(self.by.lasts.map(|lasts| lasts.as_secs_f64()))
-        .bind(i64::try_from(MOST).unwrap_or(i64::MAX))
         .bind(self.scope.to_string())
         .bind(self.detail())
         .execute(conn)
         .await?;
-        Ok(if done.rows_affected() > 0 { Done::Set } else { Done::TooMany })
+        Ok(Done::Set)
     }
 }
 
@@ -163,6 +171,24 @@ impl Statement for Clear {
         .execute(conn)
         .await?;
         Ok(done.rows_affected() > 0)
+    }
+}
+
+/// A queue of its own is there from now on.
+#[derive(Debug)]
+pub(crate) struct AddQueue<'a>(pub(crate) &'a Apart);
+
+impl Statement for AddQueue<'_> {
+    type Answer = ();
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        let (mail_type, domain) = self.0.columns();
+        sqlx::query("INSERT INTO apart_queues (mail_type, domain) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(mail_type)
+            .bind(domain)
+            .execute(conn)
+            .await
+            .map(drop)
     }
 }
 

@@ -85,7 +85,7 @@ impl Start<'_> {
     /// It may have opened while this mail waited, or an operator may have paused the fleet.
     fn look_at_the_circuit(&self) -> Result<(), Unready> {
         let open = self.permit.probing().is_none() && self.processor.breaker.state() != State::Closed;
-        if open || self.processor.is_paused() { Err(Unready::NotNow) } else { Ok(()) }
+        if open || self.processor.is_held(self.task) { Err(Unready::NotNow) } else { Ok(()) }
     }
 
     /// Makes the claim last as long as a send may take.
@@ -152,7 +152,7 @@ impl Processor {
     /// Waits for everything that a mail needs before `MAIL`: the circuit, a slot with a connection, and the fleet's rate, in
     /// this order, since a moment of the rate does not keep. `None`: start over.
     async fn turn(&self, task: &Task, claimed_until: &mut Instant) -> Result<Option<Turn>, Outcome> {
-        self.while_paused().await;
+        self.admitted(task).await?;
         let permit = self.breaker.permit(task.mail.email.ascii_domain()).await;
         let slot = self.slots.acquire().await;
         let mut start = Start { processor: self, task, permit, slot, claimed_until };
@@ -175,17 +175,6 @@ impl Processor {
                 Ok(None)
             }
         }
-    }
-
-    fn is_paused(&self) -> bool {
-        self.controls.borrow().is_paused()
-    }
-
-    /// Waits until no operator wants that nothing is sent.
-    async fn while_paused(&self) {
-        let mut controls = self.controls.clone();
-        // Gone with the worker: nothing holds any more, and nothing is sent either.
-        let _ = controls.wait_for(|controls| !controls.is_paused()).await;
     }
 
     /// One conversation about one mail, and what it means.

@@ -6,6 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::dead_letter::DeadLetter;
+use crate::controls::Apart;
 use crate::ledger::Marking;
 
 /// What becomes of a delivery, and what is still to be done for it.
@@ -26,6 +27,8 @@ pub enum Outcome {
         /// What for.
         cause: Deferral,
     },
+    /// To the queue of the mails that are sent at a speed of their own, of which it is one.
+    SetApart(Apart),
     /// Delivered suspiciously often: back to the main queue, to be run alone.
     Suspected,
     /// Put aside for good.
@@ -69,6 +72,7 @@ impl Outcome {
             Self::Deferred { cause: Deferral::UnknownType { .. }, .. } => "unknown_type",
             Self::Deferred { cause: Deferral::Failed { .. } | Deferral::Unanswered { .. }, .. } => "retried",
             Self::Deferred { cause: Deferral::ClaimedElsewhere, .. } => "waiting",
+            Self::SetApart(_) => "set_apart",
             Self::Suspected => "suspected",
             Self::Dead(_) => "dead",
             Self::Deferred { cause: Deferral::HeldTooLong, .. } | Self::Returned => "handed_back",

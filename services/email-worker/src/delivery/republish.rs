@@ -42,9 +42,14 @@ pub fn to_wait(message: Message, delay: Duration, deliveries: u64) -> Outgoing {
     outgoing(message, queue::retry(delay), |headers| headers.set_u64(header::DELIVERIES, deliveries))
 }
 
-/// The worker drains: back to the main queue, for another one.
-pub fn to_hand_on(message: Message, deliveries: u64) -> Outgoing {
-    outgoing(message, queue::EMAIL.to_owned(), |headers| headers.set_u64(header::DELIVERIES, deliveries))
+/// The worker drains: back to the queue that it came from, for another one.
+pub fn to_hand_on(message: Message, queue: String, deliveries: u64) -> Outgoing {
+    outgoing(message, queue, |headers| headers.set_u64(header::DELIVERIES, deliveries))
+}
+
+/// To those that are sent at the same speed.
+pub fn to_set_apart(message: Message, queue: String, deliveries: u64) -> Outgoing {
+    to_hand_on(message, queue, deliveries)
 }
 
 /// Delivered suspiciously often: back to the main queue, to be run with nothing else in flight.

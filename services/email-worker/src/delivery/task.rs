@@ -1,11 +1,13 @@
 //! A delivery read into a task: what came off the queue, in types.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use amqp::{Delivery, Headers, Properties, Receipt};
-use contract::{Attempt, MailTask, TaskId, header};
+use contract::{Attempt, MailTask, TaskId, header, queue};
 use tokio::time::Instant;
 
+use crate::controls::Apart;
 use crate::delivery::dead_letter::DeadLetter;
 use crate::send::classify::DeadReason;
 use crate::suppressions::AddressHashes;
@@ -69,6 +71,8 @@ pub struct Task {
     pub suspect: bool,
     /// Somebody put it back from the dead letters.
     pub redriven: bool,
+    /// Which mails it came with; none: with all others. Whoever runs it adds it.
+    pub apart: Option<Arc<Apart>>,
     /// What its address is known by among those that get no mails; whoever runs it adds it.
     pub address: Option<AddressHashes>,
     /// The broker says that it delivered this message before.
@@ -149,11 +153,17 @@ impl Task {
             deliveries,
             suspect: suspect.is_some(),
             redriven: redriven.is_some(),
+            apart: None,
             address: None,
             redelivered,
             hold_until,
             message,
         })
+    }
+
+    /// The queue that it came from, as far as it is worth going back to it.
+    pub fn queue(&self) -> String {
+        self.apart.as_ref().map_or_else(|| queue::EMAIL.to_owned(), |apart| apart.queue())
     }
 
     /// It was delivered so often, without ever being finished, that it may be what kills the worker.

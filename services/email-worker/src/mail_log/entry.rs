@@ -123,7 +123,7 @@ impl Attempt {
 /// Whether a run tells what becomes of its mail. One that was sent is told by the statement that marks it.
 pub(super) fn tells(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Sent(_) | Outcome::Duplicate | Outcome::Suspected | Outcome::Returned => false,
+        Outcome::Sent(_) | Outcome::Duplicate | Outcome::SetApart(_) | Outcome::Suspected | Outcome::Returned => false,
         Outcome::Deferred { cause, .. } => !matches!(cause, Deferral::ClaimedElsewhere | Deferral::HeldTooLong),
         Outcome::Dead(_) | Outcome::Expired | Outcome::Suppressed => true,
     }

@@ -37,9 +37,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(inbox: &mpsc::Sender<Message>, terms: Terms) -> Arc<Self> {
+    pub(super) fn new(inbox: &mpsc::Sender<Message>, terms: Terms, told: bool) -> Arc<Self> {
         Arc::new(Self {
-            counters: Counters::new(),
+            counters: Counters::new(told),
             terms,
             pauses: AtomicBool::new(false),
             held_back: AtomicBool::new(false),
@@ -194,6 +194,8 @@ impl Shared {
 /// Counts of this worker. Metrics that were renamed are told by their old names as well, for one release.
 #[derive(Debug)]
 pub(super) struct Counters {
+    // In metrics as well?
+    told: bool,
     leases: AtomicU64,
     handed_out: AtomicU64,
     expired: AtomicU64,
@@ -205,9 +207,10 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    fn new() -> Self {
+    fn new(told: bool) -> Self {
         let meter = opentelemetry::global::meter("email-worker");
         let counters = Self {
+            told,
             leases: AtomicU64::new(0),
             handed_out: AtomicU64::new(0),
             expired: AtomicU64::new(0),
@@ -245,6 +248,8 @@ impl Counters {
     pub(super) fn expire(&self, permits: u64) {
         if permits > 0 {
             self.expired.fetch_add(permits, Ordering::Relaxed);
+        }
+        if permits > 0 && self.told {
             self.expired_metrics.iter().for_each(|counter| counter.add(permits, &[]));
         }
     }
@@ -259,6 +264,9 @@ impl Counters {
     }
 
     pub(super) fn waited(&self, how_long: Duration) {
+        if !self.told {
+            return;
+        }
         self.wait_metrics.iter().for_each(|histogram| histogram.record(how_long.as_secs_f64(), &[]));
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform::postgres::{Kept, Statement};
+use platform::postgres::{self, Kept, Statement};
 use rand::RngExt as _;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
@@ -10,6 +10,7 @@ use sqlx::{PgConnection, PgPool};
 use super::ceilings::Ceilings;
 use super::learnt::{Learnt, Seconds};
 use super::row::{Ask, Grant, Row, Terms};
+use crate::controls::Scope;
 use crate::ledger::LedgerDown;
 
 /// An exchange may take so long; then the database counts as down.
@@ -19,6 +20,9 @@ const TRIES: u32 = 50;
 
 /// Where the fleet's row is kept: exchanges happen one after the other, for all workers.
 pub(super) trait Store: Send + 'static {
+    /// Is it the fleet's, and told in its metrics?
+    const OF_FLEET: bool = true;
+
     /// Does what is asked to the row as it is now.
     fn exchange(&mut self, ask: &Ask, terms: Terms) -> impl Future<Output = Result<Answer, LedgerDown>> + Send;
 }
@@ -34,7 +38,7 @@ pub(super) struct Answer {
     pub(super) row: Row,
 }
 
-/// The row of a PostgreSQL database, over a connection of its own.
+/// The fleet's row of a PostgreSQL database, over a connection of its own.
 #[derive(Debug)]
 pub(super) struct Database(Kept);
 
@@ -46,13 +50,35 @@ impl Database {
 
 impl Store for Database {
     async fn exchange(&mut self, ask: &Ask, terms: Terms) -> Result<Answer, LedgerDown> {
-        Ok(self.0.ask(&Exchange { ask, terms }, ANSWER_WITHIN).await?)
+        Ok(self.0.ask(&Exchange { ask, terms, of: &Scope::Fleet }, ANSWER_WITHIN).await?)
+    }
+}
+
+/// The row of a type or a domain. It has no connection of its own: there may be many, and none is in a hurry.
+#[derive(Debug)]
+pub(super) struct Apart {
+    pool: PgPool,
+    of: Scope,
+}
+
+impl Apart {
+    pub(super) fn new(pool: PgPool, of: Scope) -> Self {
+        Self { pool, of }
+    }
+}
+
+impl Store for Apart {
+    const OF_FLEET: bool = false;
+
+    async fn exchange(&mut self, ask: &Ask, terms: Terms) -> Result<Answer, LedgerDown> {
+        Ok(postgres::ask(&self.pool, &Exchange { ask, terms, of: &self.of }, ANSWER_WITHIN).await?)
     }
 }
 
 struct Exchange<'a> {
     ask: &'a Ask,
     terms: Terms,
+    of: &'a Scope,
 }
 
 impl Statement for Exchange<'_> {
@@ -62,13 +88,13 @@ impl Statement for Exchange<'_> {
     /// travels, so that a worker that dies stops nobody.
     async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<Answer> {
         for tries in 0..TRIES {
-            let Some(read) = read(conn).await? else {
-                insert(conn).await?;
+            let Some(read) = read(conn, self.of).await? else {
+                insert(conn, self.of).await?;
                 continue;
             };
             let mut row = read.row.clone();
             let grant = row.apply(self.ask, read.now, self.terms);
-            if row == read.row || write(conn, &read, &row).await? {
+            if row == read.row || write(conn, self.of, &read, &row).await? {
                 return Ok(Answer { grant, now: read.now, row });
             }
             if tries >= 3 {
@@ -91,16 +117,22 @@ struct Read {
 
 type Columns = (f64, f64, i64, f64, Option<Json<Learnt>>, Option<Json<Ceilings>>, i64, Option<String>);
 
-async fn read(conn: &mut PgConnection) -> sqlx::Result<Option<Read>> {
-    let columns: Option<Columns> = sqlx::query_as(
-        "SELECT extract(epoch FROM clock_timestamp())::float8, extract(epoch FROM next_free)::float8,
-                (extract(epoch FROM next_free) * 1000000)::int8, spacing, learnt, ceilings, version,
-                (SELECT rate FROM sending_controls
-                 WHERE kind = 'limit' AND scope = 'fleet' AND (until IS NULL OR until > clock_timestamp()))
-         FROM mail_rate",
-    )
-    .fetch_optional(conn)
-    .await?;
+/// What was asked for in place of `MAIL_RATE` stands with it.
+const READ_FLEET: &str = "SELECT extract(epoch FROM clock_timestamp())::float8, extract(epoch FROM next_free)::float8,
+            (extract(epoch FROM next_free) * 1000000)::int8, spacing, learnt, ceilings, version,
+            (SELECT rate FROM sending_controls
+             WHERE (kind, scope, name) = ('limit', $1, $2) AND (until IS NULL OR until > clock_timestamp()))
+     FROM mail_rate";
+
+const READ_APART: &str = "SELECT extract(epoch FROM clock_timestamp())::float8, extract(epoch FROM next_free)::float8,
+            (extract(epoch FROM next_free) * 1000000)::int8, spacing, NULL::jsonb, NULL::jsonb, version,
+            (SELECT rate FROM sending_controls
+             WHERE (kind, scope, name) = ('limit', $1, $2) AND (until IS NULL OR until > clock_timestamp()))
+     FROM apart_rates WHERE (scope, name) = ($1, $2)";
+
+async fn read(conn: &mut PgConnection, of: &Scope) -> sqlx::Result<Option<Read>> {
+    let (sql, (scope, name)) = (if *of == Scope::Fleet { READ_FLEET } else { READ_APART }, of.columns());
+    let columns: Option<Columns> = sqlx::query_as(sql).bind(scope).bind(name).fetch_optional(conn).await?;
     Ok(columns.map(|(now, seconds, next_free, spacing, learnt, ceilings, version, asked)| {
         let learnt = learnt.map(|json| json.0).unwrap_or_default();
         let ceilings = ceilings.map(|json| json.0).unwrap_or_default();
@@ -109,24 +141,36 @@ async fn read(conn: &mut PgConnection) -> sqlx::Result<Option<Read>> {
     }))
 }
 
-async fn insert(conn: &mut PgConnection) -> sqlx::Result<()> {
+async fn insert(conn: &mut PgConnection, of: &Scope) -> sqlx::Result<()> {
     // Long ago, so that the first mail of all does not wait for a spacing to pass.
-    sqlx::query("INSERT INTO mail_rate (next_free) VALUES ('epoch') ON CONFLICT DO NOTHING").execute(conn).await?;
-    Ok(())
+    let (scope, name) = of.columns();
+    let row = match of {
+        Scope::Fleet => sqlx::query("INSERT INTO mail_rate (next_free) VALUES ('epoch') ON CONFLICT DO NOTHING"),
+        _ => sqlx::query(
+            "INSERT INTO apart_rates (scope, name, next_free) VALUES ($1, $2, 'epoch') ON CONFLICT DO NOTHING",
+        )
+        .bind(scope)
+        .bind(name),
+    };
+    row.execute(conn).await.map(drop)
 }
 
-async fn write(conn: &mut PgConnection, read: &Read, row: &Row) -> sqlx::Result<bool> {
-    let written = sqlx::query(
-        "UPDATE mail_rate SET next_free = to_timestamp($1), spacing = $2, learnt = $3, ceilings = $4, version = version + 1
-         WHERE version = $5 AND (extract(epoch FROM next_free) * 1000000)::int8 = $6",
-    )
-    .bind(row.next_free)
-    .bind(row.spacing)
-    .bind(Json(&row.learnt))
-    .bind(Json(&row.ceilings))
-    .bind(read.version)
-    .bind(read.next_free)
-    .execute(conn)
-    .await?;
-    Ok(written.rows_affected() == 1)
+async fn write(conn: &mut PgConnection, of: &Scope, read: &Read, row: &Row) -> sqlx::Result<bool> {
+    let (scope, name) = of.columns();
+    let change = match of {
+        Scope::Fleet => sqlx::query(
+            "UPDATE mail_rate SET next_free = to_timestamp($1), spacing = $2, learnt = $5, ceilings = $6, version = version + 1
+             WHERE version = $3 AND (extract(epoch FROM next_free) * 1000000)::int8 = $4",
+        ),
+        _ => sqlx::query(
+            "UPDATE apart_rates SET next_free = to_timestamp($1), spacing = $2, version = version + 1
+             WHERE version = $3 AND (extract(epoch FROM next_free) * 1000000)::int8 = $4 AND (scope, name) = ($5, $6)",
+        ),
+    };
+    let change = change.bind(row.next_free).bind(row.spacing).bind(read.version).bind(read.next_free);
+    let change = match of {
+        Scope::Fleet => change.bind(Json(&row.learnt)).bind(Json(&row.ceilings)),
+        _ => change.bind(scope).bind(name),
+    };
+    Ok(change.execute(conn).await?.rows_affected() == 1)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use contract::queue;
 use serde_json::Value;
 use testkit::{Script, Stage, eventually};
 
@@ -155,22 +156,165 @@ async fn what_makes_no_sense_is_refused_with_a_line() {
         (&["pause", "--type", "a.b", "--domain", "example.com"], "cannot be used with"),
         (&["pause", "--reason", ""], "not a line"),
         (&["pause", "--for", "soon"], "--for"),
+        (&["limit", "5/s", "--at-once", "2"], "--type <TYPE>|--domain <DOMAIN>"),
+        (&["limit", "5/s", "--at-once", "0", "--domain", "gmail.com"], "--at-once"),
     ] {
         let (code, lines) = world.sending(arguments).await;
         assert_eq!(code, 64, "{arguments:?}: {lines:?}");
         assert!(lines.join("\n").contains(says), "{arguments:?}: {lines:?}");
     }
-    for n in 0..50 {
+    for n in 0..31 {
         world.asks_directly(n).await;
     }
+    world.asks(&["pause", "--type", "shop.receipt"]).await;
+    // (1 type + 1) * (32 domains + 1) - 1.
     let (code, lines) = world.sending(&["limit", "5/s", "--domain", "one-too-many.example"]).await;
     assert_eq!(code, 64, "{lines:?}");
-    assert!(lines[0].contains("50 types and domains"), "{lines:?}");
+    assert!(lines[0].contains("more than 64 queues"), "{lines:?}");
     world.asks(&["pause"]).await;
-    world.asks(&["limit", "6/s", "--domain", "d7.example"]).await;
+    world.asks(&["limit", "6/s", "--domain", "d7.example", "--at-once", "2"]).await;
+}
+
+/// Mails to this domain so far.
+fn to(world: &World, domain: &str) -> usize {
+    world.smtp.arrivals().iter().filter(|mail| mail.to.ends_with(domain)).count()
+}
+
+#[tokio::test]
+async fn a_domain_that_is_paused_holds_up_no_other_and_loses_nothing() {
+    let world = World::new().await;
+    world.asks(&["pause", "--domain", "gmail.com"]).await;
+    let worker = world.worker().await;
+    for n in 0..40 {
+        world.register(&format!("user-{n}@gmail.com")).await;
+        world.register(&format!("user-{n}@example.com")).await;
+    }
+    world.smtp.wait_for_mails(40, PATIENCE).await;
+    let apart = queue::apart("@gmail.com");
+    eventually("all of them wait apart", PATIENCE, async || (world.waiting(&apart).await == 40).then_some(())).await;
+    assert_eq!(to(&world, "@gmail.com"), 0);
+    // A worker that starts now finds them where they are.
+    worker.stop().await;
+    let worker = world.worker().await;
+    world.asks(&["resume", "--domain", "gmail.com"]).await;
+    world.smtp.wait_for_mails(80, PATIENCE).await;
+    world.marked(80).await;
+    assert_eq!((to(&world, "@gmail.com"), world.sent()), (40, 80), "each once");
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
+async fn what_is_in_hand_of_a_domain_goes_apart_when_it_is_paused() {
+    let world = World::new().await;
+    world.smtp.set_script(Script::healthy().delay_at(Stage::Data, Duration::from_millis(200)));
+    let worker = world.worker_with(&[("SENDING_SLOTS", "2")]).await;
+    for n in 0..100 {
+        world.register(&format!("user-{n}@gmail.com")).await;
+    }
+    world.smtp.wait_for_mails(4, PATIENCE).await;
+    world.asks(&["pause", "--domain", "gmail.com"]).await;
+    let apart = queue::apart("@gmail.com");
+    eventually("all that is left waits apart", PATIENCE, async || {
+        let waiting = if world.has_queue(&apart).await { world.waiting(&apart).await } else { 0 };
+        (waiting as usize + world.sent() == 100).then_some(())
+    })
+    .await;
+    let sent = world.sent();
+    world.register("ada@example.com").await;
+    world.smtp.wait_for_mails(sent + 1, PATIENCE).await;
+    assert_eq!(to(&world, "@gmail.com"), sent);
+    world.asks(&["resume", "--domain", "gmail.com"]).await;
+    world.smtp.wait_for_mails(101, PATIENCE).await;
+    world.marked(101).await;
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
+async fn a_limit_of_a_domain_holds_over_all_workers_and_for_no_other_domain() {
+    let world = World::new().await;
+    world.asks(&["limit", "10/s", "--domain", "gmail.com"]).await;
+    let (one, other) = (world.worker().await, world.worker().await);
+    for n in 0..40 {
+        world.register(&format!("user-{n}@gmail.com")).await;
+    }
+    for n in 0..200 {
+        world.register(&format!("user-{n}@example.com")).await;
+    }
+    eventually("all the others are sent", PATIENCE, async || (to(&world, "@example.com") == 200).then_some(())).await;
+    assert!(to(&world, "@gmail.com") < 40, "the others waited for them");
+    world.smtp.wait_for_mails(240, PATIENCE).await;
+    let times = world.times_to("@gmail.com");
+    let took = times[39] - times[0];
+    assert!(took >= Duration::from_secs_f64(3.9 * 0.95), "40 mails in {took:?} are more than 10 a second");
+    assert!(took <= Duration::from_secs(6), "40 mails took {took:?} at 10 a second");
+    world.marked(240).await;
+    one.stop().await;
+    world.ends_clean(other).await;
+}
+
+#[tokio::test]
+async fn a_type_has_a_limit_too_and_a_mail_that_meets_two_keeps_to_both() {
+    let world = World::new().await;
+    world.asks(&["limit", "20/s", "--type", "email.welcome"]).await;
+    world.asks(&["limit", "5/s", "--domain", "gmail.com", "--at-once", "1"]).await;
+    let worker = world.worker().await;
+    for n in 0..10 {
+        world.register(&format!("user-{n}@gmail.com")).await;
+        world.register(&format!("user-{n}@example.com")).await;
+    }
+    world.smtp.wait_for_mails(20, PATIENCE).await;
+    let times = world.times_to("@gmail.com");
+    let took = times[9] - times[0];
+    assert!(took >= Duration::from_secs_f64(1.8 * 0.95), "10 mails in {took:?} are more than 5 a second");
+    let times = world.smtp.mail_from_times();
+    let took = times[19] - times[0];
+    assert!(took >= Duration::from_secs_f64(19.0 / 20.0 * 0.95), "20 mails in {took:?} are more than 20 a second");
+    // What is in force no more sends from where it is.
+    world.asks(&["unlimit", "--type", "email.welcome"]).await;
+    world.asks(&["limit", "1/h", "--domain", "gmail.com"]).await;
+    // So long workers may take to follow.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for n in 0..5 {
+        world.register(&format!("later-{n}@gmail.com")).await;
+    }
+    let apart = queue::apart("@gmail.com");
+    eventually("they wait apart", PATIENCE, async || {
+        (world.has_queue(&apart).await && world.waiting(&apart).await >= 1).then_some(())
+    })
+    .await;
+    world.asks(&["unlimit", "--domain", "gmail.com"]).await;
+    world.smtp.wait_for_mails(25, PATIENCE).await;
+    world.marked(25).await;
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
+async fn a_drain_gives_what_waits_apart_back_to_where_it_waited() {
+    let world = World::new().await;
+    world.asks(&["limit", "1/h", "--domain", "gmail.com"]).await;
+    let worker = world.worker().await;
+    for n in 0..6 {
+        world.register(&format!("user-{n}@gmail.com")).await;
+    }
+    world.smtp.wait_for_mails(1, PATIENCE).await;
+    let apart = queue::apart("@gmail.com");
+    eventually("all but what is in hand wait", PATIENCE, async || (world.waiting(&apart).await >= 4).then_some(()))
+        .await;
+    worker.stop().await;
+    assert_eq!((world.waiting(&apart).await, world.waiting(queue::EMAIL).await), (5, 0));
+    assert_eq!(world.sent(), 1);
 }
 
 impl World {
+    async fn has_queue(&self, name: &str) -> bool {
+        self.vhost.queues().await.iter().any(|queue| queue.name == name)
+    }
+
+    /// When mails to this domain came.
+    fn times_to(&self, domain: &str) -> Vec<std::time::Instant> {
+        self.smtp.arrivals().iter().filter(|mail| mail.to.ends_with(domain)).map(|mail| mail.at).collect()
+    }
+
     async fn asks_directly(&self, n: usize) {
         let sql = "INSERT INTO sending_controls (kind, scope, name, rate, set_by, reason)
                    VALUES ('limit', 'domain', 'd' || $1 || '.example', '5/s', 'test', 'test')";
