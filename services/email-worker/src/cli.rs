@@ -15,7 +15,8 @@ use platform::{postgres, service};
 
 use crate::app::App;
 use crate::config::MailConfigError;
-use crate::config::{Cli, Config};
+use crate::config::{Cli, Config, ConsoleConfig};
+use crate::console::{self, Console};
 use crate::consumer::ConsumerError;
 use crate::ledger::MIGRATOR;
 use crate::queue_migration::{Consumed, Lost};
@@ -38,6 +39,7 @@ pub fn execute(cli: Cli) -> ExitCode {
             Cli::Suppressions(args) => return suppressions::suppressions(*args).await,
             Cli::MailLog(args) => return mail_log::mail_log(*args).await,
             Cli::Sending(args) => return sending::sending(*args).await,
+            Cli::Console(config) => Box::pin(console(*config)).await,
             Cli::Run(config) => Box::pin(run(*config)).await,
             Cli::Migrate(args) => migrate(*args).await,
             Cli::Redrive(args) => commands::redrive(args).await,
@@ -83,6 +85,11 @@ fn code(error: &anyhow::Error) -> Exit {
 async fn run(config: Config) -> anyhow::Result<()> {
     let log = config.common.log.clone();
     service::serve::<Cli>(NAME, &log, async |stop| App::build(config).await?.run(stop).await).await
+}
+
+async fn console(config: ConsoleConfig) -> anyhow::Result<()> {
+    let log = config.common.log.clone();
+    service::serve::<Cli>(console::NAME, &log, async |stop| Console::build(config).await?.run(stop).await).await
 }
 
 async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! The worker's configuration: environment variables alone. This file is their manual; `--help` prints it.
 
+mod console;
 mod contradictions;
 mod mail;
 mod mail_log;
@@ -15,6 +16,7 @@ use amqp::topology::{self, QueueSpec};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 
+pub use self::console::{ConsoleConfig, SignInArgs};
 pub use self::mail::{MailArgs, MailConfigError, TransportKind};
 pub use self::mail_log::{Find, MailLogArgs, MailLogCommand, MailLogCommandArgs};
 pub use self::mails::{
@@ -46,6 +48,8 @@ pub enum Cli {
     Suppressions(Box<SuppressionsArgs>),
     /// What became of mails: `mail-log find`
     MailLog(Box<MailLogCommandArgs>),
+    /// Serve the console, a website and an API for those who run Sluice, until SIGTERM
+    Console(Box<ConsoleConfig>),
     /// Pause the sending or slow it down, all of it, of a type, or to a domain: `sending show`, `pause`, `resume`, `limit`, `unlimit`,
     /// `history`
     Sending(Box<SendingArgs>),

@@ -33,7 +33,7 @@ use self::claims::Claims;
 pub use self::down::LedgerDown;
 pub use self::marks::Marking;
 use self::marks::Marks;
-pub(crate) use self::proof::{keep_time, prove};
+pub(crate) use self::proof::{Tables, keep_time, prove};
 use crate::mail_log::Entry;
 use crate::suppressions::AddressHashes;
 

@@ -11,6 +11,7 @@ pub mod circuit_breaker;
 pub mod cli;
 mod clock;
 pub mod config;
+pub mod console;
 pub mod consumer;
 pub mod controls;
 pub mod dead_letters;

@@ -9,6 +9,7 @@ mod entry;
 pub mod find;
 pub mod paper;
 pub(crate) mod store;
+pub mod story;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -5,7 +5,7 @@
 
 mod asked;
 mod changes;
-mod guard;
+pub(crate) mod guard;
 mod page;
 mod routes;
 mod view;

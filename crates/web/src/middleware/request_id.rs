@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
@@ -31,10 +31,9 @@ pub async fn layer(request: Request, next: Next) -> Response {
     let mut response = answered.unwrap_or_else(|_| Problem::new(Kind::INTERNAL_ERROR).into_response());
     let status = response.status();
     let problem = response.extensions_mut().remove::<Problem>();
-    // The framework's own answers come without.
-    let problem = problem.or_else(|| {
-        (status.is_client_error() || status.is_server_error()).then(|| Problem::new(Kind::of_status(status)))
-    });
+    // The framework's own answers come without; a page says itself what is wrong.
+    let is_error = (status.is_client_error() || status.is_server_error()) && !is_page(&response);
+    let problem = problem.or_else(|| is_error.then(|| Problem::new(Kind::of_status(status))));
     if let Some(problem) = problem {
         *response.body_mut() = problem.write(&id, response.headers_mut());
         *response.status_mut() = problem.kind().status();
@@ -45,6 +44,10 @@ pub async fn layer(request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+fn is_page(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
 }
 
 fn is_sane(id: &str) -> bool {

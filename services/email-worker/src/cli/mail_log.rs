@@ -2,21 +2,18 @@
 
 use std::io::{BufWriter, stdout};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use platform::postgres::{self, Statement};
+use platform::postgres;
 use sqlx::PgPool;
 
 use super::commands::printed;
 use super::suppressions::NoKey;
 use crate::config::{Find, MailLogCommand, MailLogCommandArgs};
-use crate::mail_log::find::{Attempts, InLedger, Mails, Which};
-use crate::mail_log::paper::{self, Story};
+use crate::mail_log::find::Which;
+use crate::mail_log::paper;
+use crate::mail_log::story::{self, Story};
 use crate::suppressions::AddressKeys;
-
-/// A statement may take so long.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// Exits with 1 where nothing is known, as grep does.
 pub(super) async fn mail_log(args: MailLogCommandArgs) -> anyhow::Result<ExitCode> {
@@ -33,11 +30,6 @@ struct Log {
 }
 
 impl Log {
-    async fn ask<S: Statement>(&self, statement: S) -> anyhow::Result<S::Answer> {
-        let answer = postgres::ask(&self.pool, &statement, ANSWER_WITHIN).await;
-        answer.context("asking the database of DATABASE_URL what became of mails")
-    }
-
     async fn find(&self, find: Find) -> anyhow::Result<ExitCode> {
         let json = find.json;
         let story = self.story(find).await?;
@@ -57,13 +49,7 @@ impl Log {
             }
             (.., trace) => Which::Trace(trace.unwrap_or_default()),
         };
-        let mails = self.ask(Mails { which, limit: i64::from(limit) }).await?;
-        let attempts = self.ask(Attempts(mails.iter().map(|mail| mail.id).collect())).await?;
-        // What runs for the first time, or ran while the log was off, is in the ledger alone.
-        let in_ledger = match id {
-            Some(id) => self.ask(InLedger(id.as_uuid())).await?,
-            None => None,
-        };
-        Ok(Story { mails, attempts, in_ledger })
+        let found = story::look_up(&self.pool, which, limit).await;
+        found.context("asking the database of DATABASE_URL what became of mails")
     }
 }

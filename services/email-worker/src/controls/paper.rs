@@ -51,7 +51,8 @@ pub fn lines(mut out: impl Write, controls: &Controls) -> io::Result<()> {
     out.flush()
 }
 
-fn object(control: &Control) -> Value {
+/// One of them, as programs read it.
+pub fn object(control: &Control) -> Value {
     let (rate, at_once) = match control.ask {
         Ask::Pause => (None, None),
         Ask::Limit { rate, at_once } => (Some(rate.to_string()), at_once),

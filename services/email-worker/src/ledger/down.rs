@@ -5,6 +5,7 @@ use std::sync::Arc;
 use platform::postgres::{NoAnswer, words};
 
 const UNDEFINED_TABLE: &str = "42P01";
+const MIGRATE: &str = "the tables are missing or old: run `email-worker migrate`";
 const UNDEFINED_COLUMN: &str = "42703";
 
 /// The ledger's database did not answer, or not in time. Nothing may be sent without it.
@@ -15,6 +16,11 @@ pub struct LedgerDown(Arc<str>);
 impl LedgerDown {
     pub(crate) fn because(reason: &str) -> Self {
         Self(reason.into())
+    }
+
+    /// Are tables missing, or older than this binary?
+    pub(super) fn is_not_migrated(&self) -> bool {
+        self.0.ends_with(MIGRATE)
     }
 
     pub(crate) fn stopping() -> Self {
@@ -36,9 +42,7 @@ impl From<sqlx::Error> for LedgerDown {
         let said = words(&error);
         let code = error.as_database_error().and_then(|error| error.code());
         match code.as_deref() {
-            Some(UNDEFINED_TABLE | UNDEFINED_COLUMN) => {
-                Self(format!("{said}: the tables are missing or old: run `email-worker migrate`").into())
-            }
+            Some(UNDEFINED_TABLE | UNDEFINED_COLUMN) => Self(format!("{said}: {MIGRATE}").into()),
             _ => Self(said.into()),
         }
     }

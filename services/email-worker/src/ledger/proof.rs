@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use platform::backoff::Backoff;
 use platform::health::Component;
-use platform::postgres::{UnfitPooler, Unproven, ask, check_pooler};
-use sqlx::PgPool;
+use platform::postgres::{self, Found, Statement as _, UnfitPooler, Unproven, ask, check_pooler};
+use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -83,5 +83,27 @@ pub(crate) async fn probe(pool: &PgPool, limit: Duration) -> Result<DatabaseCloc
         Ok(DatabaseClock::learnt(asked, probed.now))
     } else {
         Err(LedgerDown::because("it is read-only"))
+    }
+}
+
+/// Are the tables there? For who reads them, and writes little.
+#[derive(Debug)]
+pub(crate) struct Tables;
+
+impl postgres::Probe for Tables {
+    const PREPARES: bool = true;
+
+    async fn find(&self, connection: &mut PgConnection) -> sqlx::Result<Found> {
+        match Probe.ask(connection).await {
+            Ok(probed) if probed.writable => Ok(Found::Fit),
+            Ok(_) => Ok(Found::ReadOnly),
+            Err(error) => {
+                let down = LedgerDown::from(error);
+                if down.is_not_migrated() {
+                    return Ok(Found::Missing(down.to_string()));
+                }
+                Err(sqlx::Error::Protocol(down.to_string()))
+            }
+        }
     }
 }

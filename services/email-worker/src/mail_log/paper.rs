@@ -6,71 +6,10 @@ use std::time::Duration;
 use platform::table::{Table, printable};
 use serde_json::{Value, json};
 
-use super::find::{Attempt, Claimed, Mail};
+use super::find::Attempt;
+use super::find::Mail;
+use super::story::Story;
 use crate::paper::{hex, rfc3339, seconds};
-
-/// What is known.
-#[derive(Debug, Default)]
-pub struct Story {
-    /// The mails, the latest first.
-    pub mails: Vec<Mail>,
-    /// Their attempts that were not plain successes, the oldest first.
-    pub attempts: Vec<Attempt>,
-    /// What the ledger says, where one mail was asked for.
-    pub in_ledger: Option<Claimed>,
-}
-
-impl Story {
-    /// Nothing is.
-    pub fn is_empty(&self) -> bool {
-        self.mails.is_empty() && self.in_ledger.is_none()
-    }
-
-    fn attempts_of<'a>(&'a self, mail: &'a Mail) -> impl Iterator<Item = &'a Attempt> {
-        self.attempts.iter().filter(|attempt| attempt.id == mail.id)
-    }
-
-    /// What the ledger knows beyond the log.
-    fn ledger(&self) -> Option<Beyond> {
-        match self.in_ledger? {
-            Claimed { claimed: true, .. } => Some(Beyond::Sending),
-            Claimed { sent_at: Some(_), .. } if self.mails.iter().all(|mail| mail.state != "sent") => {
-                Some(Beyond::Done)
-            }
-            Claimed { sent_at: None, .. } if self.mails.is_empty() => Some(Beyond::Waiting),
-            Claimed { .. } => None,
-        }
-    }
-}
-
-/// What no row of the log says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Beyond {
-    /// A worker has a claim on it.
-    Sending,
-    /// It was claimed once, and given back.
-    Waiting,
-    /// It is marked.
-    Done,
-}
-
-impl Beyond {
-    fn slug(self) -> &'static str {
-        match self {
-            Self::Sending => "sending",
-            Self::Waiting => "waiting",
-            Self::Done => "done",
-        }
-    }
-
-    fn sentence(self) -> &'static str {
-        match self {
-            Self::Sending => "a worker has it at this moment",
-            Self::Waiting => "a worker had it and could not try it yet: it waits for its next turn",
-            Self::Done => "the ledger says that it is done; the log did not see it",
-        }
-    }
-}
 
 const UNKNOWN: &str = "nothing is known of it: not delivered to a worker yet, or forgotten";
 
@@ -79,7 +18,7 @@ const UNKNOWN: &str = "nothing is known of it: not delivered to a worker yet, or
 /// # Errors
 /// It can't be written.
 pub fn table(mut out: impl Write, story: &Story) -> io::Result<()> {
-    match story.ledger() {
+    match story.beyond() {
         Some(beyond) => writeln!(out, "{}", beyond.sentence())?,
         None if story.is_empty() => writeln!(out, "{UNKNOWN}")?,
         None => {}
@@ -127,12 +66,19 @@ pub fn table(mut out: impl Write, story: &Story) -> io::Result<()> {
 /// # Errors
 /// They can't be written.
 pub fn lines(mut out: impl Write, story: &Story) -> io::Result<()> {
-    if let (Some(beyond), true) = (story.ledger(), story.mails.is_empty()) {
+    if let (Some(beyond), true) = (story.beyond(), story.mails.is_empty()) {
         writeln!(out, "{}", json!({ "state": beyond.slug(), "attempts": 0 }))?;
     }
     for mail in &story.mails {
-        let failed: Vec<Value> = story.attempts_of(mail).map(attempt).collect();
-        let line = json!({
+        writeln!(out, "{}", object(story, mail))?;
+    }
+    out.flush()
+}
+
+/// A mail with its attempts, as programs read it.
+pub fn object(story: &Story, mail: &Mail) -> Value {
+    let failed: Vec<Value> = story.attempts_of(mail).map(attempt).collect();
+    json!({
             "id": mail.id,
             "type": mail.mail_type,
             "recipient": mail.recipient.as_deref().map(hex),
@@ -146,10 +92,7 @@ pub fn lines(mut out: impl Write, story: &Story) -> io::Result<()> {
             "due": mail.due.map(rfc3339),
             "trace": mail.trace_id.as_deref().map(hex),
             "failed": failed,
-        });
-        writeln!(out, "{line}")?;
-    }
-    out.flush()
+    })
 }
 
 fn milliseconds(attempt: &Attempt) -> u64 {

@@ -57,7 +57,8 @@ async fn host(request: Request, next: Next) -> Response {
     (StatusCode::FORBIDDEN, "This preview is for http://localhost and http://127.0.0.1 alone.\n").into_response()
 }
 
-fn is_ours(headers: &HeaderMap) -> bool {
+/// Was it asked for by a name of this machine?
+pub(crate) fn is_ours(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
     Authority::try_from(host.as_bytes()).is_ok_and(|authority| {

@@ -1,5 +1,6 @@
 //! A world with all that a worker needs, and words for what is done in it.
 
+pub(crate) mod http;
 mod running;
 mod slow_way;
 mod tasks;

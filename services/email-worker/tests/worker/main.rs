@@ -7,6 +7,7 @@ mod bad_input;
 mod bare;
 mod commands;
 mod connections;
+mod console;
 mod crash;
 mod dead_letters;
 mod delivery;

@@ -1,0 +1,77 @@
+//! What operators do here: the same statements as the commands', by whoever is signed in.
+
+use std::time::Duration;
+
+use platform::postgres::{NoAnswer, ask};
+use sqlx::PgPool;
+
+use super::who::Who;
+use crate::controls::store::{Action, Actions, Clear, Done, Read, Set};
+use crate::controls::{Ask, By, Controls, Kind, Scope};
+
+/// A statement may take so long.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// What is shown of the history.
+const SHOWN: i64 = 200;
+/// The longest reason, in characters.
+const LONGEST: usize = 200;
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Deed {
+    /// Pause or limit.
+    Set(Scope, Ask),
+    /// End a pause or a limit.
+    Clear(Scope, Kind),
+}
+
+/// Why somebody does it, and for how long.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Because {
+    /// Why.
+    pub(super) reason: Option<String>,
+    /// It ends by itself after so long.
+    pub(super) lasts: Option<Duration>,
+}
+
+/// How it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Went {
+    /// It is done.
+    Done,
+    /// There was nothing to end.
+    WasNot,
+    /// There would be too many queues.
+    TooMany,
+}
+
+/// Does it, and writes down who did.
+pub(super) async fn act(pool: &PgPool, who: &Who, deed: Deed, because: Because) -> Result<Went, NoAnswer> {
+    let Because { reason, lasts } = because;
+    let reason = reason.map_or_else(|| "no reason given".to_owned(), |reason| one_line(&reason));
+    let by = By { operator: who.name.clone(), reason, lasts };
+    match deed {
+        Deed::Set(scope, what) => match ask(pool, &Set { scope, ask: what, by }, ANSWER_WITHIN).await? {
+            Done::Set => Ok(Went::Done),
+            Done::TooMany => Ok(Went::TooMany),
+        },
+        Deed::Clear(scope, kind) => {
+            let was = ask(pool, &Clear { kind, scope, by }, ANSWER_WITHIN).await?;
+            Ok(if was { Went::Done } else { Went::WasNot })
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect::<String>().trim().to_owned()
+}
+
+/// What holds.
+pub(super) async fn controls(pool: &PgPool) -> Result<Controls, NoAnswer> {
+    ask(pool, &Read, ANSWER_WITHIN).await
+}
+
+/// What was done, the latest first.
+pub(super) async fn history(pool: &PgPool) -> Result<Vec<Action>, NoAnswer> {
+    ask(pool, &Actions { limit: SHOWN, since: None }, ANSWER_WITHIN).await
+}

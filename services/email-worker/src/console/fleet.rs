@@ -1,0 +1,62 @@
+//! What waits where, as the broker says.
+
+use std::sync::Arc;
+
+use amqp::queues::{self, QueueState};
+use amqp::{AmqpError, Broker, Connection};
+use contract::queue;
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use crate::controls::Controls;
+use crate::send::retry_schedule::RetrySchedule;
+
+/// Asks the broker, over one connection that is kept.
+#[derive(Debug)]
+pub(super) struct Queues {
+    broker: Broker,
+    retries: Vec<String>,
+    connection: Mutex<Option<Arc<Connection>>>,
+}
+
+/// A queue, and what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Depth {
+    /// Its name.
+    pub(super) queue: String,
+    /// Messages that wait; not those that somebody holds.
+    pub(super) ready: u32,
+    /// Who takes them.
+    pub(super) consumers: u32,
+}
+
+impl Queues {
+    pub(super) fn new(broker: Broker, schedule: &RetrySchedule) -> Self {
+        let retries = schedule.delays().iter().map(|delay| queue::retry(*delay)).collect();
+        Self { broker, retries, connection: Mutex::default() }
+    }
+
+    /// Those that are there: the main queue, the retry queues, those of mails with a speed of their own, the dead letters.
+    pub(super) async fn depths(&self, controls: &Controls) -> Result<Vec<Depth>, AmqpError> {
+        let connection = self.connection().await?;
+        let apart = controls.queues().iter().map(crate::controls::Apart::queue);
+        let all = [queue::EMAIL.to_owned()].into_iter().chain(apart).chain(self.retries.iter().cloned());
+        let mut depths = Vec::new();
+        for queue in all.chain([queue::DEAD.to_owned()]) {
+            if let Some(QueueState { ready, consumers }) = queues::look(&connection, &queue).await? {
+                depths.push(Depth { queue, ready, consumers });
+            }
+        }
+        Ok(depths)
+    }
+
+    async fn connection(&self) -> Result<Arc<Connection>, AmqpError> {
+        let mut kept = self.connection.lock().await;
+        if let Some(connection) = kept.as_ref().filter(|connection| connection.is_open()) {
+            return Ok(Arc::clone(connection));
+        }
+        let connection = Arc::new(self.broker.connect().await?);
+        *kept = Some(Arc::clone(&connection));
+        Ok(connection)
+    }
+}

@@ -1,0 +1,188 @@
+//! The languages of the pages: English as the templates have it, and Chinese.
+
+/// A language of the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Language {
+    English,
+    Chinese,
+}
+
+impl Language {
+    /// The one that a browser wants most, of `Accept-Language` (RFC 9110, 12.5.4).
+    pub(super) fn of(accepted: Option<&str>) -> Self {
+        let mut best = (0.0, Self::English);
+        for range in accepted.unwrap_or_default().split(',') {
+            let mut parts = range.split(';');
+            let tag = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+            let weight = parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Ok(1.0), str::parse);
+            let language = match tag.split('-').next() {
+                Some("zh") => Self::Chinese,
+                Some("en") => Self::English,
+                _ => continue,
+            };
+            if weight.clone().is_ok_and(|weight| weight > best.0) {
+                best = (weight.unwrap_or_default(), language);
+            }
+        }
+        best.1
+    }
+
+    /// As HTML names it.
+    pub(super) fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh",
+        }
+    }
+
+    /// A text of the templates in this language.
+    pub(super) fn text(self, english: &str) -> &str {
+        match self {
+            Self::English => english,
+            Self::Chinese => TEXTS.iter().find(|(text, _)| *text == english).map_or(english, |(_, chinese)| chinese),
+        }
+    }
+}
+
+/// English, and the same in Chinese.
+const TEXTS: &[(&str, &str)] = &[
+    ("Overview", "概览"),
+    ("Find a mail", "查找邮件"),
+    ("Sending", "发送"),
+    ("History", "操作记录"),
+    ("Sign in", "登录"),
+    ("Sign out", "退出登录"),
+    ("Token", "令牌"),
+    ("No such token.", "没有此令牌。"),
+    ("Too many tries. Wait a minute.", "尝试次数过多,请稍候一分钟。"),
+    ("Skip to the content", "跳到正文"),
+    ("Pages", "页面"),
+    ("viewer", "查看者"),
+    ("operator", "操作员"),
+    ("Queues", "队列"),
+    ("Queue", "队列"),
+    ("Waiting", "等待中"),
+    ("Consumers", "消费者"),
+    ("The broker does not answer.", "消息代理没有响应。"),
+    ("The database does not answer.", "数据库没有响应。"),
+    ("Not here", "找不到"),
+    ("There is nothing at this address.", "此地址没有内容。"),
+    ("Not allowed", "不允许"),
+    ("This form was sent by another site.", "此表单由其他网站提交。"),
+    ("What holds", "当前控制"),
+    ("Nothing is paused, and nothing limited beside MAIL_RATE.", "没有暂停,除 MAIL_RATE 外没有限速。"),
+    ("Scope", "范围"),
+    ("Control", "控制"),
+    ("Since", "开始时间"),
+    ("Until", "结束时间"),
+    ("By", "操作人"),
+    ("Why", "原因"),
+    ("paused", "已暂停"),
+    ("limit", "限速"),
+    ("at once in one worker", "单个工作进程同时发送"),
+    ("End", "结束"),
+    ("Pause or limit", "暂停或限速"),
+    ("What", "操作"),
+    ("Pause", "暂停"),
+    ("Limit", "限速"),
+    ("All mails", "全部邮件"),
+    ("Mails of a type", "某一类型的邮件"),
+    ("Mails to a domain", "发往某一域名的邮件"),
+    ("Type or domain", "类型或域名"),
+    ("Rate, such as 14/s, 600/m or 2000/h; 0 is no limit", "速率,例如 14/s、600/m 或 2000/h;0 表示不限"),
+    ("For how long, such as 30m; empty: until somebody ends it", "持续时间,例如 30m;留空表示直到有人结束"),
+    ("Why, for the others", "原因,供他人参考"),
+    ("Do it", "执行"),
+    ("Workers follow within two seconds.", "工作进程将在两秒内生效。"),
+    ("A viewer looks, and does nothing.", "查看者只能查看,不能操作。"),
+    ("When", "时间"),
+    ("Action", "操作"),
+    ("Object", "对象"),
+    ("How and why", "方式与原因"),
+    ("Nothing was done yet.", "尚无操作记录。"),
+    ("Address, id of the mail, or trace", "收件地址、邮件编号或追踪编号"),
+    ("The address is hashed here, and kept nowhere.", "地址仅在此处做哈希处理,不会保存。"),
+    ("Find", "查找"),
+    (
+        "Nothing is known of it: not delivered to a worker yet, or forgotten.",
+        "没有记录:尚未交给工作进程,或已过保存期。",
+    ),
+    ("Addresses can't be looked up: ADDRESS_HASH_KEY is not set.", "无法按地址查找:未设置 ADDRESS_HASH_KEY。"),
+    ("This is no address, no id and no trace.", "这不是地址、编号或追踪编号。"),
+    ("Mails", "邮件"),
+    ("Mail", "邮件"),
+    ("State", "状态"),
+    ("Type", "类型"),
+    ("Domain", "域名"),
+    ("Attempts", "尝试次数"),
+    ("Changed", "更新时间"),
+    ("Made", "创建时间"),
+    ("Next attempt", "下次尝试"),
+    ("Reason", "原因"),
+    ("Trace", "追踪编号"),
+    ("What happened", "经过"),
+    ("Attempt", "尝试"),
+    ("Took", "耗时"),
+    ("Stage", "阶段"),
+    ("Worker", "工作进程"),
+    ("The mail server said", "邮件服务器的回复"),
+    ("No attempt failed.", "没有失败的尝试。"),
+    ("sent", "已发送"),
+    ("retried", "等待重试"),
+    ("dead", "已放弃"),
+    ("expired", "已过期"),
+    ("suppressed", "已屏蔽"),
+    ("unknown_type", "类型未知"),
+    ("sending", "发送中"),
+    ("waiting", "等待中"),
+    ("done", "已完成"),
+    ("a worker has it at this moment", "有工作进程正在处理"),
+    ("a worker had it and could not try it yet: it waits for its next turn", "工作进程取过但尚未尝试:正在等待下一次"),
+    ("the ledger says that it is done; the log did not see it", "账本显示已完成,但日志没有记录"),
+    ("is no rate", "不是速率"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_gets_the_language_that_it_wants_most() {
+        for (accepted, language) in [
+            (None, Language::English),
+            (Some(""), Language::English),
+            (Some("zh-CN,zh;q=0.9,en;q=0.8"), Language::Chinese),
+            (Some("en-GB,en;q=0.9,zh;q=0.8"), Language::English),
+            (Some("de, zh;q=0.5, en;q=0.4"), Language::Chinese),
+            (Some("en;q=0, zh;q=0"), Language::English),
+            (Some("de"), Language::English),
+        ] {
+            assert_eq!(Language::of(accepted), language, "{accepted:?}");
+        }
+    }
+
+    /// Each text between quotes that a template sends through `| t`.
+    fn texts(template: &str) -> impl Iterator<Item = &str> {
+        template.split("{{").filter_map(|rest| rest.split("}}").next()).filter_map(|tag| {
+            let text = tag.trim().strip_prefix('"')?;
+            let (text, rest) = text.split_once('"')?;
+            rest.trim().starts_with("| t").then_some(text)
+        })
+    }
+
+    #[test]
+    fn every_text_of_every_template_is_there_in_chinese() {
+        for (name, template) in super::super::pages::TEMPLATES {
+            for text in texts(template) {
+                assert_ne!(Language::Chinese.text(text), text, "{name}: {text:?} has no translation");
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_is_there_twice() {
+        for (at, (text, _)) in TEXTS.iter().enumerate() {
+            assert!(TEXTS[..at].iter().all(|(other, _)| other != text), "{text}");
+        }
+    }
+}

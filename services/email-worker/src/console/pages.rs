@@ -1,0 +1,356 @@
+//! The pages: HTML by templates, in the language of the browser.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use axum::Extension;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse as _, Redirect, Response};
+use minijinja::value::Serde;
+use minijinja::{Environment, UndefinedBehavior, context};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::actions::{self, Because, Deed, Went};
+use super::form::Form;
+use super::language::Language;
+use super::mails;
+use super::session::{COOKIE, LASTS};
+use super::site::Site;
+use super::who::{Role, Who};
+use crate::controls::{Ask, Kind, Scope};
+use crate::mail_log::paper::object;
+use crate::mail_log::story::Story;
+use crate::paper::seconds;
+use crate::rate::Ceiling;
+
+/// All of them.
+pub(super) const TEMPLATES: [(&str, &str); 8] = [
+    ("layout.html", include_str!("templates/layout.html")),
+    ("sign_in.html", include_str!("templates/sign_in.html")),
+    ("overview.html", include_str!("templates/overview.html")),
+    ("find.html", include_str!("templates/find.html")),
+    ("mail.html", include_str!("templates/mail.html")),
+    ("sending.html", include_str!("templates/sending.html")),
+    ("history.html", include_str!("templates/history.html")),
+    ("error.html", include_str!("templates/error.html")),
+];
+
+/// Nothing but what comes from here, and no script at all.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
+
+/// Makes HTML.
+#[derive(Debug)]
+pub(super) struct Pages(Environment<'static>);
+
+impl Pages {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let mut engine = Environment::new();
+        engine.set_undefined_behavior(UndefinedBehavior::Strict);
+        engine.add_filter("t", |state: &minijinja::State<'_, '_>, text: &str| translated(state, text));
+        for (name, template) in TEMPLATES {
+            engine.add_template(name, template).with_context(|| format!("reading the console's {name}"))?;
+        }
+        Ok(Self(engine))
+    }
+
+    fn html(&self, view: &View, template: &str, title: &str, content: impl Serialize) -> anyhow::Result<String> {
+        let language = view.language.tag();
+        let who = view.who.as_ref().map(|who| context! { name => who.name.as_str(), role => who.role.slug() });
+        let about = context! { language, who, form_key => view.form_key.as_str(), may_act => view.may_act() };
+        let inner = self.0.get_template(template)?.render(context! { ..Serde(content), ..about.clone() })?;
+        let whole =
+            context! { title, path => view.path, content => minijinja::Value::from_safe_string(inner), ..about };
+        Ok(self.0.get_template("layout.html")?.render(whole)?)
+    }
+}
+
+fn translated(state: &minijinja::State<'_, '_>, text: &str) -> String {
+    let is_chinese = state.lookup("language").is_some_and(|language| language.as_str() == Some("zh"));
+    let language = if is_chinese { Language::Chinese } else { Language::English };
+    language.text(text).to_owned()
+}
+
+/// Who looks at a page, and how.
+struct View {
+    who: Option<Who>,
+    language: Language,
+    form_key: String,
+    path: &'static str,
+}
+
+impl View {
+    fn may_act(&self) -> bool {
+        self.who.as_ref().is_some_and(|who| who.role == Role::Operator)
+    }
+}
+
+impl Site {
+    fn view(&self, who: Option<&Who>, headers: &HeaderMap, path: &'static str) -> View {
+        let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let form_key = who.map(|who| self.sessions.form_key(who)).unwrap_or_default();
+        View { who: who.cloned(), language: Language::of(accepted), form_key, path }
+    }
+
+    fn page(&self, status: StatusCode, view: &View, template: &str, title: &str, content: impl Serialize) -> Response {
+        let html = match self.pages.html(view, template, title, content) {
+            Ok(html) => html,
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), template, "a page could not be written");
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            }
+        };
+        let headers = [
+            (header::CONTENT_SECURITY_POLICY, POLICY),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            (header::VARY, HeaderValue::from_static("Accept-Language, Cookie")),
+        ];
+        (status, headers, Html(html)).into_response()
+    }
+
+    fn error(&self, view: &View, status: StatusCode, title: &str, text: &str) -> Response {
+        self.page(status, view, "error.html", title, json!({ "text": text, "title": title }))
+    }
+
+    fn down(&self, view: &View, error: &platform::postgres::NoAnswer) -> Response {
+        tracing::warn!(%error, "the console's database does not answer");
+        self.error(view, StatusCode::SERVICE_UNAVAILABLE, "Not here", "The database does not answer.")
+    }
+}
+
+type Shared = State<Arc<Site>>;
+type Me = Extension<Who>;
+
+/// The form to sign in with.
+pub(super) async fn sign_in(State(site): Shared, headers: HeaderMap) -> Response {
+    if site.session(&headers).is_some() {
+        return Redirect::to("/").into_response();
+    }
+    let view = site.view(None, &headers, "/sign-in");
+    site.page(StatusCode::OK, &view, "sign_in.html", "Sign in", json!({ "wrong": null }))
+}
+
+/// Somebody sends a token.
+pub(super) async fn signed_in(State(site): Shared, request: Request) -> Response {
+    let (client, headers) = (site.client(&request), request.headers().clone());
+    let view = site.view(None, &headers, "/sign-in");
+    let again = |status, wrong: &str| site.page(status, &view, "sign_in.html", "Sign in", json!({ "wrong": wrong }));
+    if !super::door::is_own_form(&headers) {
+        return again(StatusCode::FORBIDDEN, "Not allowed");
+    }
+    if !site.may_try(client) {
+        return again(StatusCode::TOO_MANY_REQUESTS, "Too many tries. Wait a minute.");
+    }
+    let form = match Form::read(request.into_body()).await {
+        Ok(form) => form,
+        Err(problem) => return problem.into_response(),
+    };
+    let Some(who) = site.tokens.holder(form.text("token")) else {
+        tracing::warn!("somebody tried to sign in with a wrong token");
+        return again(StatusCode::UNAUTHORIZED, "No such token.");
+    };
+    tracing::info!(who = who.name, role = who.role.slug(), "signed in");
+    let session = site.sessions.cookie(who, SystemTime::now());
+    with_cookie(Redirect::to("/").into_response(), &session, LASTS.as_secs())
+}
+
+/// The session ends in this browser.
+pub(super) async fn signed_out() -> Response {
+    with_cookie(Redirect::to("/sign-in").into_response(), "", 0)
+}
+
+fn with_cookie(mut response: Response, value: &str, seconds: u64) -> Response {
+    let cookie = format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// What waits where, and what holds.
+pub(super) async fn overview(State(site): Shared, Extension(who): Me, headers: HeaderMap) -> Response {
+    let view = site.view(Some(&who), &headers, "/");
+    let controls = match actions::controls(&site.pool).await {
+        Ok(controls) => controls,
+        Err(error) => return site.down(&view, &error),
+    };
+    let queues = site.queues.depths(&controls).await;
+    let queues = queues.inspect_err(|error| tracing::warn!(%error, "the console's broker does not answer")).ok();
+    let content = json!({ "queues": queues, "controls": held(&controls) });
+    site.page(StatusCode::OK, &view, "overview.html", "Overview", content)
+}
+
+/// The form to find mails with.
+pub(super) async fn find(State(site): Shared, Extension(who): Me, headers: HeaderMap) -> Response {
+    let view = site.view(Some(&who), &headers, "/mails");
+    site.page(StatusCode::OK, &view, "find.html", "Find a mail", json!({ "wrong": null, "mails": null }))
+}
+
+/// What was found. In a body, since an address stands in no URL.
+pub(super) async fn found(State(site): Shared, Extension(who): Me, request: Request) -> Response {
+    let view = site.view(Some(&who), request.headers(), "/mails");
+    let form = match Form::read(request.into_body()).await {
+        Ok(form) => form,
+        Err(problem) => return problem.into_response(),
+    };
+    let looked_up = match mails::which(form.text("what"), site.keys.as_ref()) {
+        Ok(which) => mails::story(&site.pool, which).await,
+        Err(unclear) => Err(unclear),
+    };
+    match looked_up {
+        Ok(story) if story.mails.len() == 1 || (story.mails.is_empty() && !story.is_empty()) => {
+            site.page(StatusCode::OK, &view, "mail.html", "Mail", told(&story))
+        }
+        Ok(story) => {
+            let mails: Vec<Value> = story.mails.iter().map(|mail| object(&story, mail)).collect();
+            site.page(StatusCode::OK, &view, "find.html", "Find a mail", json!({ "wrong": null, "mails": mails }))
+        }
+        Err(mails::NotFound::Down(error)) => site.down(&view, &error),
+        Err(wrong) => {
+            let content = json!({ "wrong": wrong.to_string(), "mails": null });
+            site.page(StatusCode::UNPROCESSABLE_ENTITY, &view, "find.html", "Find a mail", content)
+        }
+    }
+}
+
+/// One mail's story.
+pub(super) async fn mail(
+    State(site): Shared,
+    Extension(who): Me,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let view = site.view(Some(&who), &headers, "/mails");
+    // An address is no id: it would stand in the log of whoever is between.
+    let which = mails::which(&id, None);
+    match mails::story(
+        &site.pool,
+        match which {
+            Ok(which) => which,
+            Err(_) => return site.nothing(Some(&who), &headers),
+        },
+    )
+    .await
+    {
+        Ok(story) if story.is_empty() => site.nothing(Some(&who), &headers),
+        Ok(story) => site.page(StatusCode::OK, &view, "mail.html", "Mail", told(&story)),
+        Err(mails::NotFound::Down(error)) => site.down(&view, &error),
+        Err(_) => site.nothing(Some(&who), &headers),
+    }
+}
+
+fn told(story: &Story) -> Value {
+    let mails: Vec<Value> = story.mails.iter().map(|mail| object(story, mail)).collect();
+    let beyond = story.beyond();
+    json!({ "mails": mails, "beyond": beyond.map(|beyond| json!({ "state": beyond.slug(), "text": beyond.sentence() })) })
+}
+
+/// Pauses and limits, and the form for one more.
+pub(super) async fn sending(State(site): Shared, Extension(who): Me, headers: HeaderMap) -> Response {
+    let view = site.view(Some(&who), &headers, "/sending");
+    site.sending_page(&view, StatusCode::OK, None, false).await
+}
+
+impl Site {
+    async fn sending_page(&self, view: &View, status: StatusCode, wrong: Option<String>, done: bool) -> Response {
+        match actions::controls(&self.pool).await {
+            Ok(controls) => {
+                let content = json!({ "controls": held(&controls), "wrong": wrong, "done": done });
+                self.page(status, view, "sending.html", "Sending", content)
+            }
+            Err(error) => self.down(view, &error),
+        }
+    }
+
+    /// A form of ours is sent from a page of ours.
+    pub(super) fn sent_by_another_site(&self, headers: &HeaderMap) -> Response {
+        let view = self.view(None, headers, "");
+        self.error(&view, StatusCode::FORBIDDEN, "Not allowed", "This form was sent by another site.")
+    }
+
+    /// There is nothing here.
+    pub(super) fn nothing(&self, who: Option<&Who>, headers: &HeaderMap) -> Response {
+        let view = self.view(who, headers, "");
+        self.error(&view, StatusCode::NOT_FOUND, "Not here", "There is nothing at this address.")
+    }
+}
+
+/// Somebody pauses, limits, or ends one of both.
+pub(super) async fn act(State(site): Shared, Extension(who): Me, request: Request) -> Response {
+    let view = site.view(Some(&who), request.headers(), "/sending");
+    let form = match Form::read(request.into_body()).await {
+        Ok(form) => form,
+        Err(problem) => return problem.into_response(),
+    };
+    if !view.may_act() || !site.sessions.is_form_of(&who, form.text("form_key")) {
+        return site.error(&view, StatusCode::FORBIDDEN, "Not allowed", "A viewer looks, and does nothing.");
+    }
+    let (deed, because) = match asked(&form) {
+        Ok(asked) => asked,
+        Err(wrong) => return site.sending_page(&view, StatusCode::UNPROCESSABLE_ENTITY, Some(wrong), false).await,
+    };
+    match actions::act(&site.pool, &who, deed, because).await {
+        Ok(Went::Done | Went::WasNot) => Redirect::to("/sending").into_response(),
+        Ok(Went::TooMany) => {
+            let wrong = format!("more than {} queues would be needed", crate::controls::MOST);
+            site.sending_page(&view, StatusCode::CONFLICT, Some(wrong), false).await
+        }
+        Err(error) => site.down(&view, &error),
+    }
+}
+
+fn asked(form: &Form) -> Result<(Deed, Because), String> {
+    let scope: Scope = form.scope()?;
+    let because = Because { reason: form.optional("reason").map(str::to_owned), lasts: form.lasts()? };
+    let deed = match form.text("what") {
+        "pause" => Deed::Set(scope, Ask::Pause),
+        "limit" => {
+            let rate = form.text("rate");
+            let rate: Ceiling = rate.parse().map_err(|error| format!("{rate:?}: {error}"))?;
+            Deed::Set(scope, Ask::Limit { rate, at_once: None })
+        }
+        "resume" => Deed::Clear(scope, Kind::Pause),
+        "unlimit" => Deed::Clear(scope, Kind::Limit),
+        other => return Err(format!("there is no action {other:?}")),
+    };
+    Ok((deed, because))
+}
+
+fn held(controls: &crate::controls::Controls) -> Vec<Value> {
+    let held = controls.all().into_iter().map(|control| {
+        let (scope, name) = control.scope.columns();
+        let (rate, at_once) = match control.ask {
+            Ask::Pause => (None, None),
+            Ask::Limit { rate, at_once } => (Some(rate.to_string()), at_once),
+        };
+        json!({
+            "scope": scope, "name": name, "shown": control.scope.to_string(), "kind": control.ask.kind().slug(), "rate": rate,
+            "at_once": at_once, "since": seconds(control.set_at), "until": control.until.map(seconds), "by": control.set_by,
+            "reason": control.reason,
+        })
+    });
+    held.collect()
+}
+
+/// Who did what.
+pub(super) async fn history(State(site): Shared, Extension(who): Me, headers: HeaderMap) -> Response {
+    let view = site.view(Some(&who), &headers, "/history");
+    let actions = match actions::history(&site.pool).await {
+        Ok(actions) => actions,
+        Err(error) => return site.down(&view, &error),
+    };
+    let actions: Vec<Value> = actions
+        .iter()
+        .map(|action| {
+            json!({
+                "at": seconds(action.at), "by": action.operator, "action": action.action, "object": action.object,
+                "detail": action.detail,
+            })
+        })
+        .collect();
+    site.page(StatusCode::OK, &view, "history.html", "History", json!({ "actions": actions }))
+}

@@ -1,0 +1,64 @@
+//! Which path leads where, and through which doors.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use web::middleware::{headers, host, request_id, span, timeout};
+use web::{HttpArgs, Kind, Problem};
+
+use super::site::Site;
+use super::{NAME, api, door, pages};
+
+/// Everything that is served.
+pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
+    let for_people = Router::new()
+        .route("/", get(pages::overview))
+        .route("/mails", get(pages::find).post(pages::found))
+        .route("/mails/{id}", get(pages::mail))
+        .route("/sending", get(pages::sending).post(pages::act))
+        .route("/history", get(pages::history))
+        .route("/sign-out", post(pages::signed_out))
+        .route_layer(from_fn_with_state(Arc::clone(site), door::pages));
+    let for_programs = Router::new()
+        .route("/v1/mails/{id}", get(api::mail))
+        .route("/v1/mails/search", post(api::search))
+        .route("/v1/queues", get(api::queues))
+        .route("/v1/sending", get(api::sending))
+        .route("/v1/sending/pause", post(api::pause))
+        .route("/v1/sending/resume", post(api::resume))
+        .route("/v1/sending/limit", post(api::limit))
+        .route("/v1/sending/unlimit", post(api::unlimit))
+        .route("/v1/actions", get(api::history))
+        .route_layer(from_fn_with_state(Arc::clone(site), door::api));
+    Router::new()
+        .merge(for_people)
+        .merge(for_programs)
+        .route("/sign-in", get(pages::sign_in).post(pages::signed_in))
+        .route("/console.css", get(css))
+        .fallback(nothing)
+        .layer(from_fn_with_state(http.request_timeout, timeout::layer))
+        .layer(from_fn(host::layer))
+        .layer(from_fn(request_id::layer))
+        .layer(from_fn(headers::layer))
+        .layer(from_fn_with_state(span::Requests::of(NAME), span::layer))
+        .with_state(Arc::clone(site))
+}
+
+async fn css() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
+    (headers, include_str!("templates/console.css")).into_response()
+}
+
+/// A program gets a problem, a person a page.
+async fn nothing(State(site): State<Arc<Site>>, request: Request) -> Response {
+    if request.uri().path().starts_with("/v1/") {
+        return Problem::new(Kind::NOT_FOUND).into_response();
+    }
+    let who = site.session(request.headers());
+    site.nothing(who.as_ref(), request.headers())
+}

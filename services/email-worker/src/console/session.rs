@@ -1,0 +1,132 @@
+//! Who signed in, in a cookie that nobody else can make.
+//!
+//! Nothing is kept here: any replica with the same secret reads it. It ends by its time, or when its holder is known no more.
+
+use std::time::{Duration, SystemTime};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use platform::config::Secret;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use super::who::{Role, Who, same};
+use crate::paper::hex;
+
+/// How it is called. The prefix has a browser send it to this host alone, and over TLS or to its own machine:
+/// <https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#name-the-__host-prefix>.
+pub(super) const COOKIE: &str = "__Host-sluice";
+
+/// A working day.
+pub(super) const LASTS: Duration = Duration::from_secs(10 * 3600);
+
+/// Makes sessions, and reads them again.
+#[derive(Debug, Clone)]
+pub(super) struct Sessions(Secret);
+
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    name: String,
+    role: String,
+    until: u64,
+}
+
+impl Sessions {
+    /// With this secret; without one, of a secret that ends with the process.
+    pub(super) fn new(secret: Option<Secret>) -> Self {
+        Self(secret.unwrap_or_else(|| Secret::from(hex(&rand::random::<[u8; 32]>()))))
+    }
+
+    /// The value of the cookie.
+    pub(super) fn cookie(&self, who: &Who, now: SystemTime) -> String {
+        let payload = Payload { name: who.name.clone(), role: who.role.slug().to_owned(), until: unix(now + LASTS) };
+        let payload = hex(&serde_json::to_vec(&payload).unwrap_or_default());
+        let seal = self.seal("session", &payload);
+        format!("{payload}.{seal}")
+    }
+
+    /// Whose cookie it is; `None` for one that is over, or that we did not make.
+    pub(super) fn read(&self, cookie: &str, now: SystemTime) -> Option<Who> {
+        let (payload, seal) = cookie.split_once('.')?;
+        if !same(self.seal("session", payload).as_bytes(), seal.as_bytes()) {
+            return None;
+        }
+        let Payload { name, role, until } = serde_json::from_slice(&bytes(payload)?).ok()?;
+        (unix(now) < until).then_some(Who { name, role: role.parse::<Role>().ok()? })
+    }
+
+    /// What a form of ours says, so that no other page can send one.
+    pub(super) fn form_key(&self, who: &Who) -> String {
+        self.seal("form", &format!("{}:{}", who.role.slug(), who.name))
+    }
+
+    /// Is it the key of a form that we made for them?
+    pub(super) fn is_form_of(&self, who: &Who, key: &str) -> bool {
+        same(self.form_key(who).as_bytes(), key.as_bytes())
+    }
+
+    fn seal(&self, purpose: &str, text: &str) -> String {
+        // HMAC takes keys of any length.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.expose().as_bytes()) else { return String::new() };
+        mac.update(purpose.as_bytes());
+        mac.update(&[0]);
+        mac.update(text.as_bytes());
+        hex(&mac.finalize().into_bytes())
+    }
+}
+
+fn unix(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn bytes(hexadecimal: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let pairs = hexadecimal.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn grace() -> Who {
+        Who { name: "grace, \u{fc}".to_owned(), role: Role::Operator }
+    }
+
+    #[test]
+    fn a_session_is_its_holders_until_it_is_over() {
+        let sessions = Sessions::new(Some(Secret::from("one".to_owned())));
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let cookie = sessions.cookie(&grace(), now);
+        assert!(cookie.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'.'), "{cookie}");
+        assert_eq!(sessions.read(&cookie, now + LASTS - Duration::from_secs(1)), Some(grace()));
+        assert_eq!(sessions.read(&cookie, now + LASTS), None);
+    }
+
+    #[test]
+    fn nobody_else_can_make_one() {
+        let now = SystemTime::now();
+        let (sessions, others) = (Sessions::new(Some(Secret::from("one".to_owned()))), Sessions::new(None));
+        let cookie = sessions.cookie(&grace(), now);
+        assert_eq!(others.read(&cookie, now), None);
+        for at in 0..cookie.len() {
+            let mut bytes = cookie.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
+            assert_eq!(sessions.read(std::str::from_utf8(&bytes).unwrap(), now), None, "changed at {at}");
+        }
+        for wrong in ["", ".", "x.y", &cookie[..cookie.len() - 1]] {
+            assert_eq!(sessions.read(wrong, now), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_form_is_of_one_person_and_no_session() {
+        let sessions = Sessions::new(None);
+        let desk = Who { name: "desk".to_owned(), role: Role::Viewer };
+        let key = sessions.form_key(&grace());
+        assert!(sessions.is_form_of(&grace(), &key));
+        assert!(!sessions.is_form_of(&desk, &key) && !sessions.is_form_of(&grace(), ""));
+        assert_eq!(sessions.read(&key, SystemTime::now()), None);
+    }
+}

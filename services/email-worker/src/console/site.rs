@@ -1,0 +1,55 @@
+//! What all handlers share.
+
+use std::time::Duration;
+
+use amqp::Broker;
+use anyhow::Context as _;
+use sqlx::PgPool;
+use web::Quotas;
+use web::middleware::client::Client;
+
+use super::NAME;
+use super::fleet::Queues;
+use super::pages::Pages;
+use super::session::Sessions;
+use super::who::Tokens;
+use crate::config::ConsoleConfig;
+use crate::suppressions::AddressKeys;
+
+/// Tokens that one client may try in a minute.
+const TRIES: u32 = 10;
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+
+/// What all handlers share.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) pool: PgPool,
+    pub(super) queues: Queues,
+    pub(super) keys: Option<AddressKeys>,
+    pub(super) tokens: Tokens,
+    pub(super) sessions: Sessions,
+    pub(super) pages: Pages,
+    pub(super) trusted: Vec<ipnet::IpNet>,
+    pub(super) tries: Quotas<Client>,
+}
+
+impl Site {
+    pub(super) fn new(config: &ConsoleConfig, pool: PgPool) -> anyhow::Result<Self> {
+        let broker = Broker::new(config.broker.amqp_url.clone(), NAME);
+        Ok(Self {
+            pool,
+            queues: Queues::new(broker, &config.retry_schedule),
+            keys: config.suppression.keys(),
+            tokens: config.sign_in.console_tokens.clone(),
+            sessions: Sessions::new(config.sign_in.console_secret.clone()),
+            pages: Pages::new()?,
+            trusted: config.http.trusted_proxies.clone(),
+            tries: Quotas::new("client", TRIES, MINUTE).context("a limit of wrong tokens")?,
+        })
+    }
+
+    /// May this client try a token? Counts one that was wrong.
+    pub(super) fn may_try(&self, client: Client) -> bool {
+        self.tries.count(&client).wait.is_none()
+    }
+}
