@@ -18,7 +18,7 @@ pub(crate) fn may_be_copied(facts: &Facts, from: f64, until: f64) -> bool {
 
 /// Latency delays a confirm, and loses none.
 fn copies(fault: &Happened) -> bool {
-    fault.victim != Victim::MailServer && fault.kind != Kind::Latency
+    !matches!(fault.victim, Victim::MailServer | Victim::Operators) && fault.kind != Kind::Latency
 }
 
 #[cfg(test)]

@@ -49,12 +49,17 @@ fn count(rate: u32, time: Duration) -> u32 {
     u32::try_from(time.as_millis() * u128::from(rate) / 1_000).unwrap_or(u32::MAX)
 }
 
+/// Where all mails go.
+pub(crate) fn domain(seed: u64) -> String {
+    format!("seed-{seed}.example.com")
+}
+
 fn address(seed: u64, n: u32) -> String {
-    format!("user-{n}@seed-{seed}.example.com")
+    format!("user-{n}@{}", domain(seed))
 }
 
 fn foreign_address(seed: u64, n: u32) -> String {
-    format!("foreign-{n}@seed-{seed}.example.com")
+    format!("foreign-{n}@{}", domain(seed))
 }
 
 /// The addresses of this load that never take mail.
@@ -159,7 +164,7 @@ pub(crate) async fn publish_twins(stage: Arc<Stage>, time: Duration) -> Vec<Twin
     let broker = Broker::new(stage.system.rabbit.amqp_url().parse().unwrap(), "tutorial's producer");
     let start = Instant::from_std(stage.clock.instant());
     let mut open: Option<(Connection, ConfirmChannel)> = None;
-    let email = |n| format!("twin-{n}@seed-{}.example.com", stage.seed);
+    let email = |n| format!("twin-{n}@{}", domain(stage.seed));
     let twins = (0..TWINS).map(|n| Twins { email: email(n), confirmed: 0, tries: 0, put_aside: 0 });
     let mut twins: Vec<Twins> = twins.collect();
     let mut burst = start;

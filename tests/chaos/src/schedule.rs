@@ -17,6 +17,8 @@ pub(crate) enum Victim {
     Worker(usize),
     /// With the network before it.
     MailServer,
+    /// Who runs it all, and asks for this and that meanwhile.
+    Operators,
 }
 
 /// Where the mail server hangs up, or says nothing.
@@ -56,6 +58,11 @@ pub(crate) enum Kind {
     Slow,
     Greylists,
     RefusesConnections,
+    /// Everything, or all mails of the type that there is.
+    PauseEverything,
+    PauseTheType,
+    /// All mails are to one domain.
+    LimitTheDomain,
 }
 
 /// One fault.
@@ -76,6 +83,7 @@ fn pace(victim: Victim) -> Range {
         Victim::Api(_) => (5_000, 15_000),
         Victim::Worker(_) => (3_000, 10_000),
         Victim::MailServer => (1_500, 5_000),
+        Victim::Operators => (3_000, 9_000),
     }
 }
 
@@ -104,6 +112,7 @@ fn kinds(victim: Victim) -> &'static [Kind] {
             K::Greylists,
             K::RefusesConnections,
         ],
+        Victim::Operators => &[K::PauseEverything, K::PauseTheType, K::LimitTheDomain],
     }
 }
 
@@ -125,6 +134,7 @@ pub(crate) fn schedule(seed: u64, time: Duration) -> Vec<Fault> {
     let mut faults: Vec<Fault> = victims
         .into_iter()
         .chain(services)
+        .chain([Victim::Operators])
         .zip(1..)
         .flat_map(|(victim, stream)| of_victim(victim, Dice::new(seed, stream), time))
         .collect();
@@ -173,6 +183,7 @@ impl fmt::Display for Victim {
             Self::Api(n) => f.pad(&format!("user-api {n}")),
             Self::Worker(n) => f.pad(&format!("email-worker {n}")),
             Self::MailServer => f.pad("mail server"),
+            Self::Operators => f.pad("operators"),
         }
     }
 }
@@ -206,6 +217,9 @@ impl fmt::Display for Kind {
             Self::Slow => f.write_str("slow"),
             Self::Greylists => f.write_str("greylists"),
             Self::RefusesConnections => f.write_str("refuses connections"),
+            Self::PauseEverything => f.write_str("pause everything"),
+            Self::PauseTheType => f.write_str("pause the type"),
+            Self::LimitTheDomain => f.write_str("limit the domain to 5/s"),
         }
     }
 }
@@ -250,7 +264,15 @@ mod tests {
     #[test]
     fn ten_minutes_have_every_fault_of_every_victim() {
         let faults = schedule(3, 10 * MINUTE);
-        for victim in [Victim::Broker, Victim::Database, Victim::Api(0), Victim::Worker(1), Victim::MailServer] {
+        let all = [
+            Victim::Broker,
+            Victim::Database,
+            Victim::Api(0),
+            Victim::Worker(1),
+            Victim::MailServer,
+            Victim::Operators,
+        ];
+        for victim in all {
             for kind in kinds(victim) {
                 let there = faults.iter().any(|fault| fault.victim == victim && fault.kind == *kind);
                 assert!(there, "{victim}: never {kind}");
@@ -263,11 +285,11 @@ mod tests {
         let mut seen = HashSet::new();
         for seed in 1..=10 {
             let faults = schedule(seed, MINUTE);
-            assert_eq!(faults.iter().map(|fault| fault.victim).collect::<HashSet<_>>().len(), 7, "seed {seed}");
+            assert_eq!(faults.iter().map(|fault| fault.victim).collect::<HashSet<_>>().len(), 8, "seed {seed}");
             assert!(faults.len() >= 20, "seed {seed}: {} faults", faults.len());
             seen.extend(faults.iter().map(|fault| format!("{} {}", fault.victim, fault.kind)));
         }
-        for victim in [Victim::Broker, Victim::Database, Victim::MailServer] {
+        for victim in [Victim::Broker, Victim::Database, Victim::MailServer, Victim::Operators] {
             for kind in kinds(victim) {
                 assert!(seen.contains(&format!("{victim} {kind}")), "{victim}: never {kind}");
             }

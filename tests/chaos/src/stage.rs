@@ -6,9 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use system::System;
 use testkit::{Script, Service, Stage as At_, TcpProxy};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::facts::Happened;
+use crate::load;
 use crate::report::progress;
 use crate::schedule::{At, Fault, INSTANCES, Kind, Victim};
 use crate::windows::SEND_TIMEOUT;
@@ -19,6 +20,9 @@ pub(crate) const HEARTBEAT: u8 = 4;
 const LATENCY: Duration = Duration::from_millis(200);
 /// Between two cuts of one fault.
 const RESET_EVERY: Duration = Duration::from_millis(700);
+const ASK: &str = "INSERT INTO sending_controls AS held (kind, scope, name, rate, set_by, reason, until)
+     VALUES ($1, $2, $3, $4, 'chaos', 'chaos', now() + make_interval(secs => $5))
+     ON CONFLICT (kind, scope, name) DO UPDATE SET until = excluded.until";
 /// More than any disk has.
 const NO_DISK_HAS: &str = "900000GB";
 const DISK_LIMIT: &str = "50MB";
@@ -203,6 +207,7 @@ impl Stage {
                 sleep(fault.length).await;
                 self.system.smtp.listen_again().await;
             }
+            (Victim::Operators, kind) => self.operators(fault, kind).await,
             (Victim::MailServer, kind) => {
                 self.system.smtp.set_script(script(self.base.clone(), kind));
                 sleep(fault.length).await;
@@ -210,6 +215,27 @@ impl Stage {
             }
         }
         self.clock.now()
+    }
+
+    /// As the command asks for it, with an end; as often as it takes while the database is away.
+    async fn operators(&self, fault: &Fault, kind: Kind) {
+        let end = tokio::time::Instant::now() + fault.length;
+        let domain = load::domain(self.seed);
+        let (what, scope, name, rate) = match kind {
+            Kind::PauseTheType => ("pause", "type", "email.welcome", None),
+            Kind::LimitTheDomain => ("limit", "domain", domain.as_str(), Some("5/s")),
+            _ => ("pause", "fleet", "", None),
+        };
+        while tokio::time::Instant::now() < end {
+            let left = end - tokio::time::Instant::now();
+            let asked = sqlx::query(ASK).bind(what).bind(scope).bind(name).bind(rate).bind(left.as_secs_f64());
+            let asked = timeout(RESET_EVERY, asked.execute(self.system.ledger_pool())).await;
+            if matches!(asked, Ok(Ok(_))) {
+                break;
+            }
+            sleep(LATENCY).await;
+        }
+        tokio::time::sleep_until(end).await;
     }
 
     async fn service(&self, service: &Service, fault: &Fault, kind: Kind) {

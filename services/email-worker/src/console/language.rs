@@ -69,6 +69,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("There is nothing at this address.", "此地址没有内容。"),
     ("Not allowed", "不允许"),
     ("This form was sent by another site.", "此表单由其他网站提交。"),
+    ("Times are in UTC.", "时间均为 UTC。"),
     ("What holds", "当前控制"),
     ("Nothing is paused, and nothing limited beside MAIL_RATE.", "没有暂停,除 MAIL_RATE 外没有限速。"),
     ("Scope", "范围"),

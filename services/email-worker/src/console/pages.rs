@@ -52,6 +52,7 @@ impl Pages {
         let mut engine = Environment::new();
         engine.set_undefined_behavior(UndefinedBehavior::Strict);
         engine.add_filter("t", |state: &minijinja::State<'_, '_>, text: &str| translated(state, text));
+        engine.add_filter("time", readable);
         for (name, template) in TEMPLATES {
             engine.add_template(name, template).with_context(|| format!("reading the console's {name}"))?;
         }
@@ -61,7 +62,10 @@ impl Pages {
     fn html(&self, view: &View, template: &str, title: &str, content: impl Serialize) -> anyhow::Result<String> {
         let language = view.language.tag();
         let who = view.who.as_ref().map(|who| context! { name => who.name.as_str(), role => who.role.slug() });
-        let about = context! { language, who, form_key => view.form_key.as_str(), may_act => view.may_act() };
+        let may_sign_out = view.who.is_some() && view.signs_in;
+        let about = context! {
+            language, who, may_sign_out, form_key => view.form_key.as_str(), may_act => view.may_act()
+        };
         let inner = self.0.get_template(template)?.render(context! { ..Serde(content), ..about.clone() })?;
         let whole =
             context! { title, path => view.path, content => minijinja::Value::from_safe_string(inner), ..about };
@@ -75,12 +79,19 @@ fn translated(state: &minijinja::State<'_, '_>, text: &str) -> String {
     language.text(text).to_owned()
 }
 
+/// A moment of RFC 3339 as people read it; the page says that it is UTC.
+fn readable(moment: &str) -> String {
+    moment.trim_end_matches('Z').replace('T', " ")
+}
+
 /// Who looks at a page, and how.
 struct View {
     who: Option<Who>,
     language: Language,
     form_key: String,
     path: &'static str,
+    /// Does anybody have to sign in?
+    signs_in: bool,
 }
 
 impl View {
@@ -93,7 +104,8 @@ impl Site {
     fn view(&self, who: Option<&Who>, headers: &HeaderMap, path: &'static str) -> View {
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let form_key = who.map(|who| self.sessions.form_key(who)).unwrap_or_default();
-        View { who: who.cloned(), language: Language::of(accepted), form_key, path }
+        let signs_in = !self.tokens.is_empty();
+        View { who: who.cloned(), language: Language::of(accepted), form_key, path, signs_in }
     }
 
     fn page(&self, status: StatusCode, view: &View, template: &str, title: &str, content: impl Serialize) -> Response {
