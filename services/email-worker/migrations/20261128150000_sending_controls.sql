@@ -45,9 +45,9 @@ CREATE TABLE operator_actions (
     id       bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at       timestamptz NOT NULL DEFAULT now(),
     operator text        NOT NULL,
-    -- pause, resume, limit, unlimit.
+    -- pause, resume, limit, unlimit, suppress, unsuppress.
     action   text        NOT NULL,
-    -- fleet, type:shop.receipt, domain:example.com.
+    -- fleet, type:shop.receipt, domain:example.com, recipient:0123456789ab (the beginning of a hash).
     object   text        NOT NULL,
     detail   text        NOT NULL
 );

@@ -22,6 +22,7 @@ pub use self::mail_log::{Find, MailLogArgs, MailLogCommand, MailLogCommandArgs};
 pub use self::mails::{
     LetterheadArgs, MailsArgs, MailsCommand, PreviewArgs, RenderArgs, SendTestArgs, Shown, WhichArgs,
 };
+pub(crate) use self::sending::account;
 pub use self::sending::{SendingArgs, SendingCommand};
 pub use self::suppressions::{SuppressionArgs, SuppressionsArgs, SuppressionsCommand};
 use crate::dead_letters::Filter;

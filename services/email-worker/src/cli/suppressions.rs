@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::commands::printed;
 use super::mails::{NotRight, print};
-use crate::config::{SuppressionsArgs, SuppressionsCommand};
+use crate::config::{SuppressionsArgs, SuppressionsCommand, account};
+use crate::controls::store::Record;
 use crate::reading::Interrupted;
 use crate::suppressions::import::{Batch, Line, Progress, next_line};
+use crate::suppressions::list::recipient;
 use crate::suppressions::store::{Analyze, Find, Forget, List, Remember, Source};
 use crate::suppressions::{AddressKeys, list};
 
@@ -68,6 +70,11 @@ impl Suppressions {
         answer.context("asking the database of DATABASE_URL for suppressions")
     }
 
+    /// Writes down who did it.
+    async fn record(&self, action: &str, object: &str, detail: &str) -> anyhow::Result<()> {
+        self.ask(&Record { operator: &account(), action, object, detail }).await
+    }
+
     async fn list(&self, limit: u32, json: bool) -> anyhow::Result<ExitCode> {
         let rows = self.ask(&List { limit: i64::from(limit) }).await?;
         let out = BufWriter::new(stdout());
@@ -77,7 +84,9 @@ impl Suppressions {
 
     async fn add(&self, address: &EmailAddress, lasts: Option<Duration>, reason: String) -> anyhow::Result<ExitCode> {
         let hash = self.keys()?.hashes(address).now.to_vec();
-        let new = self.ask(&self.remember(vec![hash], reason, Source::Command, lasts)?).await?;
+        let object = recipient(&hash);
+        let new = self.ask(&self.remember(vec![hash], reason.clone(), Source::Command, lasts)?).await?;
+        self.record("suppress", &object, &reason).await?;
         print(if new > 0 { "suppressed\n" } else { "suppressed already: for the longer time of the two\n" })?;
         Ok(ExitCode::SUCCESS)
     }
@@ -94,7 +103,12 @@ impl Suppressions {
     }
 
     async fn remove(&self, address: &EmailAddress) -> anyhow::Result<ExitCode> {
-        let gone = self.ask(&Forget { hashes: self.hashes(address)?, bounces_alone: false }).await? > 0;
+        let hashes = self.hashes(address)?;
+        let object = hashes.first().map(|hash| recipient(hash)).unwrap_or_default();
+        let gone = self.ask(&Forget { hashes, bounces_alone: false }).await? > 0;
+        if gone {
+            self.record("unsuppress", &object, "").await?;
+        }
         print(if gone { "not suppressed any more\n" } else { "was not suppressed\n" })?;
         Ok(answer(gone))
     }
@@ -121,6 +135,7 @@ impl Suppressions {
         let Counts { addresses, new, bad, .. } = import.counts;
         print(&format!("{addresses} addresses read, {new} of them not suppressed before\n"))?;
         done?;
+        self.record("suppress", "import", &format!("{addresses} addresses of {named}, {new} of them new")).await?;
         // The plans of workers may be from when there were none.
         self.ask(&Analyze).await?;
         anyhow::ensure!(

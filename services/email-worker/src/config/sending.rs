@@ -145,7 +145,7 @@ impl From<TemporaryArgs> for By {
 }
 
 /// Whose terminal it is, as far as the environment tells.
-fn account() -> String {
+pub(crate) fn account() -> String {
     let named = |variable: &str| std::env::var(variable).ok().filter(|name| !name.trim().is_empty());
     ["SLUICE_OPERATOR", "SUDO_USER", "USER", "LOGNAME", "HOSTNAME"]
         .into_iter()

@@ -6,8 +6,10 @@ use platform::postgres::{NoAnswer, ask};
 use sqlx::PgPool;
 
 use super::who::Who;
-use crate::controls::store::{Action, Actions, Clear, Done, Read, Set};
+use crate::controls::store::{Action, Actions, Clear, Done, Read, Record, Set};
 use crate::controls::{Ask, By, Controls, Kind, Scope};
+use crate::suppressions::list::recipient;
+use crate::suppressions::store::Forget;
 
 /// A statement may take so long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -23,6 +25,8 @@ pub(super) enum Deed {
     Set(Scope, Ask),
     /// End a pause or a limit.
     Clear(Scope, Kind),
+    /// Let the address of this hash have mails again.
+    Unsuppress(Vec<u8>),
 }
 
 /// Why somebody does it, and for how long.
@@ -51,6 +55,16 @@ pub(super) async fn act(pool: &PgPool, who: &Who, deed: Deed, because: Because) 
     let reason = reason.map_or_else(|| "no reason given".to_owned(), |reason| one_line(&reason));
     let by = By { operator: who.name.clone(), reason, lasts };
     match deed {
+        Deed::Unsuppress(hash) => {
+            let object = recipient(&hash);
+            let gone = ask(pool, &Forget { hashes: vec![hash], bounces_alone: false }, ANSWER_WITHIN).await?;
+            if gone == 0 {
+                return Ok(Went::WasNot);
+            }
+            let done = Record { operator: &by.operator, action: "unsuppress", object: &object, detail: &by.reason };
+            ask(pool, &done, ANSWER_WITHIN).await?;
+            Ok(Went::Done)
+        }
         Deed::Set(scope, what) => match ask(pool, &Set { scope, ask: what, by }, ANSWER_WITHIN).await? {
             Done::Set => Ok(Went::Done),
             Done::TooMany => Ok(Went::TooMany),

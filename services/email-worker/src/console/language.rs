@@ -103,6 +103,8 @@ const TEXTS: &[(&str, &str)] = &[
     ("Nothing was done yet.", "尚无操作记录。"),
     ("Address, id of the mail, or trace", "收件地址、邮件编号或追踪编号"),
     ("The address is hashed here, and kept nowhere.", "地址仅在此处做哈希处理,不会保存。"),
+    ("This address gets no mails.", "该地址已被屏蔽,不再发送邮件。"),
+    ("Let it have mails again", "恢复发送"),
     ("Find", "查找"),
     (
         "Nothing is known of it: not delivered to a worker yet, or forgotten.",

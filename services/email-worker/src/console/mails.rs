@@ -1,14 +1,19 @@
 //! Looking mails up, by whatever somebody has of them.
 
+use std::time::Duration;
+
 use contract::{EmailAddress, TaskId};
+use platform::postgres::{NoAnswer, ask};
 use sqlx::PgPool;
 
 use crate::mail_log::find::Which;
 use crate::mail_log::story::{Story, look_up};
 use crate::mail_log::trace_of_digits;
 use crate::suppressions::AddressKeys;
-use platform::postgres::NoAnswer;
+use crate::suppressions::store::{Find, Suppressed};
 
+/// A statement may take so long.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// So many of an address or a trace, the latest.
 const MOST: u32 = 100;
 
@@ -46,6 +51,12 @@ pub(super) fn which(typed: &str, keys: Option<&AddressKeys>) -> Result<Which, No
 pub(super) fn of_address(address: &EmailAddress, keys: Option<&AddressKeys>) -> Result<Which, NotFound> {
     let hashes = keys.ok_or(NotFound::NoKey)?.hashes(address);
     Ok(Which::Recipient(hashes.all().map(<[u8]>::to_vec).collect()))
+}
+
+/// Whether one of these hashes is that of an address that gets no mails.
+pub(super) async fn suppressed(pool: &PgPool, which: &Which) -> Result<Option<Suppressed>, NotFound> {
+    let Which::Recipient(hashes) = which else { return Ok(None) };
+    ask(pool, &Find { hashes: hashes.clone() }, ANSWER_WITHIN).await.map_err(NotFound::Down)
 }
 
 /// What is known.

@@ -23,8 +23,9 @@ use super::who::{Role, Who};
 use crate::controls::{Ask, Kind, Scope};
 use crate::mail_log::paper::object;
 use crate::mail_log::story::Story;
-use crate::paper::seconds;
+use crate::paper::{bytes, hex, seconds};
 use crate::rate::Ceiling;
+use crate::suppressions::store::Suppressed;
 
 /// All of them.
 pub(super) const TEMPLATES: [(&str, &str); 8] = [
@@ -199,7 +200,13 @@ pub(super) async fn overview(State(site): Shared, Extension(who): Me, headers: H
 /// The form to find mails with.
 pub(super) async fn find(State(site): Shared, Extension(who): Me, headers: HeaderMap) -> Response {
     let view = site.view(Some(&who), &headers, "/mails");
-    site.page(StatusCode::OK, &view, "find.html", "Find a mail", json!({ "wrong": null, "mails": null }))
+    site.page(
+        StatusCode::OK,
+        &view,
+        "find.html",
+        "Find a mail",
+        json!({ "wrong": null, "mails": null, "suppressed": null }),
+    )
 }
 
 /// What was found. In a body, since an address stands in no URL.
@@ -209,21 +216,15 @@ pub(super) async fn found(State(site): Shared, Extension(who): Me, request: Requ
         Ok(form) => form,
         Err(problem) => return problem.into_response(),
     };
-    let looked_up = match mails::which(form.text("what"), site.keys.as_ref()) {
-        Ok(which) => mails::story(&site.pool, which).await,
-        Err(unclear) => Err(unclear),
-    };
-    match looked_up {
-        Ok(story) if story.mails.len() == 1 || (story.mails.is_empty() && !story.is_empty()) => {
-            site.page(StatusCode::OK, &view, "mail.html", "Mail", told(&story))
-        }
-        Ok(story) => {
-            let mails: Vec<Value> = story.mails.iter().map(|mail| object(&story, mail)).collect();
-            site.page(StatusCode::OK, &view, "find.html", "Find a mail", json!({ "wrong": null, "mails": mails }))
+    match site.look_up(form.text("what")).await {
+        Ok((story, suppressed)) => {
+            let alone = story.mails.len() == 1 || (story.mails.is_empty() && !story.is_empty());
+            let (template, title) = if alone { ("mail.html", "Mail") } else { ("find.html", "Find a mail") };
+            site.page(StatusCode::OK, &view, template, title, told(&story, suppressed.as_ref()))
         }
         Err(mails::NotFound::Down(error)) => site.down(&view, &error),
         Err(wrong) => {
-            let content = json!({ "wrong": wrong.to_string(), "mails": null });
+            let content = json!({ "wrong": wrong.to_string(), "mails": null, "suppressed": null });
             site.page(StatusCode::UNPROCESSABLE_ENTITY, &view, "find.html", "Find a mail", content)
         }
     }
@@ -249,16 +250,39 @@ pub(super) async fn mail(
     .await
     {
         Ok(story) if story.is_empty() => site.nothing(Some(&who), &headers),
-        Ok(story) => site.page(StatusCode::OK, &view, "mail.html", "Mail", told(&story)),
+        Ok(story) => site.page(StatusCode::OK, &view, "mail.html", "Mail", told(&story, None)),
         Err(mails::NotFound::Down(error)) => site.down(&view, &error),
         Err(_) => site.nothing(Some(&who), &headers),
     }
 }
 
-fn told(story: &Story) -> Value {
+fn told(story: &Story, suppressed: Option<&Suppressed>) -> Value {
     let mails: Vec<Value> = story.mails.iter().map(|mail| object(story, mail)).collect();
-    let beyond = story.beyond();
-    json!({ "mails": mails, "beyond": beyond.map(|beyond| json!({ "state": beyond.slug(), "text": beyond.sentence() })) })
+    let beyond = story.beyond().map(|beyond| json!({ "state": beyond.slug(), "text": beyond.sentence() }));
+    let suppressed = suppressed.map(|row| {
+        let (hash, since, until) = (hex(&row.hash), seconds(row.since), seconds(row.until));
+        json!({ "hash": hash, "reason": row.reason, "since": since, "until": until, "source": row.source })
+    });
+    json!({ "wrong": null, "mails": mails, "beyond": beyond, "suppressed": suppressed })
+}
+
+/// Somebody lets an address have mails again.
+pub(super) async fn unsuppress(State(site): Shared, Extension(who): Me, request: Request) -> Response {
+    let view = site.view(Some(&who), request.headers(), "/mails");
+    let form = match Form::read(request.into_body()).await {
+        Ok(form) => form,
+        Err(problem) => return problem.into_response(),
+    };
+    if !view.may_act() || !site.sessions.is_form_of(&who, form.text("form_key")) {
+        return site.error(&view, StatusCode::FORBIDDEN, "Not allowed", "A viewer looks, and does nothing.");
+    }
+    let Some(hash) = bytes(form.text("hash")).filter(|hash| hash.len() == 32) else {
+        return site.nothing(Some(&who), &HeaderMap::new());
+    };
+    match actions::act(&site.pool, &who, Deed::Unsuppress(hash), Because::default()).await {
+        Ok(_) => Redirect::to("/history").into_response(),
+        Err(error) => site.down(&view, &error),
+    }
 }
 
 /// Pauses and limits, and the form for one more.
@@ -268,6 +292,13 @@ pub(super) async fn sending(State(site): Shared, Extension(who): Me, headers: He
 }
 
 impl Site {
+    /// What is known of mails, and whether their address is suppressed.
+    async fn look_up(&self, typed: &str) -> Result<(Story, Option<Suppressed>), mails::NotFound> {
+        let which = mails::which(typed, self.keys.as_ref())?;
+        let suppressed = mails::suppressed(&self.pool, &which).await?;
+        Ok((mails::story(&self.pool, which).await?, suppressed))
+    }
+
     async fn sending_page(&self, view: &View, status: StatusCode, wrong: Option<String>, done: bool) -> Response {
         match actions::controls(&self.pool).await {
             Ok(controls) => {

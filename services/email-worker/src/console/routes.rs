@@ -21,6 +21,7 @@ pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
         .route("/mails", get(pages::find).post(pages::found))
         .route("/mails/{id}", get(pages::mail))
         .route("/sending", get(pages::sending).post(pages::act))
+        .route("/unsuppress", post(pages::unsuppress))
         .route("/history", get(pages::history))
         .route("/sign-out", post(pages::signed_out))
         .route_layer(from_fn_with_state(Arc::clone(site), door::pages));

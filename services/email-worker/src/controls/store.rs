@@ -192,6 +192,35 @@ impl Statement for AddQueue<'_> {
     }
 }
 
+/// Writes down what was done elsewhere.
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// Who did it.
+    pub operator: &'a str,
+    /// What.
+    pub action: &'a str,
+    /// To what; no address of a person.
+    pub object: &'a str,
+    /// How, and why.
+    pub detail: &'a str,
+}
+
+impl Statement for Record<'_> {
+    type Answer = ();
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        let Self { operator, action, object, detail } = self;
+        sqlx::query("INSERT INTO operator_actions (operator, action, object, detail) VALUES ($1, $2, $3, $4)")
+            .bind(operator)
+            .bind(action)
+            .bind(object)
+            .bind(detail)
+            .execute(conn)
+            .await
+            .map(drop)
+    }
+}
+
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Action {
@@ -199,9 +228,9 @@ pub struct Action {
     pub at: OffsetDateTime,
     /// Who did it.
     pub operator: String,
-    /// What: pause, resume, limit, unlimit.
+    /// What: pause, resume, limit, unlimit, suppress, unsuppress.
     pub action: String,
-    /// To what: a [`Scope`].
+    /// To what: a [`Scope`], or the beginning of the hash of an address.
     pub object: String,
     /// How, and why.
     pub detail: String,

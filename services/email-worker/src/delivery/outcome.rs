@@ -79,9 +79,9 @@ impl Outcome {
         }
     }
 
-    /// Does the mail's own line tell where the task goes?
+    /// Does another line tell where the task goes: the mail's own, or that of who paused or limited all of its like?
     pub(super) fn is_told(&self) -> bool {
-        self.next().is_some()
+        self.next().is_some() || matches!(self, Self::SetApart(_))
     }
 
     /// Where the task goes after an attempt, for that line.

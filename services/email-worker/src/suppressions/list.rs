@@ -11,6 +11,16 @@ use crate::paper::{hex, minutes, rfc3339};
 /// Bytes of a hash that are shown: enough to tell two of them apart.
 const SHOWN: usize = 6;
 
+/// The beginning of a hash.
+fn short(hash: &[u8]) -> String {
+    hex(hash.get(..SHOWN).unwrap_or(hash))
+}
+
+/// How the history names an address.
+pub(crate) fn recipient(hash: &[u8]) -> String {
+    format!("recipient:{}", short(hash))
+}
+
 /// A table of them.
 ///
 /// # Errors
@@ -23,8 +33,13 @@ pub fn table(out: impl Write, rows: &[Suppressed]) -> io::Result<()> {
         return out.flush();
     }
     for row in rows {
-        let hash = hex(row.hash.get(..SHOWN).unwrap_or(&row.hash));
-        table.push(vec![hash, row.reason.clone(), minutes(row.since), minutes(row.until), row.source.clone()])?;
+        table.push(vec![
+            short(&row.hash),
+            row.reason.clone(),
+            minutes(row.since),
+            minutes(row.until),
+            row.source.clone(),
+        ])?;
     }
     table.flush()
 }

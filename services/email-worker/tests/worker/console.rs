@@ -232,6 +232,34 @@ async fn an_operator_pauses_and_resumes_and_a_viewer_does_not() {
 }
 
 #[tokio::test]
+async fn an_address_that_gets_no_mails_is_told_and_an_operator_ends_it() {
+    let world = World::new().await;
+    let console = world.console(&[]).await;
+    let variables = [
+        ("DATABASE_URL", world.database.url().to_owned()),
+        ("ADDRESS_HASH_KEY", KEY.to_owned()),
+        ("USER", "ada".into()),
+    ];
+    assert_eq!(run(&["suppressions", "add", ADA, "--reason", "asked us to"], &variables).await.0, 0);
+    let (grace, desk) = (console.as_(OPERATOR).await, console.as_(VIEWER).await);
+    let page = desk.post("/mails", "what=ada%40example.com").await.body;
+    assert!(page.contains("This address gets no mails.") && page.contains("asked us to"), "{page}");
+    assert!(!page.contains("/unsuppress") && !page.contains("ada@"), "{page}");
+    let page = grace.post("/mails", "what=ada%40example.com").await.body;
+    let value =
+        |name: &str| page.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap().split('"').next().unwrap();
+    let form = format!("form_key={}&hash={}", value("form_key"), value("hash"));
+    assert_eq!(desk.post("/unsuppress", &form).await.status, 403);
+    assert_eq!(grace.post("/unsuppress", &form.replace("hash=", "hash=0")).await.status, 404);
+    assert_eq!(grace.post("/unsuppress", &form).await.status, 303);
+    assert_eq!(run(&["suppressions", "check", ADA], &variables).await.0, 1, "it is not suppressed any more");
+    let done = console.api("GET /v1/actions", VIEWER, "").await.json();
+    let done: Vec<_> =
+        done["actions"].as_array().unwrap().iter().map(|action| (&action["action"], &action["by"])).collect();
+    assert_eq!(done, [(&"unsuppress".into(), &"grace".into()), (&"suppress".into(), &"ada".into())]);
+}
+
+#[tokio::test]
 async fn programs_do_the_same_over_the_api() {
     let world = World::new().await;
     world.queue_exists().await;

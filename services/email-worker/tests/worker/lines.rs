@@ -133,3 +133,23 @@ async fn a_limit_of_connections_is_one_line_and_so_is_its_end() {
     let told = lines(&worker, "of this worker");
     assert_eq!(told.len(), 2, "{told:#?}");
 }
+
+#[tokio::test]
+async fn mails_that_are_set_apart_have_one_line_for_all_of_them() {
+    let world = World::new().await;
+    let (code, said) = world.sending(&["pause", "--domain", "gmail.com", "--reason", "a test"]).await;
+    assert_eq!(code, 0, "{said:?}");
+    world.queue_exists().await;
+    for n in 0..50 {
+        world.register(&format!("private-{n}@gmail.com")).await;
+    }
+    let worker = world.process(&[]);
+    worker.ready().await;
+    worker.wait_for_log("sending is paused", PATIENCE).await;
+    let apart = queue::apart("@gmail.com");
+    worker.wait_for_log("have a queue of their own", PATIENCE).await;
+    eventually("all of them wait apart", PATIENCE, async || (world.waiting(&apart).await == 50).then_some(())).await;
+    worker.terminate().await;
+    let told = worker.log_lines().iter().filter(|line| line.contains("gmail.com")).count();
+    assert_eq!(told, 2, "{:#?}", worker.log_lines());
+}
