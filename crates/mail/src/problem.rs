@@ -42,6 +42,10 @@ impl Problems {
         (!problems.is_empty()).then_some(Self(problems))
     }
 
+    pub(crate) fn one(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
+
     /// Each of them.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.0.iter()

@@ -8,6 +8,7 @@ pub(crate) mod fields;
 pub(crate) mod files;
 #[cfg(test)]
 mod fuzz;
+pub(crate) mod identity;
 mod lint;
 pub(crate) mod name;
 pub(crate) mod numbers;
@@ -32,6 +33,7 @@ use contract::TypeName;
 use definition::{Definition, Priority};
 use fields::{Data, Fields, WrongData};
 use files::Files;
+use identity::Found;
 use written::Occasion;
 
 /// The built-in type, as files.
@@ -67,9 +69,14 @@ impl MailTypes {
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn load(directory: &Path) -> Result<Self, Problems> {
+        Self::load_found(directory).0
+    }
+
+    /// The same, and which files it was that were read.
+    pub(crate) fn load_found(directory: &Path) -> (Result<Self, Problems>, Found) {
         let mut problems = Vec::new();
-        let files = files::read(directory, &mut problems);
-        Builder::new(problems).read(&files, Origin::Files).finish()
+        let (files, found) = files::read(directory, &mut problems);
+        (Builder::new(problems).read(&files, Origin::Files).finish(), found)
     }
 
     fn of(files: &Files) -> Result<Self, Problems> {

@@ -14,12 +14,15 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use crate::problem::Problems;
+use crate::problem::{Problem, Problems};
 use crate::types::MailTypes;
 use fingerprint::Fingerprint;
 
 /// Between two looks at the directory.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often a set is read at the start that changes meanwhile, and what lies in between.
+const TRIES: u32 = 100;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// The types in use: one set, or the last good one of files that change. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -71,10 +74,8 @@ impl Watched {
     /// Everything that is wrong with the files: there is no set before them that could stay.
     pub fn new(directory: impl Into<PathBuf>) -> Result<Self, Problems> {
         let directory = directory.into();
-        // Before they are read: what changes meanwhile is seen as a change.
-        let read = Fingerprint::of(&directory);
-        let types = MailTypes::load(&directory)?;
-        Ok(Self::of(directory, read, types, None))
+        let (types, read) = read_whole(&directory);
+        Ok(Self::of(directory, read, types?, None))
     }
 
     /// The same for whoever can wait until the files are right: before they are, the built-in types alone are in use, and
@@ -84,8 +85,8 @@ impl Watched {
     /// None: the built-in types' tests read them.
     pub fn patient(directory: impl Into<PathBuf>) -> Result<Self, Problems> {
         let directory = directory.into();
-        let read = Fingerprint::of(&directory);
-        let (types, refused) = match MailTypes::load(&directory) {
+        let (types, read) = read_whole(&directory);
+        let (types, refused) = match types {
             Ok(types) => (types, None),
             Err(problems) => (MailTypes::built_in()?, Some(Arc::new(problems))),
         };
@@ -129,13 +130,14 @@ impl Watched {
                 seen = Some(now);
                 continue;
             }
-            let Some((types, after)) = load(&self.directory).await else { continue };
-            if after != now {
-                seen = Some(after);
-                continue;
+            let Some((types, read)) = load(&self.directory, now).await else { continue };
+            match read {
+                Ok(read) => {
+                    (self.read, seen) = (read, None);
+                    self.settle(types);
+                }
+                Err(after) => seen = Some(after),
             }
-            (self.read, seen) = (now, None);
-            self.settle(types);
         }
     }
 
@@ -157,14 +159,32 @@ async fn look(directory: &Path) -> Option<Fingerprint> {
     spawn_blocking(move || Fingerprint::of(&directory)).await.ok()
 }
 
-/// The set, and what the directory looked like after it was read.
-async fn load(directory: &Path) -> Option<(Result<MailTypes, Problems>, Fingerprint)> {
+async fn load(directory: &Path, before: Fingerprint) -> Option<(Loaded, Result<Fingerprint, Fingerprint>)> {
     let directory = directory.to_owned();
-    spawn_blocking(move || {
-        let types = MailTypes::load(&directory);
-        let after = Fingerprint::of(&directory);
-        (types, after)
-    })
-    .await
-    .ok()
+    spawn_blocking(move || read(&directory, before)).await.ok()
+}
+
+type Loaded = Result<MailTypes, Problems>;
+
+/// Reads the set. What the directory looks like afterwards is an error when it is not what it was before, or when another file than
+/// those was read in between: two sets that take turns look the same before and after.
+fn read(directory: &Path, before: Fingerprint) -> (Loaded, Result<Fingerprint, Fingerprint>) {
+    let (types, found) = MailTypes::load_found(directory);
+    let after = Fingerprint::of(directory);
+    let is_whole = after == before && after.is_of(&found);
+    (types, if is_whole { Ok(after) } else { Err(after) })
+}
+
+/// The same at the start, which waits for a moment in which nobody changes the files.
+fn read_whole(directory: &Path) -> (Loaded, Fingerprint) {
+    let mut before = Fingerprint::of(directory);
+    for _ in 0..TRIES {
+        match read(directory, before) {
+            (types, Ok(read)) => return (types, read),
+            (_, Err(after)) => before = after,
+        }
+        std::thread::sleep(BETWEEN_TRIES);
+    }
+    let what = "changes while it is read, each time";
+    (Err(Problems::one(Problem::new(directory.display().to_string(), None, what))), before)
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
+use super::identity::{Found, Identity};
 use crate::problem::Problem;
 
 /// Longest file, in bytes.
@@ -17,18 +18,18 @@ pub(crate) const MAX_ALL: usize = 16 * 1024 * 1024;
 /// Contents by name, lines ended by LF.
 pub(crate) type Files = BTreeMap<String, String>;
 
-/// Reads every file of a directory but those whose names begin with a dot.
-pub(crate) fn read(directory: &Path, problems: &mut Vec<Problem>) -> Files {
-    let mut files = Files::new();
+/// Reads every file of a directory but those whose names begin with a dot, and tells which ones they were.
+pub(crate) fn read(directory: &Path, problems: &mut Vec<Problem>) -> (Files, Found) {
+    let (mut files, mut found) = (Files::new(), Found::default());
     let whole = |error: &dyn std::fmt::Display| Problem::new(directory.display().to_string(), None, error.to_string());
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) => {
             problems.push(whole(&format_args!("the directory can't be read: {error}")));
-            return files;
+            return (files, found);
         }
     };
-    let (mut count, mut all) = (0, 0);
+    let mut all = 0;
     for entry in entries {
         let entry = match entry {
             Ok(entry) => entry,
@@ -41,12 +42,14 @@ pub(crate) fn read(directory: &Path, problems: &mut Vec<Problem>) -> Files {
         if name.starts_with('.') {
             continue;
         }
-        count += 1;
-        if count > MAX_FILES {
+        if found.files.len() == MAX_FILES {
             problems.push(whole(&format_args!("more than {MAX_FILES} files")));
+            found.too_many = true;
             break;
         }
-        match read_file(&entry.path()) {
+        let (read, identity) = read_file(&entry.path());
+        found.files.insert(entry.file_name(), identity);
+        match read {
             Ok(text) => {
                 all += text.len();
                 files.insert(name, text);
@@ -55,28 +58,51 @@ pub(crate) fn read(directory: &Path, problems: &mut Vec<Problem>) -> Files {
         }
         if all > MAX_ALL {
             problems.push(whole(&format_args!("more than {MAX_ALL} bytes in all files together")));
+            found.too_many = true;
             break;
         }
     }
-    files
+    (files, found)
 }
 
 /// What is wrong, and in which line.
 type Unreadable = (Option<usize>, String);
 
-fn read_file(path: &Path) -> Result<String, Unreadable> {
+fn read_file(path: &Path) -> (Result<String, Unreadable>, Option<Identity>) {
     let unreadable = |error: std::io::Error| (None, format!("can't be read: {error}"));
-    let metadata = fs::metadata(path).map_err(unreadable)?;
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) => return (Err(unreadable(error)), None),
+    };
+    let identity = Identity::of(&metadata);
     if metadata.is_dir() {
-        return Err((None, "a directory: mail types are files in one flat directory".to_owned()));
+        let what = "a directory: mail types are files in one flat directory".to_owned();
+        return (Err((None, what)), Some(identity));
     }
     // A pipe would be waited for.
     if !metadata.is_file() {
-        return Err((None, "not a file".to_owned()));
+        return (Err((None, "not a file".to_owned())), Some(identity));
     }
+    match contents(path) {
+        // What was opened may be another file already.
+        Ok((bytes, opened)) => (text(bytes), (opened == identity).then_some(identity)),
+        // Gone between the two looks, or not to be opened.
+        Err(error) => {
+            let identity = (error.kind() != ErrorKind::NotFound).then_some(identity);
+            (Err(unreadable(error)), identity)
+        }
+    }
+}
+
+fn contents(path: &Path) -> std::io::Result<(Vec<u8>, Identity)> {
+    let mut file = File::open(path)?;
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.by_ref().take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    let opened = Identity::of(&file.metadata()?);
+    Ok((bytes, opened))
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Unreadable> {
     if bytes.len() as u64 > MAX_FILE {
         return Err((None, format!("more than {MAX_FILE} bytes")));
     }

@@ -1,11 +1,16 @@
 //! What the file system says of a directory, without reading a file.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use crate::types::identity::{Found, Identity};
 
 /// Files beyond these are not looked at: a set has fewer.
 const MAX: usize = 4_000;
+/// What a ConfigMap's files are behind.
+const LINK: &str = "..data";
 
 /// Two of them are equal when nothing was changed in between.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,18 +21,8 @@ struct Entry {
     name: PathBuf,
     /// Where a symlink leads: a ConfigMap changes by this alone.
     leads_to: Option<PathBuf>,
-    file: Option<File>,
-}
-
-/// The file that is read under this name, at the end of all symlinks.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct File {
-    device: u64,
-    inode: u64,
-    length: u64,
-    /// Seconds and nanoseconds. Beside the time of writing, the time of changing, which nobody can set back.
-    written: (i64, i64),
-    changed: (i64, i64),
+    /// The file that is read under this name, at the end of all symlinks.
+    file: Option<Identity>,
 }
 
 impl Fingerprint {
@@ -37,28 +32,31 @@ impl Fingerprint {
         let mut entries: Vec<_> = entries
             .flatten()
             .take(MAX)
-            // But for `..data`, what begins with a dot is no file of the set: an editor's, perhaps.
+            // But for that link, what begins with a dot is no file of the set: an editor's, perhaps.
             .filter(|entry| {
                 let name = entry.file_name();
-                !name.as_encoded_bytes().starts_with(b".") || name == "..data"
+                !name.as_encoded_bytes().starts_with(b".") || name == LINK
             })
             .map(|entry| Entry::of(entry.path()))
             .collect();
         entries.sort();
         Self(entries)
     }
+
+    /// Whether these are the files that it was taken of, and all of them.
+    pub(super) fn is_of(&self, read: &Found) -> bool {
+        let mut named: BTreeMap<_, _> =
+            self.0.iter().filter_map(|entry| Some((entry.name.file_name()?, entry.file.as_ref()))).collect();
+        named.remove(OsStr::new(LINK));
+        (read.too_many || read.files.len() == named.len())
+            && read.files.iter().all(|(name, file)| named.get(name.as_os_str()) == Some(&file.as_ref()))
+    }
 }
 
 impl Entry {
     fn of(path: PathBuf) -> Self {
         let leads_to = fs::read_link(&path).ok();
-        let file = fs::metadata(&path).ok().map(|found| File {
-            device: found.dev(),
-            inode: found.ino(),
-            length: found.len(),
-            written: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-        });
+        let file = fs::metadata(&path).ok().map(|found| Identity::of(&found));
         Self { name: path, leads_to, file }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mail::{MailTypes, State, Types, Watched};
@@ -184,6 +185,56 @@ async fn a_set_of_two_halves_is_never_in_use() {
     swapping.await.unwrap();
     assert!(following.changed().await.refused.is_none());
     following.end().await;
+}
+
+/// Stops somebody when it is dropped, also by a test that fails.
+#[derive(Default)]
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Somebody who swaps a link between two directories, over and over: what is there before a set is read is there again after it.
+#[tokio::test]
+async fn a_set_of_two_halves_is_never_read_where_two_directories_take_turns() {
+    let (root, stop) = (Directory::new(), Stop::default());
+    let link = root.path().join("mails");
+    for version in ["1", "2"] {
+        let directory = root.path().join(version);
+        fs::create_dir(&directory).unwrap();
+        files(version).iter().for_each(|(name, text)| fs::write(directory.join(name), text).unwrap());
+    }
+    symlink("1", &link).unwrap();
+    let swapping = {
+        let (root, stop) = (root.path().to_owned(), Arc::clone(&stop.0));
+        tokio::task::spawn_blocking(move || {
+            for (turn, version) in (0..).zip(["2", "1"].iter().cycle()).take_while(|_| !stop.load(Ordering::Relaxed)) {
+                symlink(version, root.join("next")).unwrap();
+                fs::rename(root.join("next"), root.join("mails")).unwrap();
+                // Shorter than reading takes, and longer.
+                std::thread::sleep(Duration::from_micros(turn % 8 * 50));
+            }
+        })
+    };
+    let whole = |types: &Arc<MailTypes>| {
+        let options = mail::MailOptions { from: "a@example.com".parse().unwrap(), product: "Sluice".to_owned() };
+        let mail = crate::write(&mail::Renderer::with_types(options, Arc::clone(types)), "note", None, &json!({}));
+        let mail = mail.unwrap();
+        assert_eq!(mail.subject().replace("subject", "text"), mail.text());
+    };
+    // At the start, many times: it is read whole, or not at all.
+    let starts = (0..300).filter(|_| {
+        Watched::new(&link).is_ok_and(|watched| {
+            whole(&watched.types().current());
+            true
+        })
+    });
+    assert!(starts.count() > 0, "it can start all the same");
+    drop(stop);
+    swapping.await.unwrap();
 }
 
 #[test]
