@@ -94,6 +94,10 @@ impl<'a> Assembler<'a> {
         if out.text.len() > MAX {
             self.problems = vec![Problem::new(file, None, format!("more than {MAX} bytes with what is included"))];
         }
+        if out.origins.is_empty() {
+            // An empty file is a file all the same: what is said of it has its place.
+            out.origins.push(Origin { start: 0, file: file.into(), line: 1 });
+        }
         let end = out.text.trim_end().len();
         out.text.truncate(end);
         if self.problems.is_empty() { Ok(out) } else { Err(self.problems) }

@@ -267,6 +267,13 @@ fn a_loop_of_thousands_is_still_written() {
 }
 
 #[test]
+fn what_is_wrong_with_an_empty_file_names_it() {
+    let found = problems(&[("thing.made.en.subject", "\n"), ("thing.made.en.txt", "\n"), ("thing.made.en.html", "\n")]);
+    let subject = "thing.made.en.subject:1: the subject is empty".to_owned();
+    assert!(found.contains(&subject) && found.iter().all(|problem| problem.starts_with("thing.made.")), "{found:?}");
+}
+
+#[test]
 fn control_characters_in_files_are_told_of() {
     for (character, name) in [('\0', "U+0000"), ('\u{1b}', "U+001B"), ('\u{7f}', "U+007F"), ('\u{85}', "U+0085")] {
         let text = format!("{{{{ name_of_thing }}}}\n\tor{character}not");
