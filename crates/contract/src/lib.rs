@@ -11,9 +11,11 @@ mod locale_tag;
 mod task;
 mod task_id;
 mod type_name;
+mod unique;
 
 pub use email_address::{EmailAddress, InvalidEmailAddress};
 pub use locale_tag::{InvalidLocaleTag, LocaleTag};
 pub use task::{Attempt, MAX_BODY, MailTask, Malformed};
 pub use task_id::TaskId;
 pub use type_name::{InvalidTypeName, TYPE_WELCOME, TypeName};
+pub use unique::{NotUnique, Unique};

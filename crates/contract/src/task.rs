@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::encoding::Encoding;
-use crate::{EmailAddress, InvalidEmailAddress, TypeName};
+use crate::{EmailAddress, InvalidEmailAddress, TypeName, Unique};
 
 /// Bodies are at most so long, in bytes. A task of ours is under 500.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -83,6 +83,9 @@ pub enum Malformed {
     /// Not a JSON object in UTF-8.
     #[error("the body is not a JSON object")]
     NotJson,
+    /// One of our fields stands twice, or a name within `data` does.
+    #[error("a name stands twice in one object of the body")]
+    RepeatedName,
     /// `email` is missing, or not a text.
     #[error("the body has no text field `email`")]
     NoEmail,
@@ -112,6 +115,7 @@ impl Malformed {
             Self::UnknownEncoding => "unknown-encoding",
             Self::BadEncoding => "bad-encoding",
             Self::NotJson => "not-json",
+            Self::RepeatedName => "repeated-name",
             Self::NoEmail => "no-email",
             Self::BadEmail(_) => "bad-email",
             Self::NoUsername => "no-username",
@@ -149,7 +153,7 @@ struct Read {
     #[serde(default)]
     locale: Field,
     #[serde(default)]
-    data: Value,
+    data: Unique,
 }
 
 #[derive(Default, Deserialize)]
@@ -218,17 +222,22 @@ impl MailTask {
             return Err(Malformed::NotJson);
         }
         let Read { email, username, name, locale, data } =
-            serde_json::from_slice(body).map_err(|_| Malformed::NotJson)?;
+            serde_json::from_slice(body).map_err(|error: serde_json::Error| unreadable(&error))?;
         let email = email.text().ok_or(Malformed::NoEmail)?.parse().map_err(Malformed::BadEmail)?;
         let name = name_of(&mail_type, username, name)?;
         let locale = locale.text().filter(|tag| is_sane(tag));
-        let data = match data {
+        let data = match data.0 {
             Value::Null => Map::new(),
             Value::Object(data) => data,
             _ => return Err(Malformed::BadData),
         };
         Ok(Self { mail_type, email, name, locale, data })
     }
+}
+
+/// Fields may be of any type, so that only a name that stands twice is not what the reader expects of JSON.
+fn unreadable(error: &serde_json::Error) -> Malformed {
+    if error.is_data() { Malformed::RepeatedName } else { Malformed::NotJson }
 }
 
 /// The welcome mail's is called `username`, as it always was; other mails may do without one.
@@ -356,6 +365,21 @@ mod tests {
             assert_eq!(decode(body).map_err(Malformed::reason), Err(reason), "{shown}");
         }
         assert_eq!(decode_as("Email Goodbye", "{}"), Err(Malformed::BadType));
+    }
+
+    #[test]
+    fn of_a_name_that_stands_twice_nobody_knows_which_was_meant() {
+        for body in [
+            r#"{"email":"a@example.com","data":{"total":1,"total":2}}"#,
+            r#"{"email":"a@example.com","data":{"items":[{"n":1},{"n":1,"n":1}]}}"#,
+            r#"{"email":"a@example.com","data":{},"data":{}}"#,
+            r#"{"email":"a@example.com","email":"b@example.com"}"#,
+        ] {
+            assert_eq!(decode_as("shop.receipt", body), Err(Malformed::RepeatedName), "{body}");
+        }
+        // What nobody reads may be anything.
+        let foreign = r#"{"email":"a@example.com","username":"a","x":1,"x":2,"y":{"z":1,"z":2}}"#;
+        assert!(decode(foreign).is_ok());
     }
 
     #[test]

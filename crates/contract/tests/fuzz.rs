@@ -4,8 +4,8 @@
 use contract::{EmailAddress, MAX_BODY, MailTask, TaskId};
 use testkit::fuzz::Target;
 
-const REASONS: [&str; 7] =
-    ["too-large", "not-json", "no-email", "bad-email", "no-username", "bad-username", "bad-data"];
+const REASONS: [&str; 8] =
+    ["too-large", "not-json", "repeated-name", "no-email", "bad-email", "no-username", "bad-username", "bad-data"];
 
 /// All that is ever said of an address that was refused: nothing of the address, but for the one character at fault.
 const WHYS: [&str; 5] = [

@@ -141,6 +141,13 @@ impl<'a> Fields<'a> {
         None
     }
 
+    /// Something within this field is not valid, at the end of this way.
+    pub fn wrong_within<T>(&mut self, name: &str, way: &[String], why: impl Into<Cow<'static, str>>) -> Option<T> {
+        let way: Vec<&str> = std::iter::once(name).chain(way.iter().map(String::as_str)).collect();
+        self.errors.push(FieldError::at(&way, why));
+        None
+    }
+
     /// All that was wrong; what nobody asked for is, too.
     pub fn finish(mut self) -> Vec<FieldError> {
         let more = self.members.len().saturating_sub(UNKNOWN);

@@ -28,3 +28,4 @@ pub mod send;
 pub mod smtp;
 pub mod spans;
 pub mod suppressions;
+mod typed_data;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use contract::{EmailAddress, InvalidEmailAddress, LocaleTag, MAX_BODY, MailTask, TypeName};
+use contract::{EmailAddress, InvalidEmailAddress, LocaleTag, MAX_BODY, MailTask, NotUnique, TypeName, Unique};
 use mail::{MailTypes, Unwritable};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -199,9 +199,10 @@ fn data(fields: &mut Fields<'_>) -> Option<Map<String, Value>> {
     if !raw.get().starts_with('{') {
         return fields.wrong("data", "must be an object");
     }
-    match serde_json::from_str(raw.get()) {
-        Ok(data) => Some(data),
-        Err(_) => fields.wrong(
+    match Unique::read(raw.get()) {
+        Ok(Value::Object(data)) => Some(data),
+        Err(NotUnique::Repeated(way)) => fields.wrong_within("data", &way, "appears more than once"),
+        Ok(_) | Err(NotUnique::Unreadable(_)) => fields.wrong(
             "data",
             "can't be read: it is nested too deep, or has a number or an escape that stands for nothing",
         ),
@@ -294,6 +295,10 @@ mod tests {
             (r#"{"type":"email.welcome","name":"a","recipient":"a@b.c","data":{"x":1e999}}"#, &["/data"]),
             (r#"{"type":"order.paid","recipient":"a@b.c"}"#, &["/type"]),
             (r#"{"type":"email.welcome","name":"a","recipient":"a@b.c","data":{"username":7}}"#, &["/data/username"]),
+            (
+                r#"{"type":"email.welcome","name":"a","recipient":"a@b.c","data":{"i":[{"n/m":1,"n/m":2}]}}"#,
+                &["/data/i/0/n~1m"],
+            ),
             (&deep, &["/data"]),
             (&nearly, &["/data"]),
             (&large, &["/data"]),

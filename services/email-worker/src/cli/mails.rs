@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use crate::config::{MailsArgs, MailsCommand, PreviewArgs, RenderArgs, SendTestArgs, Shown, WhichArgs};
 use crate::preview::Preview;
+use crate::typed_data;
 use platform::table::Table;
 
 /// A set of files, or the data for one of them, is not what it must be.
@@ -136,11 +137,7 @@ fn data(given: &str) -> anyhow::Result<Map<String, Value>> {
         Some(file) => std::fs::read_to_string(file).with_context(|| format!("reading {file} (--data)"))?,
         None => given.to_owned(),
     };
-    match serde_json::from_str(&text) {
-        Ok(Value::Object(data)) => Ok(data),
-        Ok(_) => Err(NotRight("--data is not a JSON object".to_owned()).into()),
-        Err(error) => Err(NotRight(format!("--data is not JSON: {error}")).into()),
-    }
+    typed_data::object(&text, "--data").map_err(|why| NotRight(why).into())
 }
 
 pub(super) fn print(text: &str) -> anyhow::Result<()> {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use contract::TaskId;
 use mail::{Language, MailOptions, MailType, MailTypes, Rendered, Renderer, Request};
-use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use super::asked::Asked;
+use crate::typed_data;
 
 /// Who every mail here is for.
 const TO: &str = "ada@example.com";
@@ -21,7 +21,7 @@ pub(super) fn written(
     options: &MailOptions,
 ) -> Result<Rendered, String> {
     let data = match &asked.data {
-        Some(typed) => object(typed)?,
+        Some(typed) => typed_data::object(typed, "the data")?,
         None => mail_type.sample(language),
     };
     let email = TO.parse().map_err(|refused| format!("{TO}: {refused}"))?;
@@ -34,14 +34,6 @@ pub(super) fn written(
     };
     let renderer = Renderer::with_types(options.clone(), Arc::clone(types));
     renderer.render_request(&request, TaskId::new(), OffsetDateTime::now_utc()).map_err(|error| error.to_string())
-}
-
-fn object(typed: &str) -> Result<Map<String, Value>, String> {
-    match serde_json::from_str(typed) {
-        Ok(Value::Object(data)) => Ok(data),
-        Ok(_) => Err("the data is not a JSON object".to_owned()),
-        Err(error) => Err(format!("the data is not JSON: {error}")),
-    }
 }
 
 /// The recipient as the inbox shows them.

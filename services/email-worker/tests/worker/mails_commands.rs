@@ -73,6 +73,10 @@ async fn what_is_asked_for_and_is_not_there_or_does_not_fit_is_one_clear_line() 
         (vec!["mails", "render", "email.welcome", "--data", "[1]"], "--data is not a JSON object"),
         (vec!["mails", "render", "email.welcome", "--data", "{"], "--data is not JSON"),
         (vec!["mails", "render", "email.welcome", "--data", "{}"], "username"),
+        (
+            vec!["mails", "render", "email.welcome", "--data", r#"{"a": {"b": 1, "b": 2}}"#],
+            "--data has `a.b` more than once",
+        ),
     ] {
         let (code, lines) = run(&arguments, &[]).await;
         assert!(code == 65 && lines.len() == 1 && lines[0].contains(says), "{arguments:?}: {code}: {lines:#?}");
