@@ -85,7 +85,7 @@ async fn send_test(args: SendTestArgs) -> anyhow::Result<()> {
     let (return_path, dkim) = (args.mail.mail_return_path.clone(), args.mail.dkim()?);
     let sent = |renderer: Renderer| renderer.returning_to(return_path).signed_by(dkim);
     let mail = written(&args.which, &args.to, args.mail.mail(), sent)?;
-    let attempted = || format!("sending a {} to {}", args.which.mail_type, args.to.as_str());
+    let attempted = || format!("sending {} to {}", args.which.mail_type, args.to.as_str());
     let mut session = transport.open().await.with_context(attempted)?;
     let accepted = session.send(&mail).await.with_context(attempted)?;
     session.quit().await;
@@ -99,10 +99,9 @@ fn written(
     sent: impl FnOnce(Renderer) -> Renderer,
 ) -> anyhow::Result<Rendered> {
     let types = load(which.directory.as_deref())?;
-    let known = || types.iter().map(|known| known.name().to_string()).collect::<Vec<_>>().join(", ");
     let name = which.mail_type.as_str();
-    let mail_type =
-        types.get(name).ok_or_else(|| NotRight(format!("there is no type `{name}`: there are {}", known())))?;
+    let mail_type = types.get(name).ok_or_else(|| NotRight(unknown(which, &types)))?;
+    tell_of_another_language(which, mail_type);
     let data = match &which.data {
         Some(given) => data(given)?,
         None => {
@@ -117,6 +116,23 @@ fn written(
     Ok(written.map_err(|unwritable| NotRight(unwritable.to_string()))?)
 }
 
+fn unknown(which: &WhichArgs, types: &MailTypes) -> String {
+    let known: Vec<_> = types.iter().map(|known| known.name().as_str()).collect();
+    let hint = if which.directory.is_none() { " (MAILS_DIR, or --dir, names the directory of your own)" } else { "" };
+    format!("there is no type `{}`; there is {}{hint}", which.mail_type, known.join(", "))
+}
+
+/// Somebody who asks for a language by hand wants to know when it is another one that they get.
+#[allow(clippy::print_stderr, reason = "a remark beside what is printed")]
+fn tell_of_another_language(which: &WhichArgs, mail_type: &MailType) {
+    let (Some(wanted), Some(chosen)) = (which.locale.as_deref(), mail_type.language(which.locale.as_deref())) else {
+        return;
+    };
+    if !wanted.replace('_', "-").eq_ignore_ascii_case(chosen.as_str()) {
+        eprintln!("there is no {wanted:?} of {}: this is {chosen}", mail_type.name());
+    }
+}
+
 fn load(directory: Option<&Path>) -> anyhow::Result<MailTypes> {
     let types = directory.map_or_else(MailTypes::built_in, MailTypes::load);
     types.map_err(|problems| refused(&problems, directory.unwrap_or(Path::new(""))).into())
@@ -126,7 +142,12 @@ fn load(directory: Option<&Path>) -> anyhow::Result<MailTypes> {
 #[allow(clippy::print_stderr, reason = "what is wrong, for people and editors")]
 fn refused(problems: &Problems, directory: &Path) -> NotRight {
     for problem in problems {
-        eprintln!("{}", directory.join(problem.to_string()).display());
+        // The directory itself, or a file in it.
+        let is_all = Path::new(&problem.file) == directory;
+        eprintln!(
+            "{}",
+            if is_all { problem.to_string().into() } else { directory.join(problem.to_string()) }.display()
+        );
     }
     let count = problems.iter().count();
     NotRight(format!("{count} mistake{} in {}", if count == 1 { "" } else { "s" }, directory.display()))

@@ -69,7 +69,7 @@ async fn each_mistake_is_told_with_its_file_and_line() {
 #[tokio::test]
 async fn what_is_asked_for_and_is_not_there_or_does_not_fit_is_one_clear_line() {
     for (arguments, says) in [
-        (vec!["mails", "render", "shop.nothing"], "there is no type `shop.nothing`: there are email.welcome"),
+        (vec!["mails", "render", "shop.nothing"], "there is no type `shop.nothing`; there is email.welcome (MAILS_DIR"),
         (vec!["mails", "render", "email.welcome", "--data", "[1]"], "--data is not a JSON object"),
         (vec!["mails", "render", "email.welcome", "--data", "{"], "--data is not JSON"),
         (vec!["mails", "render", "email.welcome", "--data", "{}"], "username"),
@@ -83,6 +83,18 @@ async fn what_is_asked_for_and_is_not_there_or_does_not_fit_is_one_clear_line() 
     }
     let (code, lines) = run(&["mails", "render", "Not A Type"], &[]).await;
     assert!(code == 64 && lines[0].contains("letters, digits"), "{code}: {lines:#?}");
-    let (code, lines) = run(&["mails", "check", "/nowhere/at/all"], &[]).await;
-    assert!(code == 65 && lines.iter().any(|line| line.contains("/nowhere/at/all")), "{code}: {lines:#?}");
+    for nowhere in ["/nowhere/at/all", "nowhere/at/all"] {
+        let (code, lines) = run(&["mails", "check", nowhere], &[]).await;
+        let told = format!("{nowhere}: the directory can't be read");
+        assert!(code == 65 && lines.iter().any(|line| line.starts_with(&told)), "{code}: {lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_language_that_is_not_there_is_told_beside_the_mail_in_another() {
+    for (wanted, told) in [("en", false), ("EN", false), ("zh", false), ("zh-TW", true), ("de", true)] {
+        let (code, lines) = run(&["mails", "render", "email.welcome", "--locale", wanted], &[]).await;
+        let remark = format!("there is no {wanted:?} of email.welcome: this is ");
+        assert_eq!((code, lines.iter().any(|line| line.starts_with(&remark))), (0, told), "{wanted}: {lines:#?}");
+    }
 }
