@@ -38,11 +38,13 @@ async fn is_there(folder: &str, probe: &[&str]) -> bool {
 /// The database of the shop, as the clients of a language want to be told.
 fn url_for(folder: &str, shop: &Shop) -> String {
     let url = shop.app_url();
-    if folder != "java" {
-        return format!("{url}?sslmode=disable");
-    }
     let (_, place) = url.split_once('@').expect("a URL with a role");
-    format!("jdbc:postgresql://{place}?user={}&sslmode=disable", shop.app)
+    match folder {
+        "java" => format!("jdbc:postgresql://{place}?user={}&sslmode=disable", shop.app),
+        // SQLAlchemy takes no other name of the scheme.
+        "python" => format!("postgresql://{}@{place}?sslmode=disable", shop.app),
+        _ => format!("{url}?sslmode=disable"),
+    }
 }
 
 /// Orders with and without a failure afterwards: the mail goes with the order.
@@ -76,8 +78,8 @@ async fn orders_with_its_mail(folder: &str, command: &[&str]) {
 
 #[tokio::test]
 async fn an_order_from_python_has_its_mail() {
-    // Debian's psycopg belongs to Debian's Python, whatever else is on the PATH.
-    if is_there("python", &["/usr/bin/python3", "-c", "import psycopg"]).await {
+    // Debian's SQLAlchemy belongs to Debian's Python, whatever else is on the PATH.
+    if is_there("python", &["/usr/bin/python3", "-c", "import sqlalchemy, psycopg2"]).await {
         orders_with_its_mail("python", &["/usr/bin/python3", "order.py"]).await;
     }
 }
