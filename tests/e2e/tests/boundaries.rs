@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use serde_json::{Value, json};
 
+use crate::install::helm_test_passes;
 use crate::mail_api::{
     Shop, a_mail_that_is_asked_for_over_http_arrives_and_the_first_key_is_made_in_the_pod,
     a_row_in_an_applications_own_database_becomes_a_mail_of_its_own_type,
@@ -21,6 +22,8 @@ pub(crate) async fn tests(run: &mut Run) {
     let values = json!({ "emailWorker": { "autoscaling": { "minReplicas": 1 } }, "mailApi": { "enabled": true } });
     let sluice = Sluice::install(&run.cluster, "boundaries", values).await;
     let stranger = Namespace::create(&run.cluster, "stranger").await;
+    // Here with mail-api, which an installation has only when it is asked for.
+    check!(run, helm_test_passes(&sluice));
     check!(run, each_part_reaches_what_it_needs_and_nothing_else(&sluice));
     check!(run, another_namespace_reaches_nothing(&sluice, &stranger));
     check!(run, who_publishes_to_the_queue_can_not_read_it(&sluice));
@@ -29,6 +32,7 @@ pub(crate) async fn tests(run: &mut Run) {
     check!(run, a_mail_that_is_asked_for_over_http_arrives_and_the_first_key_is_made_in_the_pod(&sluice));
     let shop = Shop::open(&sluice).await;
     check!(run, a_row_in_an_applications_own_database_becomes_a_mail_of_its_own_type(&sluice, &shop));
+    check!(run, the_relay_of_that_database_reaches_it_and_the_broker_and_nothing_else(&sluice, &shop));
     shop.close().await;
     check!(run, a_config_map_that_changes_changes_the_next_mails_without_a_restart(&sluice));
     check!(run, no_secret_is_in_any_log(&sluice));
@@ -47,28 +51,48 @@ fn labels(component: &str) -> Value {
     })
 }
 
+const DATABASE: &str = "sluice-postgresql:5432";
+const AMQP: &str = "sluice-rabbitmq:5672";
+const SMTP: &str = "sluice-mailbox:1025";
+
+/// Whatever somebody listens on, in the release and beside it.
+const EVERYTHING: [&str; 10] = [
+    "sluice-user-api:80",
+    "sluice-mail-api:80",
+    AMQP,
+    "sluice-rabbitmq:15672",
+    "sluice-rabbitmq:15692",
+    DATABASE,
+    SMTP,
+    "sluice-mailbox:1080",
+    "kubernetes.default.svc:443",
+    "keda-operator.keda.svc:9666",
+];
+
 async fn each_part_reaches_what_it_needs_and_nothing_else(sluice: &Sluice) {
-    let (api, mails, mailbox) = ("sluice-user-api:80", "sluice-mail-api:80", "sluice-mailbox");
-    let (broker, database) = ("sluice-rabbitmq", "sluice-postgresql:5432");
-    let (amqp, management, metrics) = (format!("{broker}:5672"), format!("{broker}:15672"), format!("{broker}:15692"));
-    let (smtp, web) = (format!("{mailbox}:1025"), format!("{mailbox}:1080"));
-    let kubernetes = "kubernetes.default.svc:443";
-    let keda = "keda-operator.keda.svc:9666";
-    let everything = [api, mails, &amqp, &management, &metrics, database, &smtp, &web, kubernetes, keda];
     let may: &[(&str, &[&str])] = &[
-        ("user-api", &[&amqp, database]),
-        ("mail-api", &[&amqp, database]),
-        ("email-worker", &[&amqp, database, &smtp]),
+        ("user-api", &[AMQP, DATABASE]),
+        ("mail-api", &[AMQP, DATABASE]),
+        ("email-worker", &[AMQP, DATABASE, SMTP]),
         ("mailbox", &[]),
         ("postgresql", &[]),
     ];
-    let from = may.iter().map(|(component, open)| async move {
-        let tried = connections(&sluice.pods, &labels(component), &everything).await;
-        let way = |target: &str| if open.contains(&target) { Way::Open } else { Way::Closed };
-        let expected = everything.iter().map(|target| ((*target).to_owned(), way(target))).collect();
-        assert_eq!(tried, expected, "from {component}");
-    });
-    join_all(from).await;
+    join_all(may.iter().map(|(component, open)| reaches(sluice, component, &EVERYTHING, open))).await;
+}
+
+/// The release's own database is none of its business.
+async fn the_relay_of_that_database_reaches_it_and_the_broker_and_nothing_else(sluice: &Sluice, shop: &Shop) {
+    let theirs = shop.database();
+    let everything = [&EVERYTHING[..], &[&theirs]].concat();
+    reaches(sluice, "mail-relay", &everything, &[AMQP, &theirs]).await;
+}
+
+/// Of all these, a component reaches those that are `open`, and no other.
+async fn reaches(sluice: &Sluice, component: &str, everything: &[&str], open: &[&str]) {
+    let tried = connections(&sluice.pods, &labels(component), everything).await;
+    let way = |target: &str| if open.contains(&target) { Way::Open } else { Way::Closed };
+    let expected = everything.iter().map(|target| ((*target).to_owned(), way(target))).collect();
+    assert_eq!(tried, expected, "from {component}");
 }
 
 async fn another_namespace_reaches_nothing(sluice: &Sluice, stranger: &Namespace) {

@@ -79,11 +79,15 @@ impl Shop {
         let schema = mail_api(sluice, &["schema", "--app-role", "shop", "--relay-role", "sluice_relay"]).await;
         shop.as_admin("shop", &schema).await;
 
-        let host = format!("{THEIRS}-postgresql.{}.svc", shop.home.name);
-        let uri = format!("postgres://sluice_relay:{password}@{host}:5432/shop");
+        let uri = format!("postgres://sluice_relay:{password}@{}/shop", shop.database());
         let secret = json!({ "metadata": { "name": OUTBOX }, "stringData": { "uri": uri } });
         sluice.api::<Secret>().create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
         shop
+    }
+
+    /// Where its database is, host and port.
+    pub(crate) fn database(&self) -> String {
+        format!("{THEIRS}-postgresql.{}.svc:5432", self.home.name)
     }
 
     pub(crate) async fn close(self) {
