@@ -1,5 +1,6 @@
 //! The servers that both services are measured with: real ones, private, on this machine.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use amqp::{Broker, ConfirmChannel, Outgoing};
@@ -86,7 +87,13 @@ impl Servers {
 
     /// The same with another database and queue.
     pub fn worker_of(&self, ledger: &Database, vhost: &Vhost, changes: &[(&'static str, &str)]) -> Service {
-        let mut variables = vec![
+        let mut variables = self.worker_variables(ledger, vhost);
+        change(&mut variables, changes);
+        Service::spawn("email-worker", &variables)
+    }
+
+    fn worker_variables(&self, ledger: &Database, vhost: &Vhost) -> Vec<(&'static str, String)> {
+        vec![
             ("DATABASE_URL", ledger.url().to_owned()),
             ("AMQP_URL", vhost.amqp_url().to_owned()),
             ("MAIL_FROM", "Sluice <no-reply@example.com>".to_owned()),
@@ -94,9 +101,12 @@ impl Servers {
             ("SMTP_HOST", "127.0.0.1".to_owned()),
             ("SMTP_PORT", self.smtp.addr().port().to_string()),
             ("SMTP_TLS", "none".to_owned()),
-        ];
-        change(&mut variables, changes);
-        Service::spawn("email-worker", &variables)
+        ]
+    }
+
+    /// A worker of another build, with a database that it has migrated itself.
+    pub fn worker_of_build(&self, program: &Path, ledger: &Database) -> Service {
+        Service::spawn_program(program.to_owned(), &[], &self.worker_variables(ledger, &self.rabbit))
     }
 
     /// Publishes tasks as user-api's relay does, each confirmed. Tells when each batch of a thousand was.
@@ -112,6 +122,14 @@ impl Servers {
     /// # Panics
     /// When the broker does not confirm one.
     pub async fn publish_to(&self, vhost: &Vhost, count: usize) -> Vec<Instant> {
+        self.publish_tasks(vhost, count, task).await
+    }
+
+    /// The same with other tasks: this makes the one of each number.
+    ///
+    /// # Panics
+    /// When the broker does not confirm one.
+    pub async fn publish_tasks(&self, vhost: &Vhost, count: usize, task: impl Fn(usize) -> Outgoing) -> Vec<Instant> {
         let broker = Broker::new(vhost.amqp_url().parse().unwrap(), "bench");
         let connection = broker.connect().await.unwrap();
         amqp::topology::ensure(&connection, &[amqp::topology::main()]).await.unwrap();

@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub use load::{Answer, Load};
 pub use publishing::publish_confirmed;
 pub use pulse::Pulse;
-pub use task::task;
+pub use task::{task, task_of};
 pub use ways::windows;
 
 /// Sending slots of each worker in these tests, unless a test says otherwise.

@@ -10,7 +10,11 @@ use contract::{MailTask, TaskId, header, queue};
 /// # Panics
 /// When that is no address.
 pub fn task(id: TaskId, email: &str, username: &str) -> Outgoing {
-    let mail = MailTask::welcome(email.parse().unwrap(), username.to_owned(), None);
+    task_of(id, &MailTask::welcome(email.parse().unwrap(), username.to_owned(), None))
+}
+
+/// The same for any mail.
+pub fn task_of(id: TaskId, mail: &MailTask) -> Outgoing {
     // Traces are random, other than ids, which are in the order of time.
     let trace = id.as_uuid().as_u128().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     let span = id.as_uuid().as_u64_pair().1;

@@ -13,9 +13,13 @@
 )]
 
 mod bare;
+mod mail_types;
 mod registration;
+mod relay;
 mod size;
 mod worker;
+
+use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use load::Report;
@@ -27,6 +31,9 @@ struct Arguments {
     /// What to measure; everything, if nothing is named
     #[arg(value_enum)]
     subjects: Vec<Subject>,
+    /// An email-worker of another build, which sends the built-in mail in turns with this one's
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,6 +44,10 @@ enum Subject {
     Worker,
     /// What the mail log costs a mail
     MailLog,
+    /// What a mail of an own type costs, beside the built-in one
+    MailTypes,
+    /// How fast a relay empties an application's outbox, beside user-api's
+    Relay,
     /// How soon the services are ready, and how much memory they take
     Size,
 }
@@ -47,7 +58,7 @@ fn main() {
     if arguments.next().as_deref() == Some("bare-smtp-client") {
         return bare::client(&arguments.collect::<Vec<_>>());
     }
-    let Arguments { subjects } = Arguments::parse();
+    let Arguments { subjects, before } = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut report = Report::new("bench");
     runtime.block_on(async {
@@ -60,6 +71,12 @@ fn main() {
         }
         if wanted(Subject::MailLog) {
             worker::mail_log(&mut report).await;
+        }
+        if wanted(Subject::MailTypes) {
+            mail_types::run(&mut report, before.as_deref()).await;
+        }
+        if wanted(Subject::Relay) {
+            relay::run(&mut report).await;
         }
         if wanted(Subject::Size) {
             size::run(&mut report).await;

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bare::{self, Whose};
 use load::{Goal, Report, Servers, median, process};
+use testkit::Service;
+
+use crate::bare::{self, Whose};
 
 /// Tasks published before the worker starts, in each round.
-const TASKS: usize = 60_000;
+pub(crate) const TASKS: usize = 60_000;
 /// Mails before and after the measured stretch: connections open, the prefetch finds its size, the queue runs dry.
 const EDGE: usize = 5_000;
 /// Worker and bare clients take turns, so that both see the same machine.
@@ -92,18 +94,20 @@ async fn at_full_rate(servers: &Servers, variables: &[(&'static str, &str)]) -> 
     let transactions = load::transactions(pool).await;
     servers.smtp.clear();
     let worker = servers.worker(variables);
+    let (per_second, cpu) = sent_by(servers, &worker).await;
+    // Its connections end with it: only then are their last transactions in the statistics.
+    assert!(worker.terminate().await.success(), "the worker drains");
+    let transactions = load::transactions(pool).await - transactions;
+    FullRate { per_second, cpu, trips: transactions as f64 / TASKS as f64 }
+}
+
+/// Mails a second, and microseconds of CPU a mail, of a worker that has just been started on as many tasks as this knows of.
+pub(crate) async fn sent_by(servers: &Servers, worker: &Service) -> (f64, f64) {
     servers.smtp.wait_for_count(EDGE, PATIENCE).await;
     let (began, cpu, mails) = (Instant::now(), process::cpu(worker.pid()), servers.smtp.counts().mails);
     servers.smtp.wait_for_count(TASKS - EDGE, PATIENCE).await;
     let (took, cpu) = (began.elapsed(), process::cpu(worker.pid()) - cpu);
     let mails = (servers.smtp.counts().mails - mails) as f64;
     servers.smtp.wait_for_count(TASKS, PATIENCE).await;
-    // Its connections end with it: only then are their last transactions in the statistics.
-    assert!(worker.terminate().await.success(), "the worker drains");
-    let transactions = load::transactions(pool).await - transactions;
-    FullRate {
-        per_second: mails / took.as_secs_f64(),
-        cpu: cpu.as_secs_f64() * 1e6 / mails,
-        trips: transactions as f64 / TASKS as f64,
-    }
+    (mails / took.as_secs_f64(), cpu.as_secs_f64() * 1e6 / mails)
 }

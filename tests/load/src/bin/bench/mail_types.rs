@@ -1,0 +1,147 @@
+//! What a mail type of files costs the worker: the built-in mail and own ones in turns.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use amqp::Outgoing;
+use contract::{MailTask, TaskId};
+use load::{Goal, Report, Servers, median, recipient};
+use serde_json::{Map, Value, json};
+use testkit::{Database, Dir, Service};
+
+use crate::worker::{TASKS, sent_by};
+
+/// They differ by less than two moments of a machine do.
+const ROUNDS: usize = 7;
+
+/// One of those that take turns.
+struct Kind {
+    name: &'static str,
+    /// Of its tasks.
+    mail_type: &'static str,
+    data: Map<String, Value>,
+    /// The worker, where it is of another build, and its database.
+    other: Option<(PathBuf, Database)>,
+    measured: Vec<(f64, f64)>,
+}
+
+impl Kind {
+    fn new(name: &'static str, mail_type: &'static str, data: Value) -> Self {
+        let Value::Object(data) = data else { unreachable!("data is an object") };
+        Self { name, mail_type, data, other: None, measured: Vec::new() }
+    }
+
+    /// Task `n` of a round.
+    fn task(&self, n: usize) -> Outgoing {
+        let mail = MailTask {
+            mail_type: self.mail_type.parse().unwrap(),
+            email: recipient(n).parse().unwrap(),
+            name: Some(format!("user-{n}")),
+            locale: None,
+            data: self.data.clone(),
+        };
+        system::task_of(TaskId::new(), &mail)
+    }
+
+    fn worker(&self, servers: &Servers, types: &str) -> Service {
+        match &self.other {
+            None => servers.worker(&[("MAILS_DIR", types)]),
+            Some((program, ledger)) => servers.worker_of_build(program, ledger),
+        }
+    }
+
+    fn rates(&self) -> Vec<f64> {
+        self.measured.iter().map(|(rate, _)| *rate).collect()
+    }
+
+    fn cpu(&self) -> Vec<f64> {
+        self.measured.iter().map(|(_, cpu)| *cpu).collect()
+    }
+}
+
+/// `before` is a worker of another build: it sends the built-in mail.
+pub(crate) async fn run(report: &mut Report, before: Option<&Path>) {
+    report.measuring("the worker with the built-in mail, and with own types");
+    let servers = Servers::start().await;
+    let types = own_types();
+    let welcome = || Kind::new("the built-in type", "email.welcome", json!({}));
+    let sample =
+        mail::MailTypes::load(types.path()).unwrap().get("order.shipped").unwrap().sample(&"en".parse().unwrap());
+    let mut kinds = vec![
+        welcome(),
+        Kind::new("the same words with a layout", "own.welcome", json!({})),
+        Kind::new("the type of `mails init`", "order.shipped", Value::Object(sample)),
+    ];
+    if let Some(program) = before {
+        let ledger = servers.blank().await;
+        let migrate =
+            Service::spawn_program(program.to_owned(), &["migrate"], &[("DATABASE_URL", ledger.url().to_owned())]);
+        assert!(migrate.exited(Duration::from_secs(30)).await.success(), "{:?}", migrate.log_lines());
+        kinds.push(Kind { name: "the worker of before", other: Some((program.to_owned(), ledger)), ..welcome() });
+    }
+    for round in 0..ROUNDS {
+        for turn in 0..kinds.len() {
+            // Each is the first of a round as often as the others.
+            let kind = (round + turn) % kinds.len();
+            let measured = measure(&servers, &kinds[kind], &types).await;
+            report
+                .note(&format!("{}: {:.0} mails/s, {:.1} us of CPU a mail", kinds[kind].name, measured.0, measured.1));
+            kinds[kind].measured.push(measured);
+        }
+    }
+    let (built_in, others) = kinds.split_first().unwrap();
+    report.add("mail types: CPU of the built-in mail", median(built_in.cpu()), "us", Goal::None);
+    for own in others {
+        let (rate, cpu) = match &own.other {
+            None => (ratio(own.rates(), built_in.rates()), ratio(own.cpu(), built_in.cpu())),
+            // Of this build to the other one.
+            Some(_) => (ratio(built_in.rates(), own.rates()), ratio(built_in.cpu(), own.cpu())),
+        };
+        let (against, tolerance) = if own.other.is_some() { ("the built-in type / ", 0.05) } else { ("", 0.15) };
+        let beside = if own.other.is_some() { "" } else { " / the built-in type" };
+        let name = |what: &str| format!("mail types: {what}, {against}{}{beside}", own.name);
+        report.add(name("mails a second"), rate, "ratio", Goal::AtLeast(1.0 - tolerance));
+        report.add(name("CPU a mail"), cpu, "ratio", Goal::AtMost(1.0 + tolerance));
+    }
+}
+
+/// The middle one of the ratios round by round: what the machine does over time falls on both.
+fn ratio(of: Vec<f64>, to: Vec<f64>) -> f64 {
+    median(of.into_iter().zip(to).map(|(of, to)| of / to).collect())
+}
+
+async fn measure(servers: &Servers, kind: &Kind, types: &Dir) -> (f64, f64) {
+    servers.publish_tasks(&servers.rabbit, TASKS, |n| kind.task(n)).await;
+    // The broker still writes for a moment.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    servers.smtp.clear();
+    let worker = kind.worker(servers, types.path().to_str().unwrap());
+    let measured = sent_by(servers, &worker).await;
+    assert!(worker.terminate().await.success(), "the worker drains");
+    measured
+}
+
+/// What `mails init` writes, and the built-in mail as a type of its own: its words, and around them a layout.
+fn own_types() -> Dir {
+    let dir = Dir::new("mail-types");
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    for (name, text) in mail::starter_files() {
+        write(name, text);
+    }
+    write("own.welcome.toml", "");
+    write(
+        "own.welcome.en.subject",
+        &words(include_str!("../../../../../crates/mail/src/built_in/email.welcome.en.subject")),
+    );
+    write("own.welcome.en.txt", &words(include_str!("../../../../../crates/mail/src/built_in/email.welcome.en.txt")));
+    let html = include_str!("../../../../../crates/mail/src/built_in/email.welcome.en.html");
+    let (_, body) = html.split_once("<div ").unwrap();
+    write("own.welcome.en.html", &words(body.split_once('>').unwrap().1.split_once("</div>").unwrap().0));
+    dir
+}
+
+/// The recipient's name is a field of the built-in mail, and of all others.
+fn words(template: &str) -> String {
+    template.replace("username", "name")
+}
