@@ -11,7 +11,6 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use serde_json::{Value, json};
 
-use crate::install::helm_test_passes;
 use crate::mail_api::{
     Shop, a_mail_that_is_asked_for_over_http_arrives_and_the_first_key_is_made_in_the_pod,
     a_row_in_an_applications_own_database_becomes_a_mail_of_its_own_type,
@@ -23,7 +22,7 @@ pub(crate) async fn tests(run: &mut Run) {
     let sluice = Sluice::install(&run.cluster, "boundaries", values).await;
     let stranger = Namespace::create(&run.cluster, "stranger").await;
     // Here with mail-api, which an installation has only when it is asked for.
-    check!(run, helm_test_passes(&sluice));
+    check!(run, helm_test_asks_mail_api_too(&sluice));
     check!(run, each_part_reaches_what_it_needs_and_nothing_else(&sluice));
     check!(run, another_namespace_reaches_nothing(&sluice, &stranger));
     check!(run, who_publishes_to_the_queue_can_not_read_it(&sluice));
@@ -49,6 +48,11 @@ fn labels(component: &str) -> Value {
         "app.kubernetes.io/part-of": "sluice",
         "app.kubernetes.io/component": component,
     })
+}
+
+async fn helm_test_asks_mail_api_too(sluice: &Sluice) {
+    let said = sluice.helm.test(RELEASE).await.out();
+    assert!(said.contains("a mail without a key is refused"), "{said}");
 }
 
 const DATABASE: &str = "sluice-postgresql:5432";

@@ -26,7 +26,7 @@ async fn every_pod_is_ready_with_no_restart(sluice: &Sluice) {
     assert!(restarts.iter().all(|(_, count)| *count == 0), "nothing has to start twice: {restarts:?}");
 }
 
-pub(crate) async fn helm_test_passes(sluice: &Sluice) {
+async fn helm_test_passes(sluice: &Sluice) {
     sluice.helm.test(RELEASE).await.out();
 }
 
