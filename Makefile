@@ -54,11 +54,12 @@ render: ## Prints plain manifests of the charts, for people without Helm (ENV=de
 deny: ## Checks licences, sources and advisories of dependencies
 	@scripts/deny
 
-# ONLY chooses some of it: make bench ONLY=worker (or registration, mail-log, size).
+# ONLY chooses some of it: make bench ONLY=worker (or registration, mail-log, mail-types, relay, size).
+# BEFORE=path/to/email-worker compares a worker of another build, in turns, in mail-types.
 bench: ## Measures speed and size; a table, and target/bench/results.json
 	@scripts/setup servers
 	@cargo build --locked --release $(SERVICES) --bin bench
-	@exec "$(TARGET)/release/bench" $(ONLY)
+	@exec "$(TARGET)/release/bench" $(if $(BEFORE),--before "$(BEFORE)") $(ONLY)
 
 # ONLY chooses some of it: make flood ONLY=dam. The peer needs Go, and is left out without it.
 # QUICK=1 takes debug builds and a tenth of everything: it shows that it runs, and what it promises, but no figures.

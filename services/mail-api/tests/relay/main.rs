@@ -11,5 +11,4 @@ mod examples;
 mod fitness;
 mod load;
 mod process;
-mod speed;
 mod support;
