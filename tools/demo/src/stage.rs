@@ -16,13 +16,20 @@ pub(crate) struct Stage {
     pub(crate) mail_api: Service,
     /// A key of mail-api.
     pub(crate) key: String,
-    /// Files of mail types.
-    pub(crate) types: PathBuf,
+    pub(crate) types: Types,
     worker: Service,
     pub(crate) inbox: Inbox,
     pub(crate) telemetry: OtlpReceiver,
     pub(crate) rabbit: Rabbit,
     _postgres: Postgres,
+}
+
+/// Files of mail types.
+#[derive(Debug)]
+pub(crate) struct Types {
+    pub(crate) directory: PathBuf,
+    /// They were there before.
+    pub(crate) kept: bool,
 }
 
 /// What has to be built beside this program.
@@ -59,7 +66,7 @@ pub(crate) async fn set_up(ui: &Ui, target: &Path) -> anyhow::Result<Stage> {
             ("OTEL_BSP_SCHEDULE_DELAY", "200".to_owned()),
         ]
     };
-    let directory = ("MAILS_DIR", types.display().to_string());
+    let directory = ("MAILS_DIR", types.directory.display().to_string());
     let mut worker_vars = common(ledger.url());
     worker_vars.extend([
         directory.clone(),
@@ -79,14 +86,17 @@ pub(crate) async fn set_up(ui: &Ui, target: &Path) -> anyhow::Result<Stage> {
     Ok(Stage { api, mail_api, key, types, worker, inbox, telemetry, rabbit, _postgres: postgres })
 }
 
-/// The starter set, for the person to change.
-async fn types(target: &Path) -> anyhow::Result<PathBuf> {
+/// The starter set, for the person to change. What they have written is theirs, and is there again the next time.
+async fn types(target: &Path) -> anyhow::Result<Types> {
     let directory = target.join("demo/types");
-    if directory.exists() {
-        std::fs::remove_dir_all(&directory).with_context(|| format!("emptying {}", directory.display()))?;
+    let place = directory.display().to_string();
+    let kept = directory.join("order.shipped.toml").exists();
+    if !kept {
+        run("email-worker", &["mails", "init", &place], "").await?;
     }
-    run("email-worker", &["mails", "init", &directory.display().to_string()], "").await?;
-    Ok(directory)
+    // A service that finds a mistake would end, and say so in a log that nobody looks at here.
+    run("email-worker", &["mails", "check", &place], "").await?;
+    Ok(Types { directory, kept })
 }
 
 async fn start(name: &'static str, arguments: &[&str], vars: Vec<(&'static str, String)>) -> anyhow::Result<Service> {
@@ -115,6 +125,11 @@ fn program(service: &str) -> anyhow::Result<std::path::PathBuf> {
 }
 
 impl Stage {
+    /// What the worker has said of the files since it began, as far as a person who changes them wants to know.
+    pub(crate) fn said_of_types(&self) -> Vec<String> {
+        self.worker.log_lines().iter().filter_map(|line| said_of_types(line)).collect()
+    }
+
     /// Stops the services first, so that what they have in hand is finished; then the servers. With `logs`, what the
     /// services said last is shown.
     pub(crate) async fn take_down(self, ui: &Ui, logs: bool) {
@@ -130,5 +145,32 @@ impl Stage {
         if let Err(error) = down.await {
             ui.say(&ui.styled(Style::Dim, &format!("{error:#}")));
         }
+    }
+}
+
+/// What one line of the worker's log says of the files of mail types.
+fn said_of_types(line: &str) -> Option<String> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let message = line["message"].as_str().filter(|message| message.starts_with("the mail types "))?;
+    Some(match line["problem"].as_str() {
+        Some(problem) => format!("{problem} ({message})"),
+        None => message.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said_of_types;
+
+    #[test]
+    fn lines_about_mail_types_are_shown_and_no_others() {
+        let line = |message, problem: &str| format!(r#"{{"level":"WARN","message":"{message}"{problem}}}"#);
+        let told = line("the mail types are not right: those before stay in use", r#","problem":"a.en.txt:1: no""#);
+        let shown = "a.en.txt:1: no (the mail types are not right: those before stay in use)";
+        assert_eq!(said_of_types(&told).as_deref(), Some(shown));
+        let told = line("the mail types were read anew", "");
+        assert_eq!(said_of_types(&told).as_deref(), Some("the mail types were read anew"));
+        assert_eq!(said_of_types(&line("shutting down", "")), None);
+        assert_eq!(said_of_types("no JSON"), None);
     }
 }
