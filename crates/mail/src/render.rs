@@ -16,7 +16,7 @@ use crate::rendered::Rendered;
 use crate::return_path::ReturnPath;
 use crate::sender::Sender;
 use crate::types::MailTypes;
-use crate::types::fields::{WrongData, one_line};
+use crate::types::fields::{WrongData, header_text};
 use crate::types::written::Occasion;
 use crate::watched::Types;
 
@@ -171,7 +171,7 @@ impl Renderer {
         let kind = types.get(name).ok_or_else(unknown)?;
         let language = kind.pick(request.locale).ok_or_else(unknown)?;
         let data = kind.check(request.data)?;
-        let to = request.name.map(one_line);
+        let to = request.name.map(header_text);
         let to = to.as_deref().map(str::trim).filter(|name| !name.is_empty());
         let occasion = Occasion { product: &self.product, email: request.email.as_str(), name: to, data: &data };
         let written = types.write(kind, language, &occasion).map_err(|failure| TemplateError {

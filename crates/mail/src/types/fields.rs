@@ -177,6 +177,11 @@ pub(crate) fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
     if text.contains(breaks) { text.replace(breaks, " ").into() } else { text.into() }
 }
 
+/// The same for a header's text, in which a value must not turn around what stands behind it: the address, behind a name.
+pub(crate) fn header_text(text: &str) -> String {
+    one_line(text).replace(['\u{202d}', '\u{202e}'], "")
+}
+
 /// Lines are ended as on the wire; other control characters become blanks.
 fn with_lines(text: &str) -> String {
     let lines = text.replace("\r\n", "\n").replace(['\r', '\u{2028}', '\u{2029}'], "\n");

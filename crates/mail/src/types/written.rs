@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
-use super::fields::{Data, one_line};
+use super::fields::{Data, header_text};
 use super::{MailType, MailTypes, Templates, unsubscribe};
 use crate::language::Language;
 use crate::plain;
@@ -89,8 +89,7 @@ impl MailTypes {
 
     fn subject(&self, part: &Part, scene: &Scene) -> Result<String, Failure> {
         let subject = part.render(&self.engine, &Value::from_object(scene.clone()))?;
-        // Nor may a value turn around what stands behind it.
-        let subject = one_line(&subject).replace(['\u{202d}', '\u{202e}'], "");
+        let subject = header_text(&subject);
         if subject.trim().is_empty() { Err(part.whole("the subject is empty")) } else { Ok(subject) }
     }
 

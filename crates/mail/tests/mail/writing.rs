@@ -332,6 +332,8 @@ fn no_name_can_add_a_header() {
         let to = message.to().unwrap();
         assert_eq!(to.as_list().map(<[_]>::len), Some(1), "{name:?}: {:?}", message.header_raw("To"));
         assert_eq!(to.first().unwrap().address(), Some("ada@example.com"), "{name:?}");
+        let shown = to.first().unwrap().name().unwrap_or_default();
+        assert!(!shown.contains(['\u{202d}', '\u{202e}']), "{name:?} turns the address around");
         assert!(matches!(message.header("Bcc"), None | Some(HeaderValue::Empty)), "{name:?}");
         assert!(mail.bytes().is_ascii());
     }
