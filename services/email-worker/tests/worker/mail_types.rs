@@ -120,6 +120,59 @@ async fn tasks_of_a_type_that_comes_later_wait_for_it_and_what_changes_is_sent_a
     assert_eq!(world.waiting(queue::DEAD).await, 0);
 }
 
+/// A type whose subject and text say which version of it they are of.
+fn version(number: u32) -> [(&'static str, String); 3] {
+    [
+        ("shop.receipt.toml", "[fields]\norder = \"text\"\n\n[sample]\norder = \"A-17\"\n".to_owned()),
+        ("shop.receipt.en.subject", format!("Version {number}\n")),
+        ("shop.receipt.en.txt", format!("Version {number}\n")),
+    ]
+}
+
+#[tokio::test]
+async fn files_that_are_swapped_a_hundred_times_a_second_cost_no_mail_and_mix_in_none() {
+    const MAILS: usize = 400;
+    let world = World::new().await;
+    let becomes = |mounted: &mut Mounted, number: u32| {
+        let files = version(number);
+        let files: Vec<_> = files.iter().map(|(name, content)| (*name, content.as_str())).collect();
+        mounted.becomes(&files);
+    };
+    let mut mounted = Mounted::new(&[]);
+    becomes(&mut mounted, 0);
+    let worker = worker_with(&world, mounted.path()).await;
+    let swapping = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        // Whoever swaps so quickly pauses now and then: these are the sets that come into use.
+        for number in 1..=400_u32 {
+            tick.tick().await;
+            becomes(&mut mounted, number);
+            if number % 100 == 0 {
+                tokio::time::sleep(Duration::from_millis(2_500)).await;
+                tick.reset();
+            }
+        }
+    };
+    let ordering = async {
+        for n in 0..MAILS {
+            order(&world, &format!("reader-{n}@example.com"), "B-1").await;
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    };
+    tokio::join!(swapping, ordering);
+    eventually("every mail", PATIENCE, async || (world.smtp.mails().len() == MAILS).then_some(())).await;
+    let mut versions = std::collections::BTreeSet::new();
+    for mail in world.smtp.mails() {
+        let parsed = mail.parsed();
+        let (subject, text) = (parsed.subject().unwrap_or_default(), parsed.body_text(0).unwrap_or_default());
+        assert_eq!(subject, text.trim(), "one mail of two sets");
+        versions.insert(subject.to_owned());
+    }
+    assert!(versions.len() > 1, "none of the later sets came into use: {versions:?}");
+    assert_eq!(world.waiting(queue::DEAD).await, 0);
+    world.ends_clean(worker).await;
+}
+
 #[tokio::test]
 async fn files_that_are_wrong_are_told_and_mails_go_on_by_the_last_good_ones() {
     let (world, mut mounted) = (World::new().await, Mounted::new(&RECEIPT));
