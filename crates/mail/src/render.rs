@@ -15,13 +15,16 @@ use crate::problem::Problems;
 use crate::rendered::Rendered;
 use crate::return_path::ReturnPath;
 use crate::sender::Sender;
-use crate::types::MailTypes;
 use crate::types::fields::{WrongData, header_text};
 use crate::types::written::Occasion;
+use crate::types::{MailType, MailTypes};
 use crate::watched::Types;
 
 /// What templates of the welcome mail call the recipient's name.
 const USERNAME: &str = "username";
+
+/// Values in a task's data that are written in no time worth speaking of.
+const FEW: usize = 200;
 
 /// What all mails have in common.
 #[derive(Debug, Clone)]
@@ -140,6 +143,14 @@ impl Renderer {
         self.types.current()
     }
 
+    /// Whether the mail of this task may take so long to write that other work should not stand behind it: MJML or `<style>` that depends
+    /// on the data, a text made of the HTML, a long list.
+    pub fn may_take_long(&self, task: &MailTask) -> bool {
+        let types = self.types.current();
+        let is_costly = types.get(task.mail_type.as_str()).is_some_and(MailType::is_costly);
+        is_costly || task.data.values().try_fold(FEW, fewer).is_none()
+    }
+
     /// The mail of one task. `now` becomes its `Date`.
     ///
     /// # Errors
@@ -191,6 +202,16 @@ impl Renderer {
             None => Cow::Borrowed(data.texts()),
         };
         Ok(Rendered { task: id, envelope, private: private.into_owned(), written, wire })
+    }
+}
+
+/// What is left of so many values without this one and those within it; `None` when they are more.
+fn fewer(left: usize, value: &Value) -> Option<usize> {
+    let left = left.checked_sub(1)?;
+    match value {
+        Value::Array(items) => items.iter().try_fold(left, fewer),
+        Value::Object(members) => members.values().try_fold(left, fewer),
+        _ => Some(left),
     }
 }
 

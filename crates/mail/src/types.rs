@@ -224,6 +224,13 @@ impl MailType {
         html.filter(|part| part.is_compiled_with_each_mail()).map(Part::file)
     }
 
+    /// Whether writing one of its mails costs much more than filling in its templates: something is compiled, or the text is made of the
+    /// HTML.
+    pub(crate) fn is_costly(&self) -> bool {
+        let makes_text = |templates: &Templates| templates.text.is_none() && templates.html.is_some();
+        self.compiled_with_each_mail().next().is_some() || self.languages.values().any(makes_text)
+    }
+
     pub(crate) fn headers(&self) -> &Headers {
         &self.headers
     }

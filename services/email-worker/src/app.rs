@@ -268,7 +268,7 @@ fn assemble(
         queues_apart,
         breaker,
         slots,
-        renderer,
+        renderer: Arc::new(renderer),
         unknown_types: UnknownTypes::default(),
         clock,
         publisher,

@@ -91,7 +91,7 @@ pub struct Processor {
     /// The sending slots and their connections.
     pub(crate) slots: ConnectionPool,
     /// Writes the mails.
-    pub(crate) renderer: Renderer,
+    pub(crate) renderer: Arc<Renderer>,
     /// Types of mails that it does not know.
     pub(crate) unknown_types: UnknownTypes,
     /// What time it is.

@@ -1,6 +1,6 @@
 //! What a mail of an own type says, whatever its data is.
 
-use contract::TaskId;
+use contract::{MailTask, TaskId};
 use mail::{Renderer, Request, Unwritable};
 use mail_parser::{HeaderValue, MessageParser};
 use serde_json::{Map, Value, json};
@@ -249,6 +249,34 @@ fn rules_that_depend_on_the_data_are_worked_in_with_each_mail() {
     let html = |look: &str| write(&renderer, "note", None, &json!({"look": look})).unwrap().html().unwrap().to_owned();
     assert!(html("warn").contains("<p style=\"color:red\" class=\"warn\">"));
     assert!(html("{{ x }}").contains("<p class=\"{{ x }}\">"));
+}
+
+#[test]
+fn what_may_take_long_is_known_before_it_is_written() {
+    const DEPENDS: &str = "<style>.warn{color:red}</style><p class=\"{{ look }}\">Hello</p>";
+    const MJML: &str = "<mjml><mj-body><mj-section><mj-column><mj-text>{{ look }}</mj-text></mj-column></mj-section>\
+                        </mj-body></mjml>";
+    let many = json!({"look": "a", "list": vec![json!({"a": 1}); 100]});
+    let few = json!({"look": "a", "list": vec![json!({"a": 1}); 90]});
+    for (name, html, text, data, long) in [
+        ("note.en.html", "<p>{{ look }}</p>", true, &few, false),
+        ("note.en.html", "<p>{{ look }}</p>", true, &many, true),
+        ("note.en.html", "<p>{{ look }}</p>", false, &few, true),
+        ("note.en.html", DEPENDS, true, &few, true),
+        ("note.en.mjml", MJML, true, &few, false),
+    ] {
+        let toml = "[fields]\nlook = \"text\"\n[sample]\nlook = \"warn\"";
+        let mut files = vec![("note.toml", toml), ("note.en.subject", "Hi"), (name, html)];
+        files.extend(text.then_some(("note.en.txt", "Hello")));
+        let task = MailTask {
+            mail_type: "note".parse().unwrap(),
+            email: ada(),
+            name: None,
+            locale: None,
+            data: data.as_object().unwrap().clone(),
+        };
+        assert_eq!(renderer(&files).may_take_long(&task), long, "{html} {text}");
+    }
 }
 
 const HOSTILE: [&str; 14] = [

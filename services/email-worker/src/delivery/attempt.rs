@@ -123,7 +123,7 @@ impl Processor {
     /// Sends a claimed task's mail. Tries again for as long as the failure is not the mail's own; gives up its turn when
     /// the worker drains before `MAIL`, or when the task has waited for as long as it may.
     pub(super) async fn send(&self, task: &Task, mut claimed_until: Instant) -> Outcome {
-        let rendered = match self.write(task) {
+        let rendered = match self.write(task).await {
             Ok(rendered) => rendered,
             Err(outcome) => return outcome,
         };

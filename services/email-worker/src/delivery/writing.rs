@@ -1,11 +1,16 @@
 //! From a task to its mail, and what becomes of one that can't be written, or is no longer worth it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
 use contract::TypeName;
 use mail::{Rendered, Unwritable};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::Processor;
@@ -72,9 +77,15 @@ impl Processor {
         Outcome::Expired
     }
 
-    /// Writes the mail.
-    pub(super) fn write(&self, task: &Task) -> Result<Rendered, Outcome> {
-        let written = self.renderer.render(&task.mail, task.identity.id(), self.clock.now().into());
+    /// Writes the mail: beside the runtime where others would have to wait for it.
+    pub(super) async fn write(&self, task: &Task) -> Result<Rendered, Outcome> {
+        let (id, now) = (task.identity.id(), self.clock.now().into());
+        let written = if self.renderer.may_take_long(&task.mail) {
+            let (renderer, mail) = (Arc::clone(&self.renderer), task.mail.clone());
+            aside(move || renderer.render(&mail, id, now)).await.ok_or(Outcome::Returned)?
+        } else {
+            self.renderer.render(&task.mail, id, now)
+        };
         written.map_err(|unwritable| {
             let reason = match unwritable {
                 Unwritable::UnknownType(_) => return self.unknown_type(task),
@@ -108,9 +119,34 @@ impl Processor {
     }
 }
 
+/// Works on a thread of its own, as many at once as there are cores. `None`: the runtime is ending.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    static CORES: LazyLock<Semaphore> =
+        LazyLock::new(|| Semaphore::new(available_parallelism().map_or(2, NonZeroUsize::get)));
+    // Held by the work, which goes on when nobody waits for it any more.
+    let turn = CORES.acquire().await.ok()?;
+    let working = spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    });
+    match working.await {
+        Ok(done) => Some(done),
+        // As it would have been here.
+        Err(ended) => ended.try_into_panic().map(|panic| -> T { resume_unwind(panic) }).ok(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_takes_long_is_done_on_another_thread_and_a_panic_comes_back() {
+        let here = std::thread::current().id();
+        assert_ne!(aside(|| std::thread::current().id()).await, Some(here));
+        let failed = tokio::spawn(aside(|| panic!("a template's fault"))).await;
+        assert!(failed.is_err_and(|ended| ended.is_panic()));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_unknown_type_has_a_line_a_minute_and_only_so_many_have_one() {
