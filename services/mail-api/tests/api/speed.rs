@@ -57,7 +57,7 @@ async fn measure(server: &Postgres, limit: &str, batch: usize, keyed: bool) -> (
                 request = request.header("idempotency-key", uuid::Uuid::now_v7().to_string());
             }
             let answer = request.send().await.unwrap();
-            assert_eq!(answer.status(), 202, "{answer:?}");
+            assert_eq!(answer.status(), 202, "{answer:?}\n{}", said(&service, server));
             times.push(asked.elapsed());
             count.fetch_add(batch as u64, Relaxed);
         }
@@ -69,6 +69,14 @@ async fn measure(server: &Postgres, limit: &str, batch: usize, keyed: bool) -> (
     let rate = count.load(Relaxed) as f64 / began.elapsed().as_secs_f64();
     assert!(service.terminate().await.success());
     (rate, times[times.len() * 99 / 100])
+}
+
+/// Why it refuses: what it and its database said last.
+fn said(service: &Service, server: &Postgres) -> String {
+    let log = server.log();
+    let lines = [service.log_lines(), log.lines().map(ToOwned::to_owned).collect()];
+    let last = |lines: &Vec<String>| lines[lines.len().saturating_sub(10)..].join("\n");
+    lines.iter().map(last).collect::<Vec<_>>().join("\n")
 }
 
 fn body(batch: usize, next: &AtomicU32) -> Value {
