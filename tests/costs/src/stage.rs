@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use amqp::{Broker, ConfirmChannel, Outgoing};
-use contract::TaskId;
+use amqp::{Broker, ConfirmChannel};
 use futures_util::stream::{StreamExt as _, iter};
+use system::Measured;
 use testkit::{Database, SmtpOptions, SmtpServer, Vhost, database, eventually, vhost};
 
 /// Far more than any machine needs for any number of units that is asked for here, valgrind included.
@@ -43,12 +43,14 @@ impl Mails {
     }
 
     /// Puts so many tasks into the queue, each with everything that a registration gives it, each confirmed.
-    pub async fn publish(&self, count: usize) {
+    pub async fn publish(&self, count: usize, measured: Measured) {
         let broker = Broker::new(self.vhost.amqp_url().parse().unwrap(), "costs");
         let connection = broker.connect().await.unwrap();
         amqp::topology::ensure(&connection, &[amqp::topology::main()]).await.unwrap();
         let mut channel = ConfirmChannel::open(&connection, PATIENCE).await.unwrap();
         for first in (0..count).step_by(1_000) {
+            // Names of one length, so that every mail is of one size.
+            let task = |n| measured.task(&format!("user-{n:06}"));
             let tasks = (first..count.min(first + 1_000)).map(task).collect();
             system::publish_confirmed(&mut channel, tasks, PATIENCE).await;
         }
@@ -63,12 +65,6 @@ impl Mails {
         })
         .await;
     }
-}
-
-/// Names of one length, so that every mail is of one size.
-fn task(n: usize) -> Outgoing {
-    let name = format!("user-{n:06}");
-    system::task(TaskId::new(), &format!("{name}@example.com"), &name)
 }
 
 /// What user-api needs around it, and users to register.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a test")]
 
 use costs::{Count, Mails, Users};
+use system::Measured;
 use testkit::Service;
 
 /// Units before the measured ones: connections open, pools fill, the prefetch finds its size.
@@ -24,13 +25,13 @@ const REGISTRATION: Ceiling = Ceiling { calls: 295.0, bytes: 62_000.0 };
 async fn one_mail_allocates_no_more_than_its_ceiling() {
     let mails = Mails::start().await;
     let worker = Service::spawn("counted-email-worker", &mails.environment());
-    mails.publish(WARM_UP).await;
+    mails.publish(WARM_UP, Measured::BuiltIn).await;
     mails.sent(WARM_UP).await;
     let mut counts = vec![Count::of(&worker, 0).await];
     for batch in 1..=BATCHES {
         // It finds all of them when it goes on: what it does at once must not depend on how fast we publish.
         worker.pause();
-        mails.publish(BATCH).await;
+        mails.publish(BATCH, Measured::BuiltIn).await;
         worker.resume();
         mails.sent(WARM_UP + batch * BATCH).await;
         counts.push(Count::of(&worker, batch).await);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests only: a failed set-up is a failed test")]
 
 mod load;
+mod own_types;
 mod publishing;
 mod pulse;
 pub mod results;
@@ -19,9 +20,10 @@ use testkit::{Database, OtlpReceiver, Postgres, Rabbit, Service, SmtpOptions, Sm
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use load::{Answer, Load};
+pub use own_types::{Measured, own_types};
 pub use publishing::publish_confirmed;
 pub use pulse::Pulse;
-pub use task::{task, task_of};
+pub use task::task;
 pub use ways::windows;
 
 /// Sending slots of each worker in these tests, unless a test says otherwise.

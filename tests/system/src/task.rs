@@ -14,7 +14,7 @@ pub fn task(id: TaskId, email: &str, username: &str) -> Outgoing {
 }
 
 /// The same for any mail.
-pub fn task_of(id: TaskId, mail: &MailTask) -> Outgoing {
+pub(crate) fn task_of(id: TaskId, mail: &MailTask) -> Outgoing {
     // Traces are random, other than ids, which are in the order of time.
     let trace = id.as_uuid().as_u128().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     let span = id.as_uuid().as_u64_pair().1;

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use costs::{Mails, Users};
+use system::{Measured, own_types};
 
 use crate::valgrind::Valgrind;
 
@@ -16,20 +17,48 @@ pub(crate) struct Arguments {
     /// Where the release builds of the services lie
     #[arg(long, default_value = "target/release")]
     services: PathBuf,
+    /// Of what; without it everything
+    #[arg(long, value_enum)]
+    only: Vec<Unit>,
     /// How often
     #[arg(long, default_value_t = 1)]
     rounds: usize,
+}
+
+/// What a unit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Unit {
+    /// A mail of the built-in type
+    BuiltIn,
+    /// A mail of the same words, of an own type with a layout
+    Layout,
+    /// A mail of the type that `mails init` writes
+    Init,
+    /// A registration
+    Registration,
 }
 
 pub(crate) async fn run(arguments: Arguments) {
     let services = arguments.services.as_path();
     let (short, long) = (arguments.units[0], arguments.units[1]);
     assert!(short < long, "the second number of units is the larger one");
+    let all = Unit::value_variants();
     for _ in 0..arguments.rounds {
-        let mail = (mails(services, long).await - mails(services, short).await) / (long - short) as f64;
-        let registration =
-            (registrations(services, long).await - registrations(services, short).await) / (long - short) as f64;
-        println!("instructions a mail {mail:>9.0}, a registration {registration:>9.0}");
+        for unit in all.iter().filter(|unit| arguments.only.is_empty() || arguments.only.contains(unit)) {
+            let each =
+                (counted(*unit, services, long).await - counted(*unit, services, short).await) / (long - short) as f64;
+            let what = unit.to_possible_value().and_then(|value| Some(value.get_help()?.to_string()));
+            println!("{each:>9.0} instructions: {}", what.unwrap_or_default());
+        }
+    }
+}
+
+async fn counted(unit: Unit, services: &Path, count: usize) -> f64 {
+    match unit {
+        Unit::BuiltIn => mails(Measured::BuiltIn, services, count).await,
+        Unit::Layout => mails(Measured::Layout, services, count).await,
+        Unit::Init => mails(Measured::Starter, services, count).await,
+        Unit::Registration => registrations(services, count).await,
     }
 }
 
@@ -37,12 +66,14 @@ fn out(name: &str) -> PathBuf {
     system::results::folder("costs").join(format!("{name}.callgrind"))
 }
 
-async fn mails(services: &Path, count: usize) -> f64 {
+async fn mails(measured: Measured, services: &Path, count: usize) -> f64 {
     let mails = Mails::start().await;
+    let types = own_types();
     // All at once, so that the worker always finds as many as it can take: its batches must not depend on how fast we publish.
-    mails.publish(count).await;
-    let worker =
-        Valgrind::start("callgrind", &services.join("email-worker"), &mails.environment(), &out("email-worker"));
+    mails.publish(count, measured).await;
+    let mut variables = mails.environment();
+    variables.extend((measured != Measured::BuiltIn).then(|| ("MAILS_DIR", types.path().display().to_string())));
+    let worker = Valgrind::start("callgrind", &services.join("email-worker"), &variables, &out("email-worker"));
     mails.sent(count).await;
     total(&worker.finish().await)
 }

@@ -1,13 +1,10 @@
 //! What a mail type of files costs the worker: the built-in mail and own ones in turns.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use amqp::Outgoing;
-use contract::{MailTask, TaskId};
-use load::{Goal, Report, Servers, median, recipient};
-use serde_json::{Map, Value, json};
+use load::{Goal, Report, Servers, median};
+use system::{Measured, own_types};
 use testkit::{Database, Dir, Service};
 
 use crate::worker::{TASKS, sent_by};
@@ -18,30 +15,15 @@ const ROUNDS: usize = 7;
 /// One of those that take turns.
 struct Kind {
     name: &'static str,
-    /// Of its tasks.
-    mail_type: &'static str,
-    data: Map<String, Value>,
+    mail: Measured,
     /// The worker, where it is of another build, and its database.
     other: Option<(PathBuf, Database)>,
     measured: Vec<(f64, f64)>,
 }
 
 impl Kind {
-    fn new(name: &'static str, mail_type: &'static str, data: Value) -> Self {
-        let Value::Object(data) = data else { unreachable!("data is an object") };
-        Self { name, mail_type, data, other: None, measured: Vec::new() }
-    }
-
-    /// Task `n` of a round.
-    fn task(&self, n: usize) -> Outgoing {
-        let mail = MailTask {
-            mail_type: self.mail_type.parse().unwrap(),
-            email: recipient(n).parse().unwrap(),
-            name: Some(format!("user-{n}")),
-            locale: None,
-            data: self.data.clone(),
-        };
-        system::task_of(TaskId::new(), &mail)
+    fn new(mail: Measured) -> Self {
+        Self { name: mail.name(), mail, other: None, measured: Vec::new() }
     }
 
     fn worker(&self, servers: &Servers, types: &str) -> Service {
@@ -65,20 +47,17 @@ pub(crate) async fn run(report: &mut Report, before: Option<&Path>) {
     report.measuring("the worker with the built-in mail, and with own types");
     let servers = Servers::start().await;
     let types = own_types();
-    let welcome = || Kind::new("the built-in type", "email.welcome", json!({}));
-    let sample =
-        mail::MailTypes::load(types.path()).unwrap().get("order.shipped").unwrap().sample(&"en".parse().unwrap());
-    let mut kinds = vec![
-        welcome(),
-        Kind::new("the same words with a layout", "own.welcome", json!({})),
-        Kind::new("the type of `mails init`", "order.shipped", Value::Object(sample)),
-    ];
+    let mut kinds: Vec<Kind> = [Measured::BuiltIn, Measured::Layout, Measured::Starter].map(Kind::new).into();
     if let Some(program) = before {
         let ledger = servers.blank().await;
         let migrate =
             Service::spawn_program(program.to_owned(), &["migrate"], &[("DATABASE_URL", ledger.url().to_owned())]);
         assert!(migrate.exited(Duration::from_secs(30)).await.success(), "{:?}", migrate.log_lines());
-        kinds.push(Kind { name: "the worker of before", other: Some((program.to_owned(), ledger)), ..welcome() });
+        kinds.push(Kind {
+            name: "the worker of before",
+            other: Some((program.to_owned(), ledger)),
+            ..Kind::new(Measured::BuiltIn)
+        });
     }
     for round in 0..ROUNDS {
         for turn in 0..kinds.len() {
@@ -112,7 +91,7 @@ fn ratio(of: Vec<f64>, to: Vec<f64>) -> f64 {
 }
 
 async fn measure(servers: &Servers, kind: &Kind, types: &Dir) -> (f64, f64) {
-    servers.publish_tasks(&servers.rabbit, TASKS, |n| kind.task(n)).await;
+    servers.publish_tasks(&servers.rabbit, TASKS, |n| kind.mail.task(&format!("user-{n}"))).await;
     // The broker still writes for a moment.
     tokio::time::sleep(Duration::from_secs(2)).await;
     servers.smtp.clear();
@@ -120,28 +99,4 @@ async fn measure(servers: &Servers, kind: &Kind, types: &Dir) -> (f64, f64) {
     let measured = sent_by(servers, &worker).await;
     assert!(worker.terminate().await.success(), "the worker drains");
     measured
-}
-
-/// What `mails init` writes, and the built-in mail as a type of its own: its words, and around them a layout.
-fn own_types() -> Dir {
-    let dir = Dir::new("mail-types");
-    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
-    for (name, text) in mail::starter_files() {
-        write(name, text);
-    }
-    write("own.welcome.toml", "");
-    write(
-        "own.welcome.en.subject",
-        &words(include_str!("../../../../../crates/mail/src/built_in/email.welcome.en.subject")),
-    );
-    write("own.welcome.en.txt", &words(include_str!("../../../../../crates/mail/src/built_in/email.welcome.en.txt")));
-    let html = include_str!("../../../../../crates/mail/src/built_in/email.welcome.en.html");
-    let (_, body) = html.split_once("<div ").unwrap();
-    write("own.welcome.en.html", &words(body.split_once('>').unwrap().1.split_once("</div>").unwrap().0));
-    dir
-}
-
-/// The recipient's name is a field of the built-in mail, and of all others.
-fn words(template: &str) -> String {
-    template.replace("username", "name")
 }
