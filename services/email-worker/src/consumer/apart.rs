@@ -1,7 +1,7 @@
 //! The queues of mails that are sent at a speed of their own: one is made when the first mail belongs there, and each is consumed for as
 //! long as the database names it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use platform::postgres::{NoAnswer, ask};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Consumer, ConsumerError};
@@ -20,6 +21,8 @@ use crate::delivery::Processor;
 
 /// Who wants a queue that has no room here asks again.
 const ROOM: usize = 64;
+/// A queue is tried to be made so often at most, however many ask for it.
+const EVERY: Duration = Duration::from_secs(1);
 /// A statement may take so long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
@@ -73,6 +76,7 @@ impl Supervisor {
     pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), ConsumerError> {
         let mut controls = self.processor.controls.clone();
         let (mut consumed, mut consumers) = (BTreeSet::new(), JoinSet::new());
+        let mut tried = HashMap::<Apart, Instant>::new();
         while !stop.is_cancelled() {
             let named = controls.borrow_and_update().controls().queues().clone();
             for apart in named.difference(&consumed.clone()) {
@@ -83,7 +87,12 @@ impl Supervisor {
                 () = stop.cancelled() => {}
                 Some(ended) = consumers.join_next() => ended.map_err(ConsumerError::Crashed)??,
                 Ok(()) = controls.changed() => {}
-                Some(apart) = self.wanted.recv() => self.make(&apart).await,
+                Some(apart) = self.wanted.recv() => {
+                    if tried.get(&apart).is_none_or(|at| at.elapsed() >= EVERY) {
+                        self.make(&apart).await;
+                        tried.insert(apart, Instant::now());
+                    }
+                }
             }
         }
         while let Some(ended) = consumers.join_next().await {
@@ -103,7 +112,9 @@ impl Supervisor {
             return;
         }
         match self.try_make(apart).await {
-            Ok(()) => tracing::info!(queue = apart.queue(), "mails that are set apart have a queue of their own"),
+            Ok(true) => tracing::info!(queue = apart.queue(), "mails that are set apart have a queue of their own"),
+            // Another worker was faster.
+            Ok(false) => {}
             Err(error) => tracing::warn!(
                 queue = apart.queue(),
                 %error,
@@ -112,11 +123,10 @@ impl Supervisor {
         }
     }
 
-    async fn try_make(&self, apart: &Apart) -> Result<(), NotMade> {
+    async fn try_make(&self, apart: &Apart) -> Result<bool, NotMade> {
         let connection = Broker::new(self.url.clone(), "email-worker apart").connect().await?;
         topology::ensure(&connection, &[topology::apart(&apart.name())]).await?;
         connection.close().await;
-        ask(&self.pool, &AddQueue(apart), ANSWER_WITHIN).await?;
-        Ok(())
+        Ok(ask(&self.pool, &AddQueue(apart), ANSWER_WITHIN).await?)
     }
 }

@@ -174,21 +174,21 @@ impl Statement for Clear {
     }
 }
 
-/// A queue of its own is there from now on.
+/// A queue of its own is there from now on. Answers whether it was not before.
 #[derive(Debug)]
 pub(crate) struct AddQueue<'a>(pub(crate) &'a Apart);
 
 impl Statement for AddQueue<'_> {
-    type Answer = ();
+    type Answer = bool;
 
-    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<bool> {
         let (mail_type, domain) = self.0.columns();
-        sqlx::query("INSERT INTO apart_queues (mail_type, domain) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        let added = sqlx::query("INSERT INTO apart_queues (mail_type, domain) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(mail_type)
             .bind(domain)
             .execute(conn)
-            .await
-            .map(drop)
+            .await?;
+        Ok(added.rows_affected() > 0)
     }
 }
 
