@@ -81,8 +81,9 @@ impl Service {
     ) -> anyhow::Result<()> {
         let Self { admin, health, mut tasks, database, grace } = self;
         let (background, report) = (CancellationToken::new(), CancellationToken::new());
-        tasks.spawn(ADMIN, admin.run(report.clone()));
+        // First what has to be there is named: without it the service would call itself ready.
         start(&mut tasks, &background);
+        tasks.spawn(ADMIN, admin.run(report.clone()));
         let all = async {
             let served = tasks.guard(&stop, served).await;
             background.cancel();
@@ -103,5 +104,44 @@ impl Service {
         database.close().await;
         drained.and(reported)?;
         database.is_fit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use crate::config::Secret;
+    use crate::health::Need;
+    use crate::postgres::{Kept, pool};
+
+    use super::*;
+
+    /// Whoever asked before anything is known must not hear that nothing is missing.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn it_is_not_ready_before_it_is_known_what_has_to_be_there() {
+        let pool = pool(&Secret::from("postgres://nobody@127.0.0.1:1/none".to_owned()), 1, "test").unwrap();
+        let health = Health::new();
+        let admin = AdminServer::bind("127.0.0.1:0".parse().unwrap(), health.clone()).await.unwrap();
+        let url = format!("http://{}/readyz", admin.addr());
+        let (stop, components) = (CancellationToken::new(), health.clone());
+        let service = Service {
+            admin,
+            health,
+            tasks: Tasks::new(),
+            database: WatchedDatabase::new(pool.clone(), Kept::one(pool)),
+            grace: Duration::from_secs(5),
+        };
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let asked = tokio::spawn(async move { client.get(url).send().await.unwrap().status() });
+        let start = move |_: &mut Tasks, _: &CancellationToken| {
+            // A moment in which somebody else may run.
+            std::thread::sleep(Duration::from_millis(500));
+            components.component("database", Need::ToStart);
+        };
+        let served = async {
+            assert_eq!(asked.await.unwrap(), 503);
+        };
+        service.run(stop, start, served, "test").await.unwrap();
     }
 }
