@@ -1,4 +1,4 @@
-//! Logs on stdout, and traces, metrics and logs over OTLP where an endpoint is set.
+//! Logs on stdout; traces, metrics and logs over OTLP where an endpoint is set; metrics for whoever scrapes the admin server.
 //!
 //! Trace ids exist and travel whether anything is exported or not, so that a log line and an outbox row can always name
 //! their trace. Nothing here knows personal data; callers keep it out of fields and attributes.
@@ -6,8 +6,10 @@
 mod args;
 pub mod context;
 mod export;
+pub(crate) mod exposition;
 mod filter;
 mod format;
+pub(crate) mod scrape;
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -25,9 +27,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-pub use args::{LogArgs, LogFormat, Sampler};
+pub use args::{LogArgs, LogFormat, MetricsExporter, Sampler};
 
 use filter::{Gate, Throttle};
+use scrape::Scrape;
 
 /// How long a shutdown waits for the last exports.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -38,6 +41,7 @@ const FLUSH: Duration = Duration::from_secs(5);
 pub struct Telemetry {
     spans: SdkTracerProvider,
     metrics: Option<SdkMeterProvider>,
+    scrape: Option<Scrape>,
     logs: Option<SdkLoggerProvider>,
     exporting: Gate,
 }
@@ -48,6 +52,9 @@ pub fn init(service: &'static str, args: &LogArgs) -> anyhow::Result<Telemetry> 
     subscriber.try_init().context("setting up logging: something else did so before")?;
     if let Some(metrics) = &telemetry.metrics {
         opentelemetry::global::set_meter_provider(metrics.clone());
+    }
+    if let Some(scrape) = &telemetry.scrape {
+        scrape.install();
     }
     opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
     std::panic::set_hook(Box::new(log_panic));
@@ -72,9 +79,11 @@ where
 {
     let wanted = args.levels();
     let resource = export::resource(service);
+    let (metrics, scrape) = export::metrics(args, &resource)?;
     let telemetry = Telemetry {
         spans: export::spans(args, &resource)?,
-        metrics: export::metrics(args, &resource)?,
+        metrics,
+        scrape,
         logs: export::logs(args, &resource)?,
         exporting: Gate::default(),
     };
@@ -106,7 +115,7 @@ where
 impl Telemetry {
     /// Exports what is still in memory, for at most 5 s. Spans that are still open are lost.
     pub async fn shutdown(self) {
-        let Self { spans, metrics, logs, exporting } = self;
+        let Self { spans, metrics, logs, exporting, .. } = self;
         // What is said from here on is for the log alone.
         exporting.close();
         // Threads of their own: the exporters block, and the runtime would wait for a blocking task that hangs.

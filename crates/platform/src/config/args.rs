@@ -62,7 +62,7 @@ where
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Process")]
 pub struct AdminArgs {
-    /// Where /livez and /readyz are served, address and port
+    /// Where /livez, /readyz and /metrics are served, address and port
     #[arg(long, env = "ADMIN_ADDR", default_value = "0.0.0.0:9090")]
     pub admin_addr: SocketAddr,
 }

@@ -36,6 +36,9 @@ pub struct LogArgs {
     /// true: nothing is exported, whatever else is set
     #[arg(long, env = "OTEL_SDK_DISABLED", default_value_t = false, action = clap::ArgAction::Set, ignore_case = true)]
     pub otel_sdk_disabled: bool,
+    /// Where metrics go, several with commas: otlp is where the endpoint says, prometheus is /metrics on ADMIN_ADDR
+    #[arg(long, env = "OTEL_METRICS_EXPORTER", value_enum, value_delimiter = ',', default_value = "otlp,prometheus")]
+    pub otel_metrics_exporter: Vec<MetricsExporter>,
     /// Which traces are exported
     #[arg(long, env = "OTEL_TRACES_SAMPLER", value_enum, default_value_t = Sampler::ParentbasedAlwaysOn)]
     pub otel_traces_sampler: Sampler,
@@ -63,6 +66,17 @@ pub enum LogFormat {
     Json,
     /// For eyes.
     Pretty,
+}
+
+/// A way that metrics leave by, by the names that OpenTelemetry gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MetricsExporter {
+    /// Pushed over OTLP, where an endpoint is set.
+    Otlp,
+    /// Scraped at `/metrics`.
+    Prometheus,
+    /// Nothing is measured.
+    None,
 }
 
 /// Which traces are exported, by the names that OpenTelemetry gives.
@@ -95,7 +109,11 @@ pub(super) enum Signal {
 impl LogArgs {
     /// The URL that a signal is posted to; none if it is not exported.
     pub(super) fn url(&self, signal: Signal) -> Option<String> {
-        if self.otel_sdk_disabled {
+        let by_otlp = match signal {
+            Signal::Metrics => self.tells_metrics_by(MetricsExporter::Otlp),
+            Signal::Traces | Signal::Logs => !self.otel_sdk_disabled,
+        };
+        if !by_otlp {
             return None;
         }
         let (own, path) = match signal {
@@ -105,6 +123,12 @@ impl LogArgs {
         };
         let base = self.otel_exporter_otlp_endpoint.as_ref();
         own.clone().or_else(|| base.map(|base| format!("{}/v1/{path}", base.trim_end_matches('/'))))
+    }
+
+    /// Do metrics leave this way?
+    pub(super) fn tells_metrics_by(&self, way: MetricsExporter) -> bool {
+        let asked = &self.otel_metrics_exporter;
+        !self.otel_sdk_disabled && asked.contains(&way) && !asked.contains(&MetricsExporter::None)
     }
 
     /// What is logged: `info`, our libraries only from `warn` on, unless told otherwise. That of AMQP says nothing: what it takes for

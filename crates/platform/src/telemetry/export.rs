@@ -8,7 +8,8 @@ use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{Aggregation, Instrument, InstrumentKind, SdkMeterProvider, Stream};
 use opentelemetry_sdk::trace::{Sampler as Sampling, SdkTracerProvider};
 
-use super::args::{LogArgs, Sampler, Signal};
+use super::args::{LogArgs, MetricsExporter, Sampler, Signal};
+use super::scrape::Scrape;
 
 /// Upper bounds of histograms in seconds: from a round trip on loopback to a mail that the last retry sent.
 const SECONDS: [f64; 21] = [
@@ -45,13 +46,28 @@ pub(super) fn spans(args: &LogArgs, resource: &Resource) -> anyhow::Result<SdkTr
     Ok(provider.with_sampler(sampler(args)).with_batch_exporter(exporter).build())
 }
 
-/// Metrics; none where they are not exported, and instruments cost nothing.
-pub(super) fn metrics(args: &LogArgs, resource: &Resource) -> anyhow::Result<Option<SdkMeterProvider>> {
-    let Some(url) = args.url(Signal::Metrics) else { return Ok(None) };
-    let exporter = MetricExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_endpoint(url);
-    let exporter = exporter.build().context("setting up the export of metrics over OTLP")?;
-    let provider = SdkMeterProvider::builder().with_resource(resource.clone()).with_periodic_exporter(exporter);
-    Ok(Some(provider.with_view(in_seconds).build()))
+/// Metrics, and the way to them for whoever scrapes; none where they go neither way, and instruments cost nothing.
+pub(super) fn metrics(
+    args: &LogArgs,
+    resource: &Resource,
+) -> anyhow::Result<(Option<SdkMeterProvider>, Option<Scrape>)> {
+    let (url, scraped) = (args.url(Signal::Metrics), args.tells_metrics_by(MetricsExporter::Prometheus));
+    if url.is_none() && !scraped {
+        return Ok((None, None));
+    }
+    let mut provider = SdkMeterProvider::builder().with_resource(resource.clone()).with_view(in_seconds);
+    if let Some(url) = url {
+        let exporter = MetricExporter::builder().with_http().with_protocol(Protocol::HttpBinary).with_endpoint(url);
+        provider =
+            provider.with_periodic_exporter(exporter.build().context("setting up the export of metrics over OTLP")?);
+    }
+    let mut scrape = None;
+    if scraped {
+        let (way, exporter) = Scrape::new()?;
+        provider = provider.with_reader(exporter);
+        scrape = Some(way);
+    }
+    Ok((Some(provider.build()), scrape))
 }
 
 /// Log records; none where they are not exported.

@@ -177,6 +177,8 @@ fn variables_that_make_no_sense_are_refused() {
         ("OTEL_TRACES_SAMPLER_ARG", "2"),
         ("OTEL_SDK_DISABLED", "maybe"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+        ("OTEL_METRICS_EXPORTER", "console"),
+        ("OTEL_METRICS_EXPORTER", "otlp,"),
     ] {
         let Err(Refused::Invalid(line)) = args(&[(name, value)]) else { panic!("{name}={value} was accepted") };
         assert!(line.starts_with(&format!("{name} {value:?} is not valid")), "{line}");
@@ -188,15 +190,38 @@ fn a_signal_goes_to_its_own_endpoint_or_to_the_common_one() {
     use super::args::Signal::{Logs, Metrics, Traces};
     let common = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/");
     let own = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://m/x");
-    let table: [(Set<'_>, [Option<&str>; 3]); 5] = [
+    let without = ("OTEL_METRICS_EXPORTER", "prometheus");
+    let table: [(Set<'_>, [Option<&str>; 3]); 6] = [
         (&[], [None; 3]),
         (&[common], [Some("http://c:4318/v1/traces"), Some("http://c:4318/v1/metrics"), Some("http://c:4318/v1/logs")]),
         (&[common, own], [Some("http://c:4318/v1/traces"), Some("http://m/x"), Some("http://c:4318/v1/logs")]),
         (&[own], [None, Some("http://m/x"), None]),
+        (&[common, own, without], [Some("http://c:4318/v1/traces"), None, Some("http://c:4318/v1/logs")]),
         (&[common, ("OTEL_SDK_DISABLED", "true")], [None; 3]),
     ];
     for (vars, urls) in table {
         let args = args(vars).unwrap();
         assert_eq!([Traces, Metrics, Logs].map(|signal| args.url(signal)), urls.map(|url| url.map(str::to_owned)));
+    }
+}
+
+#[test]
+fn metrics_are_scraped_unless_they_are_not_wanted() {
+    let common = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+    let ways = |ways| ("OTEL_METRICS_EXPORTER", ways);
+    let table: [(Set<'_>, (bool, bool)); 9] = [
+        (&[], (true, true)),
+        (&[common], (true, true)),
+        (&[ways("prometheus")], (true, true)),
+        (&[ways("otlp")], (false, false)),
+        (&[ways("otlp"), common], (true, false)),
+        (&[ways("none"), common], (false, false)),
+        (&[ways("none,prometheus")], (false, false)),
+        (&[ways("otlp,prometheus"), common], (true, true)),
+        (&[("OTEL_SDK_DISABLED", "true"), common], (false, false)),
+    ];
+    for (vars, (measured, scraped)) in table {
+        let (provider, scrape) = export::metrics(&args(vars).unwrap(), &export::resource("demo")).unwrap();
+        assert_eq!((provider.is_some(), scrape.is_some()), (measured, scraped), "{vars:?}");
     }
 }
