@@ -149,6 +149,13 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
+{{/* Not empty: a PodMonitor has Prometheus read the services' metrics. */}}
+{{- define "sluice.scraped" -}}
+{{- with .Values.monitoring.podMonitor }}
+{{- and .enabled .services | ternary "yes" "" }}
+{{- end }}
+{{- end -}}
+
 {{/* What all services read: root, component; database, as for sluice.databaseUrl; user, where the broker knows the component by another name. */}}
 {{- define "sluice.env.all" -}}
 {{- $values := index .root.Values (include "sluice.key" .) -}}
@@ -161,22 +168,28 @@ volumeMounts:
   value: {{ $values.appEnv }}
 - name: SHUTDOWN_GRACE
   value: {{ $values.shutdownGrace }}
-{{- with .root.Values.telemetry.otlpEndpoint }}
-{{- $attributes := list (printf "k8s.namespace.name=%s" $.root.Release.Namespace) "k8s.pod.name=$(POD_NAME)" }}
-{{- range $name, $value := $.root.Values.telemetry.resourceAttributes }}
+{{- $attributes := list (printf "k8s.namespace.name=%s" .root.Release.Namespace) "k8s.pod.name=$(POD_NAME)" }}
+{{- range $name, $value := .root.Values.telemetry.resourceAttributes }}
 {{- $attributes = append $attributes (printf "%s=%s" $name $value) }}
 {{- end }}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+# Alerts and dashboard tell releases apart by it, whichever way metrics go.
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: {{ join "," $attributes | quote }}
+{{- if include "sluice.scraped" .root }}
+# One Prometheus would get all twice from a service that pushes as well.
+- name: OTEL_METRICS_EXPORTER
+  value: prometheus
+{{- end }}
+{{- with .root.Values.telemetry.otlpEndpoint }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ . | quote }}
 # In ms. What a process did before it exports for the first time is in no rate of Prometheus', and a worker may live for a minute only.
 - name: OTEL_METRIC_EXPORT_INTERVAL
   value: "10000"
-- name: POD_NAME
-  valueFrom:
-    fieldRef:
-      fieldPath: metadata.name
-- name: OTEL_RESOURCE_ATTRIBUTES
-  value: {{ join "," $attributes | quote }}
 {{- end }}
 {{- end -}}
 

@@ -202,6 +202,7 @@ spec:
 {{/* The NetworkPolicy, where there are any. */}}
 {{- define "sluice.http.networkPolicy" -}}
 {{- if .root.Values.networkPolicy.enabled }}
-{{- include "common.networkPolicy" (merge (dict "name" (include "sluice.name" .) "ingress" (include "sluice.http.clients" .root) "egress" (include "sluice.egress" .root | trim)) .) }}
+{{- $ingress := printf "%s%s" (include "sluice.http.clients" .root) (include "sluice.monitoringIngress" .root) }}
+{{- include "common.networkPolicy" (merge (dict "name" (include "sluice.name" .) "ingress" $ingress "egress" (include "sluice.egress" .root | trim)) .) }}
 {{- end }}
 {{- end -}}

@@ -26,6 +26,18 @@
 {{ end -}}
 {{- end -}}
 
+{{/* Who reads a service's metrics; empty: nobody. */}}
+{{- define "sluice.monitoringIngress" -}}
+{{- if include "sluice.scraped" . }}
+{{- with .Values.networkPolicy.monitoring.namespaceSelector }}
+- from:
+    - {{ include "common.namespaces" (dict "selector" .) | nindent 6 | trim }}
+  ports:
+    - port: admin
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* What all services call: the broker, the collector, and databases that are not of the release. */}}
 {{- define "sluice.egressOfAll" -}}
 {{- if .Values.rabbitmq.enabled }}
