@@ -257,11 +257,13 @@ fn assemble(
     let mail_log = mail_log(&config.mail_log, pool, background, tasks);
     let slots = ConnectionPool::new(flow.sending_slots, transport);
     slots.observe();
+    let refusers = Refusers::default();
+    refusers.observe();
     Processor {
         ledger,
         rate,
         doubts: Doubts::default(),
-        refusers: Refusers::default(),
+        refusers,
         suppressions,
         mail_log,
         controls,
