@@ -20,6 +20,9 @@ pub(crate) struct Arguments {
     /// Of what; without it everything
     #[arg(long, value_enum)]
     only: Vec<Unit>,
+    /// The services' OTEL_METRICS_EXPORTER
+    #[arg(long, default_value = "otlp,prometheus")]
+    metrics: String,
     /// How often
     #[arg(long, default_value_t = 1)]
     rounds: usize,
@@ -39,7 +42,7 @@ enum Unit {
 }
 
 pub(crate) async fn run(arguments: Arguments) {
-    let services = arguments.services.as_path();
+    let services = Services { folder: arguments.services.as_path(), metrics: &arguments.metrics };
     let (short, long) = (arguments.units[0], arguments.units[1]);
     assert!(short < long, "the second number of units is the larger one");
     let all = Unit::value_variants();
@@ -53,7 +56,7 @@ pub(crate) async fn run(arguments: Arguments) {
     }
 }
 
-async fn counted(unit: Unit, services: &Path, count: usize) -> f64 {
+async fn counted(unit: Unit, services: Services<'_>, count: usize) -> f64 {
     match unit {
         Unit::BuiltIn => mails(Measured::BuiltIn, services, count).await,
         Unit::Layout => mails(Measured::Layout, services, count).await,
@@ -66,21 +69,35 @@ fn out(name: &str) -> PathBuf {
     system::results::folder("costs").join(format!("{name}.callgrind"))
 }
 
-async fn mails(measured: Measured, services: &Path, count: usize) -> f64 {
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+struct Services<'a> {
+    folder: &'a Path,
+    metrics: &'a str,
+}
+
+impl Services<'_> {
+    fn start(self, name: &str, environment: &[(&str, String)]) -> Valgrind {
+        let environment = [environment, &[("OTEL_METRICS_EXPORTER", self.metrics.to_owned())]].concat();
+        Valgrind::start("callgrind", &self.folder.join(name), &environment, &out(name))
+    }
+}
+
+async fn mails(measured: Measured, services: Services<'_>, count: usize) -> f64 {
     let mails = Mails::start().await;
     let types = own_types();
     // All at once, so that the worker always finds as many as it can take: its batches must not depend on how fast we publish.
     mails.publish(count, measured).await;
     let mut variables = mails.environment();
     variables.extend((measured != Measured::BuiltIn).then(|| ("MAILS_DIR", types.path().display().to_string())));
-    let worker = Valgrind::start("callgrind", &services.join("email-worker"), &variables, &out("email-worker"));
+    let worker = services.start("email-worker", &variables);
     mails.sent(count).await;
     total(&worker.finish().await)
 }
 
-async fn registrations(services: &Path, count: usize) -> f64 {
+async fn registrations(services: Services<'_>, count: usize) -> f64 {
     let users = Users::start().await;
-    let api = Valgrind::start("callgrind", &services.join("user-api"), &users.environment(), &out("user-api"));
+    let api = services.start("user-api", &users.environment());
     users.ready(&api.base_url()).await;
     users.register(&api.base_url(), 0, count).await;
     total(&api.finish().await)

@@ -8,6 +8,7 @@
 )]
 
 mod instructions;
+mod metrics;
 mod path;
 mod valgrind;
 
@@ -20,6 +21,8 @@ enum Costs {
     Instructions(instructions::Arguments),
     /// Sends mails one after the other: what the test of instructions runs under callgrind
     Path(path::Arguments),
+    /// Measures what is measured of mails, and sends none
+    Metrics(metrics::Arguments),
 }
 
 fn main() {
@@ -31,6 +34,10 @@ fn main() {
         Costs::Path(arguments) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(path::run(arguments));
+        }
+        Costs::Metrics(arguments) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(metrics::run(arguments));
         }
     }
 }
