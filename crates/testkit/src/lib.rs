@@ -4,6 +4,7 @@
 //!   (or of one `with-servers` run) share; [`Postgres`] and [`Rabbit`] start a server of one's own, to be killed, paused, restarted.
 //! - [`PgBouncer`] is a pooler before a database.
 //! - [`SmtpServer`] is a mail server with scripts: any answer at any stage, drops, hangs, delays, greylisting, TLS, login.
+//! - [`Prometheus`] is the real one, which scrapes and evaluates rules.
 //! - [`OtlpReceiver`] reads traces, metrics and logs; [`TcpProxy`] cuts and slows networks; [`Service`] runs our own services as processes.
 //! - [`page_in_chromium`] shows a page as people see it.
 //! - [`fuzz`] throws a corpus and its mutations at a parser.
@@ -29,6 +30,7 @@ mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
+mod prometheus;
 mod proxy;
 mod rabbit;
 mod service;
@@ -50,6 +52,7 @@ pub use otlp::{Attributes, Instrument, Kind, Link, LogRecord, Metric, OtlpReceiv
 pub use pgbouncer::{PgBouncer, Pooling};
 pub use port::Port;
 pub use postgres::{Database, Postgres, database, database_encoded};
+pub use prometheus::{Alert, Answered, Prometheus};
 pub use proxy::TcpProxy;
 pub use rabbit::{Client, Management, QueueInfo, Rabbit, RawPublisher, Taken, Vhost, vhost};
 pub use service::Service;

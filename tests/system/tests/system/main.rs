@@ -5,6 +5,7 @@ mod broker_outage;
 mod database_outage;
 mod fleet_rate;
 mod metrics;
+mod monitoring;
 mod relay_crashes;
 mod suspects;
 mod traces;

@@ -1,16 +1,19 @@
-//! Alerts and dashboard ask for what there is: the metrics that both services and RabbitMQ tell, under the names that they have
-//! in Prometheus, with the labels that they have.
+//! Alerts and dashboard ask for what there is: the metrics that the services and RabbitMQ tell, under the names that they have
+//! in Prometheus, with the labels that they have; the same whether the services push or are scraped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use system::{Load, System};
-use testkit::{Instrument, Metric, Script, Stage, eventually};
+use testkit::{Instrument, Metric, Script, Service, Stage, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What the collector makes of the resource that the chart gives the services.
+/// What the collector makes of the resource that the chart gives the services, and the services where they are scraped.
 const OF_THE_RESOURCE: &str = "k8s_namespace_name";
+const RESOURCE: (&str, &str) = ("OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name=sluice,k8s.pod.name=sluice-0");
+/// What a scrape has beside it: the collector makes labels of the whole resource.
+const OF_THE_PROCESS: [&str; 2] = ["k8s_pod_name", "service_name"];
 /// What whoever reads RabbitMQ's metrics adds to them.
 const OF_THE_SCRAPE: &str = "namespace";
 /// What the names begin with that can be nothing but a metric's or a label's.
@@ -20,20 +23,20 @@ const OURS: [&str; 5] = ["sluice_", "messaging_", "http_", "k8s_", "rabbitmq_"];
 type Series = BTreeMap<String, BTreeSet<String>>;
 
 /// A file of the repository.
-fn file(path: &str) -> String {
+pub(crate) fn file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// What the decision's table says of a metric.
 #[derive(Debug)]
-struct Row {
+pub(crate) struct Row {
     name: String,
-    prometheus: String,
+    pub(crate) prometheus: String,
     labels: BTreeSet<String>,
 }
 
-fn table() -> Vec<Row> {
+pub(crate) fn table() -> Vec<Row> {
     let page = file("docs/decisions/0011-metrics.md");
     let cells = page.lines().filter(|line| line.starts_with("| `")).map(|line| {
         let mut cells = line.trim_matches('|').split('|').map(|cell| {
@@ -56,9 +59,9 @@ fn in_prometheus(metric: &Metric) -> String {
 
 /// Lets every metric have a value, compares all with the table, and returns what becomes of them in Prometheus.
 async fn told_by_services(system: &System) -> Series {
-    let api = system.api(&[("HASH_COST", "cheap")]).await;
+    let api = system.api(&[("HASH_COST", "cheap"), RESOURCE]).await;
     // Some instruments are there only with a rate.
-    let worker = system.worker(&[("MAIL_RATE", "50")]);
+    let worker = system.worker(&[("MAIL_RATE", "50"), RESOURCE]);
     worker.ready().await;
     let answers = Load::new(vec![api.base_url()], "metrics").run(1, 1).await;
     assert_eq!(answers[0].status, Some(201), "somebody is registered");
@@ -78,7 +81,9 @@ async fn told_by_services(system: &System) -> Series {
         let metric = system.otlp.wait_for_metric(&row.name, |metric| !metric.points.is_empty(), PATIENCE).await;
         assert_eq!(in_prometheus(&metric), row.prometheus, "{} in Prometheus", row.name);
     }
+    let mut scraped = Series::new();
     for service in [&api, &worker] {
+        told_to_a_scrape(service, &mut scraped).await;
         assert!(service.terminate().await.success(), "a service ends well");
     }
     let mut series = Series::new();
@@ -101,7 +106,27 @@ async fn told_by_services(system: &System) -> Series {
             |(name, has): (&String, &BTreeSet<_>)| name.starts_with(&row.prometheus) && row.labels.is_subset(has);
         assert!(series.iter().any(with_these), "{} has labels that nothing told: {:?}", row.name, row.labels);
     }
+    // What had a cause for a moment was pushed then, and is scraped no more.
+    let passed = |label: &String| label == "sluice_cause";
+    for (name, labels) in &series {
+        let same: BTreeSet<String> = labels.iter().filter(|label| !passed(label)).cloned().collect();
+        let mut told = scraped.remove(name).unwrap_or_default();
+        told.retain(|label| !passed(label) && !OF_THE_PROCESS.contains(&label.as_str()));
+        assert_eq!(told, same, "{name} is scraped with the labels that it is pushed with");
+    }
+    assert!(scraped.is_empty(), "scraped, and never pushed: {scraped:?}");
     series
+}
+
+/// What a service tells at /metrics, but for what it tells of itself.
+async fn told_to_a_scrape(service: &Service, series: &mut Series) {
+    let text = reqwest::get(format!("{}/metrics", service.admin_url())).await.unwrap().text().await.unwrap();
+    for (name, mut labels) in text.lines().filter(|line| !line.starts_with('#')).flat_map(selectors) {
+        assert!(OF_THE_PROCESS.iter().all(|label| labels.contains(*label)), "{name} has {labels:?}");
+        if name != "target_info" {
+            series.entry(name).or_default().append(&mut labels);
+        }
+    }
 }
 
 /// What RabbitMQ tells where the chart's PodMonitor looks.
