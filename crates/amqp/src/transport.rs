@@ -20,6 +20,12 @@ use crate::sieve::Sieve;
 /// Bytes taken off the socket at once.
 const PIECE: usize = 32 * 1024;
 
+/// What to do about a port that speaks TLS where we do not.
+const IN_SECRET: &str = "this port speaks TLS: amqps:// in AMQP_URL, or the port in the clear (5672)";
+
+/// The type of a TLS record that is an alert (RFC 8446, 5.1): what somebody gets who does not begin with TLS. No frame has it.
+const TLS_ALERT: u8 = 21;
+
 type Socket = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
 /// Tokio, whose connections are sieved.
@@ -79,12 +85,15 @@ pub(crate) struct Transport {
     /// What came through the sieve, and how much of it was read.
     sieved: Vec<u8>,
     read: usize,
+    /// Something came already.
+    answered: bool,
 }
 
 impl Transport {
     fn new(socket: Socket, frame_max: u32) -> Self {
         let piece = vec![0; PIECE].into_boxed_slice();
-        Self { socket, sieve: Sieve::new(frame_max), piece, sieved: Vec::with_capacity(PIECE), read: 0 }
+        let sieved = Vec::with_capacity(PIECE);
+        Self { socket, sieve: Sieve::new(frame_max), piece, sieved, read: 0, answered: false }
     }
 }
 
@@ -95,6 +104,9 @@ impl AsyncRead for Transport {
             this.sieved.clear();
             this.read = 0;
             let length = ready!(Pin::new(&mut this.socket).poll_read(cx, &mut this.piece))?;
+            if !std::mem::replace(&mut this.answered, true) && this.piece[..length].first() == Some(&TLS_ALERT) {
+                return Poll::Ready(Err(io::Error::other(IN_SECRET)));
+            }
             // At the end nothing comes out, which is the end here too.
             this.sieve.take(&this.piece[..length], &mut this.sieved);
         }

@@ -46,5 +46,8 @@ async fn what_is_wrong_with_a_certificate_or_a_port_is_said_of_the_broker_and_of
         says(&postgres(front.port()), vhost.amqp_url(), "database", expected).await;
     }
     says(database.url(), &amqps(broker_at.port()), "broker", Some("in the clear")).await;
+    let secured = TlsFront::start(broker_at, Shown::Good, Preamble::None).await;
+    let plain = amqps(secured.port()).replacen("amqps://", "amqp://", 1);
+    says(database.url(), &plain, "broker", Some("speaks TLS: amqps://")).await;
     says(&postgres(database_at.port()), vhost.amqp_url(), "database", Some("does not support TLS")).await;
 }
