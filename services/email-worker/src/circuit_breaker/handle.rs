@@ -30,6 +30,8 @@ struct Inner {
     machine: Machine,
     everyone: Everyone,
     unanswered: Unanswered,
+    /// What was said last, and what it opened the circuit for, or would have.
+    words: Option<(Cause, String)>,
 }
 
 impl CircuitBreaker {
@@ -45,8 +47,18 @@ impl CircuitBreaker {
 
     fn with(machine: Machine) -> Self {
         let state = watch::Sender::new(machine.state());
-        let inner = Inner { machine, everyone: Everyone::default(), unanswered: Unanswered::default() };
+        let inner = Inner { machine, everyone: Everyone::default(), unanswered: Unanswered::default(), words: None };
         Self(Arc::new(Shared { inner: Mutex::new(inner), state }))
+    }
+
+    /// What is ill said this, for whoever asks why nothing is sent. To be told before the circuit opens for it.
+    pub fn heard(&self, cause: Cause, words: &impl fmt::Display) {
+        self.lock().words = Some((cause, words.to_string()));
+    }
+
+    /// What was said last of this cause.
+    pub fn words(&self, cause: Cause) -> Option<String> {
+        self.lock().words.clone().and_then(|(of, words)| (of == cause).then_some(words))
     }
 
     /// Where the circuit stands.
@@ -91,7 +103,8 @@ impl CircuitBreaker {
     }
 
     /// Something is ill, found without a mail: the ledger that did not answer, a session that did not open.
-    pub fn fail(&self, cause: Cause) {
+    pub fn fail(&self, cause: Cause, words: &impl fmt::Display) {
+        self.heard(cause, words);
         self.change(|inner| inner.machine.on_failure(cause, now()));
     }
 
@@ -146,6 +159,9 @@ impl CircuitBreaker {
             let everyone = inner.everyone.refused(mail, domain, error.stage()).err();
             // Where it is known, those that try it are counted by the machine.
             let everyone = everyone.filter(|_| admission.probing() != Some(EVERYONE));
+            if everyone.is_some() {
+                inner.words = Some((EVERYONE, error.to_string()));
+            }
             let refused = Settled::Refused(inner.everyone.shows(domain));
             inner.machine.settle(admission, if everyone.is_some() { Settled::Ill(EVERYONE) } else { refused }, now());
             everyone.filter(|_| was_closed)
@@ -162,18 +178,21 @@ impl CircuitBreaker {
     }
 
     /// Whether the circuit has opened with this.
-    fn unanswered(&self, admission: Admission, mail: TaskId) -> bool {
+    fn unanswered(&self, admission: Admission, mail: TaskId, error: &SendError) -> bool {
+        const SILENT: Cause = Cause::MailServer(Outage::NoAnswerAfterData);
         self.change(|inner| {
             let was_closed = inner.machine.state() == State::Closed;
             let too_many = inner.unanswered.unanswered(mail);
-            let ill = Settled::Ill(Cause::MailServer(Outage::NoAnswerAfterData));
-            inner.machine.settle(admission, if too_many { ill } else { Settled::Unanswered }, now());
+            if too_many {
+                inner.words = Some((SILENT, error.to_string()));
+            }
+            inner.machine.settle(admission, if too_many { Settled::Ill(SILENT) } else { Settled::Unanswered }, now());
             was_closed && inner.machine.state() != State::Closed
         })
     }
 
     fn change<T>(&self, event: impl FnOnce(&mut Inner) -> T) -> T {
-        let mut inner: MutexGuard<'_, Inner> = self.0.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.lock();
         let answer = event(&mut inner);
         let after = inner.machine.state();
         // Published under the lock, so that changes are seen in the order in which they happened.
@@ -183,6 +202,10 @@ impl CircuitBreaker {
             moved
         });
         answer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -254,13 +277,14 @@ impl Permit {
     }
 
     /// The server took the mail's last byte and did not answer; it greeted again. True if that opened the circuit.
-    pub fn unanswered(mut self, mail: TaskId) -> bool {
+    pub fn unanswered(mut self, mail: TaskId, error: &SendError) -> bool {
         self.settled = true;
-        self.breaker.unanswered(self.admission, mail)
+        self.breaker.unanswered(self.admission, mail, error)
     }
 
-    /// The server, or the ledger, is ill.
-    pub fn ill(self, cause: Cause) {
+    /// The server, or the ledger, is ill, and said this.
+    pub fn ill(self, cause: Cause, words: &impl fmt::Display) {
+        self.breaker.heard(cause, words);
         self.settle(Settled::Ill(cause));
     }
 

@@ -7,7 +7,7 @@ use platform::health::Component;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cause, Probe, State};
+use super::{Cause, CircuitBreaker, Probe, State};
 use crate::delivery::Processor;
 use crate::rate::Throttled;
 use crate::send::classify;
@@ -28,7 +28,7 @@ pub(crate) async fn run(processor: Arc<Processor>, health: Component, database: 
         loop {
             let now = *state.borrow_and_update();
             let limit = throttled.borrow_and_update().clone().filter(|limit| limit.holds(Instant::now()));
-            report(&health, now, limit.as_ref());
+            report(&health, &processor.breaker, now, limit.as_ref());
             let is_closed = now == State::Closed;
             if is_closed && !was_closed {
                 tracing::info!("the circuit is closed: mails are sent");
@@ -71,24 +71,31 @@ async fn ask(processor: &Processor, probe: Probe, database: &Component) -> Resul
                 }
                 _ => tracing::info!(%error, "the mail server is still ill"),
             }
-            Cause::MailServer(classify::judge(&error).outage())
+            let cause = Cause::MailServer(classify::judge(&error).outage());
+            processor.breaker.heard(cause, &error);
+            cause
         }),
         Probe::Ledger => processor.ledger.probe().await.map_err(|error| {
             tracing::info!(%error, "the ledger is still down");
             database.down(error.to_string());
+            processor.breaker.heard(Cause::LedgerDown, &error);
             Cause::LedgerDown
         }),
     }
 }
 
-fn report(health: &Component, state: State, throttled: Option<&Throttled>) {
+fn report(health: &Component, breaker: &CircuitBreaker, state: State, throttled: Option<&Throttled>) {
+    let why = |cause: Cause| match breaker.words(cause) {
+        Some(words) => format!("{}: {words}", cause.slug()),
+        None => cause.slug().to_owned(),
+    };
     match (state, throttled) {
         (State::Closed, None) => health.up(),
         (State::Closed, Some(throttled)) => health.limited(throttled.to_string()),
         // It is being asked for the first time.
         (State::Open { cause: Cause::NotProven, .. }, _) => {}
-        (State::Open { cause, .. }, _) => health.down(format!("the circuit is open: {}", cause.slug())),
-        (State::HalfOpen { cause, .. }, _) => health.down(format!("the circuit is half-open after: {}", cause.slug())),
+        (State::Open { cause, .. }, _) => health.down(format!("the circuit is open: {}", why(cause))),
+        (State::HalfOpen { cause, .. }, _) => health.down(format!("the circuit is half-open after: {}", why(cause))),
     }
 }
 

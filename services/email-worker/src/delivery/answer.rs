@@ -74,7 +74,7 @@ impl Processor {
         match self.ends.cut_off.run_until_cancelled(slot.reopen()).await {
             None | Some(Err(NoSession::OthersStand)) => drop(permit),
             Some(Ok(())) => {
-                if permit.unanswered(id) {
+                if permit.unanswered(id, error) {
                     tracing::warn!(
                         cause = Outage::NoAnswerAfterData.slug(),
                         "the mail server takes mails and does not say what becomes of them: the circuit opens"

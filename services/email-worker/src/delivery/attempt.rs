@@ -171,7 +171,7 @@ impl Processor {
             }
             Err(NoLeave::Down(down) | NoLeave::NotReady(Unready::LedgerDown(down))) => {
                 self.ledger_is_down(&down);
-                permit.ill(Cause::LedgerDown);
+                permit.ill(Cause::LedgerDown, &down);
                 Ok(None)
             }
         }
@@ -361,14 +361,14 @@ impl Processor {
         if self.breaker.state() == State::Closed {
             tracing::warn!(cause = outage.slug(), %error, "the circuit opens: nothing is sent while this lasts");
         }
-        permit.ill(Cause::MailServer(outage));
+        permit.ill(Cause::MailServer(outage), error);
     }
 
     pub(super) fn ledger_is_down(&self, down: &LedgerDown) {
         if self.breaker.state() == State::Closed {
             tracing::warn!(error = %down, "the ledger is down: the circuit opens");
         }
-        self.breaker.fail(Cause::LedgerDown);
+        self.breaker.fail(Cause::LedgerDown, down);
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a host name to a connection on which mails can be sent.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,21 +110,21 @@ impl Smtp {
 
     /// Every address of the host is tried, and one that does not answer leaves time for the next.
     async fn connect(&self) -> Result<TcpStream, Failure> {
-        let unreachable = |error: std::io::Error| Failure::Broken(Broken::Unreachable(error.to_string()));
-        let host = (self.options.host.as_str(), self.options.port);
-        let addresses: Vec<_> = lookup_host(host).await.map_err(unreachable)?.collect();
+        let host = self.options.host.as_str();
+        let addresses = lookup_host((host, self.options.port)).await.map_err(|error| unreachable(&host, &error))?;
+        let addresses: Vec<_> = addresses.collect();
         let share = match addresses.len() {
             0 | 1 => self.options.connect_timeout,
             _ => (self.options.connect_timeout / 3).max(Duration::from_millis(1)),
         };
-        let mut failure = Failure::Broken(Broken::Unreachable("the host has no address".to_owned()));
+        let mut failure = unreachable(&host, &"it has no address");
         for address in addresses {
             match timeout(share, TcpStream::connect(address)).await {
                 Ok(Ok(tcp)) => {
-                    tcp.set_nodelay(true).map_err(unreachable)?;
+                    tcp.set_nodelay(true).map_err(|error| unreachable(&address, &error))?;
                     return Ok(tcp);
                 }
-                Ok(Err(error)) => failure = unreachable(error),
+                Ok(Err(error)) => failure = unreachable(&address, &error),
                 Err(_) => failure = Failure::Broken(Broken::Timeout(share)),
             }
         }
@@ -157,6 +158,10 @@ impl Smtp {
 
 fn lacks(what: &'static str) -> Failure {
     Failure::Broken(Broken::Lacks(what))
+}
+
+fn unreachable(where_to: &impl fmt::Display, why: &impl fmt::Display) -> Failure {
+    Failure::Broken(Broken::Unreachable(format!("{where_to}: {why}")))
 }
 
 fn dropped(_: std::io::Error) -> Failure {

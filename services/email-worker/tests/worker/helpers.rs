@@ -17,7 +17,7 @@ use testkit::lapin::types::FieldTable;
 use testkit::{Client, Database, Script, Service, SmtpOptions, SmtpServer, Taken, Vhost, eventually};
 use tokio::time::timeout;
 
-pub(crate) use running::{Running, get};
+pub(crate) use running::{Running, get, is_held_by};
 pub(crate) use slow_way::SlowWay;
 pub(crate) use tasks::{body, registration};
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contract::{TaskId, header, queue};
-use testkit::{PgBouncer, Pooling, Postgres, Script, Service, SmtpOptions, Stage};
+use testkit::{PgBouncer, Pooling, Postgres, Script, Service, SmtpOptions, Stage, address_of};
 
-use crate::helpers::{PATIENCE, Running, World, registration};
+use crate::helpers::{PATIENCE, Running, World, get, is_held_by, registration};
 
 #[tokio::test]
 async fn a_worker_whose_database_is_not_there_or_not_migrated_is_not_ready_and_takes_no_task() {
@@ -53,9 +53,7 @@ async fn a_worker_whose_database_does_not_exist_says_so() {
 async fn waits_for_its_mail_server(world: &World, worker: &Running, cause: &str) {
     let what = format!("not ready: {cause}");
     let says = worker.says(&what, |status, body| {
-        let (sending, broker) = (&body["components"]["sending"], &body["components"]["broker"]);
-        let reason = sending["reason"].as_str().is_some_and(|reason| reason.ends_with(cause));
-        status == 503 && reason && broker["status"] == "up"
+        status == 503 && is_held_by(body, cause) && body["components"]["broker"]["status"] == "up"
     });
     says.await;
     assert_eq!(world.waiting(queue::EMAIL).await, 1, "{cause}: a task was taken by a worker that could not send it");
@@ -97,6 +95,18 @@ async fn a_worker_whose_mail_server_has_not_greeted_yet_is_not_ready_and_takes_n
     world.marked(2).await;
     world.ends_clean(worker).await;
     assert_eq!(world.smtp.mails().len(), 2, "a probe was a mail, or a mail was repeated");
+}
+
+#[tokio::test]
+async fn a_worker_whose_mail_server_has_no_address_is_not_ready_and_names_it() {
+    let world = World::new().await;
+    let worker = world.process(&[("SMTP_HOST", "mail.invalid"), ("SMTP_CONNECT_TIMEOUT", "30s")]);
+    let line = worker.wait_for_log("before the mail server has greeted", PATIENCE).await;
+    assert!(line.contains("cannot reach the mail server: mail.invalid: "), "{line}");
+    let (status, body) = get(address_of(&worker.admin_url()), "/readyz").await.unwrap();
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert!(status == 503 && is_held_by(&body, "unreachable"), "{body}");
+    assert!(body.to_string().contains("mail.invalid"), "{body}");
 }
 
 #[tokio::test]

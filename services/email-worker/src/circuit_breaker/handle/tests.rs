@@ -1,7 +1,7 @@
 use std::future::Future;
 
 use super::*;
-use crate::smtp::{Reply, Stage};
+use crate::smtp::{Broken, Reply, Stage};
 
 const MS: Duration = Duration::from_millis(1);
 const SENDER: Cause = Cause::MailServer(Outage::SenderRefused);
@@ -18,7 +18,7 @@ async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
 #[tokio::test]
 async fn waiting_slots_go_on_when_the_probe_goes_well() {
     let breaker = breaker();
-    breaker.fail(DOWN);
+    breaker.fail(DOWN, &"refused");
     assert!(breaker.try_permit("example.com").is_none());
     let slots: Vec<_> = (0..16)
         .map(|_| {
@@ -40,7 +40,7 @@ async fn waiting_slots_go_on_when_the_probe_goes_well() {
 #[tokio::test]
 async fn a_half_open_gate_lets_one_mail_through_and_passes_an_unused_right_on() {
     let breaker = breaker();
-    breaker.try_permit("example.com").unwrap().ill(SENDER);
+    breaker.try_permit("example.com").unwrap().ill(SENDER, &"553 not you");
     let prober = tokio::spawn({
         let breaker = breaker.clone();
         async move { breaker.next_probe().await }
@@ -58,7 +58,7 @@ async fn a_half_open_gate_lets_one_mail_through_and_passes_an_unused_right_on() 
 #[tokio::test]
 async fn a_mail_that_the_server_wants_later_says_that_the_server_is_well() {
     let breaker = breaker();
-    breaker.fail(SENDER);
+    breaker.fail(SENDER, &"553 not you");
     let prober = tokio::spawn({
         let breaker = breaker.clone();
         async move { breaker.next_probe().await }
@@ -74,11 +74,23 @@ async fn whoever_watches_hears_of_each_move_and_of_nothing_else() {
     let mut watched = breaker.watch();
     breaker.try_permit("example.com").unwrap().accepted();
     assert!(!watched.has_changed().unwrap(), "it did not move");
-    breaker.fail(DOWN);
+    breaker.fail(DOWN, &"refused");
     assert!(watched.has_changed().unwrap(), "it opened");
     assert_eq!(*watched.borrow_and_update(), breaker.state());
-    breaker.fail(DOWN);
+    breaker.fail(DOWN, &"refused");
     assert!(!watched.has_changed().unwrap(), "it was open");
+}
+
+#[tokio::test]
+async fn what_was_said_last_is_known_by_its_cause() {
+    let breaker = breaker();
+    assert_eq!(breaker.words(DOWN), None);
+    for words in ["refused", "no route"] {
+        breaker.fail(DOWN, &words);
+        assert_eq!(breaker.words(DOWN).as_deref(), Some(words));
+    }
+    breaker.heard(SENDER, &"553 not you");
+    assert_eq!((breaker.words(DOWN), breaker.words(SENDER).as_deref()), (None, Some("553 not you")));
 }
 
 fn refusal(reply: &str) -> SendError {
@@ -103,6 +115,7 @@ async fn twenty_refusals_at_several_domains_open_the_gate() {
         panic!("{:?}", breaker.state())
     };
     assert_eq!(cause, Cause::MailServer(Outage::EveryoneRefused));
+    assert_eq!(breaker.words(cause).as_deref(), Some("refused at RCPT: 550 5.7.1 not from you"));
 }
 
 #[tokio::test]
@@ -125,12 +138,14 @@ async fn what_is_for_now_or_the_addresss_own_never_opens_it() {
 #[tokio::test]
 async fn one_mail_after_the_other_without_an_answer_opens_it_and_the_one_that_does_is_told() {
     let breaker = breaker();
-    let unanswered = || breaker.try_permit("a.example").expect("closed").unanswered(TaskId::new());
+    let silence = SendError::Unanswered { cause: Broken::Timeout(MS) };
+    let unanswered = || breaker.try_permit("a.example").expect("closed").unanswered(TaskId::new(), &silence);
     let opened: Vec<bool> = (0..Unanswered::LIMIT).map(|_| unanswered()).collect();
     let expected: Vec<bool> = (1..=Unanswered::LIMIT).map(|n| n == Unanswered::LIMIT).collect();
     assert_eq!(opened, expected);
     let State::Open { cause, .. } = breaker.state() else { panic!("{:?}", breaker.state()) };
     assert_eq!(cause, Cause::MailServer(Outage::NoAnswerAfterData));
+    assert_eq!(breaker.words(cause), Some(silence.to_string()));
 }
 
 #[tokio::test]

@@ -101,8 +101,10 @@ impl Drop for Running {
     }
 }
 
-fn is_held_by(body: &Value, cause: &str) -> bool {
-    body["components"]["sending"]["reason"].as_str().is_some_and(|reason| reason.ends_with(cause))
+/// For this cause nothing is sent, and what was said of it is told as well.
+pub(crate) fn is_held_by(body: &Value, cause: &str) -> bool {
+    let told = body["components"]["sending"]["reason"].as_str().and_then(|reason| reason.split_once(": "));
+    told.and_then(|(_, why)| why.split_once(": ")).is_some_and(|(is, words)| is == cause && !words.is_empty())
 }
 
 /// Status and body.
