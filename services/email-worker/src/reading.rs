@@ -126,7 +126,7 @@ impl Reading {
         while !left.is_empty() {
             // One tries a queue that took nothing: each try may come to be there twice.
             let rest = if refused.is_some() { left.split_off(1) } else { Vec::new() };
-            let moved = self.road.publish(left).await?;
+            let moved = self.road.publish(left, refused.is_some()).await?;
             settled += self.settle(&moved.receipts).await?;
             left = moved.left;
             left.extend(rest);

@@ -167,6 +167,14 @@ impl Management {
         }
     }
 
+    pub(crate) async fn max_connections(&self, vhost: &str, most: Option<u32>) {
+        let path = format!("/api/vhost-limits/{vhost}/max-connections");
+        match most {
+            Some(most) => self.expect(Method::PUT, &path, Some(json!({"value": most}))).await,
+            None => self.expect(Method::DELETE, &path, None).await,
+        };
+    }
+
     /// The connections of a vhost: their names at the broker, and those that the clients gave.
     pub(crate) async fn connections(&self, vhost: &str) -> Vec<(String, String)> {
         let all = self.expect(Method::GET, &format!("/api/vhosts/{vhost}/connections"), None).await;

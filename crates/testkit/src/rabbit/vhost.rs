@@ -113,6 +113,11 @@ impl Vhost {
         self.management.policy(&self.name, name, pattern, definition).await;
     }
 
+    /// From now on there may be so many connections here, or any number: those that stand are left alone, others are refused.
+    pub async fn max_connections(&self, most: Option<u32>) {
+        self.management.max_connections(&self.name, most).await;
+    }
+
     /// Has the broker close every connection whose name (as its client gave it) contains this; tells how many.
     pub async fn close_connections(&self, named: &str) -> usize {
         let all = self.management.connections(&self.name).await;

@@ -36,22 +36,33 @@ pub(super) struct Moved {
     pub(super) refusal: Option<Outcome>,
 }
 
+impl Moved {
+    fn nothing(left: Vec<(Outgoing, Receipt)>, why: Outcome) -> Self {
+        Self { left, refusal: Some(why), ..Self::default() }
+    }
+}
+
 impl Road {
     pub(super) fn new(broker: Broker, from: &str) -> Self {
         Self { broker, from: from.to_owned(), connection: None }
     }
 
-    /// Publishes messages once.
+    /// Publishes messages once. `again`: the broker took none of them lately, and may be slow to let us in as well.
     ///
     /// # Errors
     /// The broker can't be reached.
-    pub(super) async fn publish(&mut self, batch: Vec<(Outgoing, Receipt)>) -> anyhow::Result<Moved> {
-        let (messages, receipts): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        let attempt = || format!("move {} messages of {}", messages.len(), self.from);
+    pub(super) async fn publish(&mut self, batch: Vec<(Outgoing, Receipt)>, again: bool) -> anyhow::Result<Moved> {
+        let attempt = || format!("move {} messages of {}", batch.len(), self.from);
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => PublisherConnection::open(&self.broker, &[], CONFIRM).await.with_context(attempt)?,
+            None => match PublisherConnection::open(&self.broker, &[], CONFIRM).await {
+                Ok(connection) => connection,
+                Err(error) if again => return Ok(Moved::nothing(batch, Outcome::Unanswered(error.to_string()))),
+                Err(error) => return Err(error).with_context(attempt),
+            },
         };
+        let (messages, receipts): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let attempt = || format!("move {} messages of {}", messages.len(), self.from);
         let published = connection.publish(&messages).await;
         let outcomes = match published {
             Ok(outcomes) => outcomes,

@@ -28,6 +28,21 @@ impl Support {
         Self { client: vhost.client().await, vhost }
     }
 
+    /// With a queue that refuses all but the first message, as a quorum queue does whose leader is being chosen.
+    async fn refusing() -> Self {
+        let vhost = testkit::vhost().await;
+        let client = vhost.client().await;
+        let connection = Broker::new(vhost.amqp_url().parse().unwrap(), "test").connect().await.unwrap();
+        topology::ensure(&connection, &[topology::dead()]).await.unwrap();
+        connection.close().await;
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        client.declare(queue::EMAIL, arguments).await.unwrap();
+        Self { vhost, client }
+    }
+
     fn variables(&self) -> Vec<(&'static str, String)> {
         vec![("AMQP_URL", self.vhost.amqp_url().to_owned())]
     }
@@ -148,20 +163,9 @@ async fn a_signal_ends_a_redrive_orderly_and_the_next_goes_on() {
     support.holds(1000, 0).await;
 }
 
-/// 2,000 one by one, each giving way to all before it, took a second and more.
 #[tokio::test]
 async fn a_queue_that_takes_no_letters_for_now_is_tried_again_and_gets_them() {
-    let vhost = testkit::vhost().await;
-    let client = vhost.client().await;
-    let connection = Broker::new(vhost.amqp_url().parse().unwrap(), "test").connect().await.unwrap();
-    topology::ensure(&connection, &[topology::dead()]).await.unwrap();
-    // As a quorum queue whose leader is being chosen, it refuses: all but the first.
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
-    arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
-    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
-    client.declare(queue::EMAIL, arguments).await.unwrap();
-    let support = Support { client, vhost };
+    let support = Support::refusing().await;
     support.letters(10, "example.com", "rejected").await;
     let redrive = Service::spawn_with("email-worker", &["redrive", "--all"], &support.variables());
     let said = async || redrive.log_lines().iter().any(|line| line.contains("takes no message")).then_some(());
@@ -176,6 +180,43 @@ async fn a_queue_that_takes_no_letters_for_now_is_tried_again_and_gets_them() {
     assert_eq!(support.client.ready(queue::DEAD).await, 0);
 }
 
+#[tokio::test]
+async fn a_broker_that_lets_nobody_in_for_now_is_asked_again_while_a_queue_takes_nothing() {
+    let support = Support::refusing().await;
+    support.letters(3, "example.com", "rejected").await;
+    let redrive = Service::spawn_with("email-worker", &["redrive", "--all"], &support.variables());
+    redrive.wait_for_log("takes no message", PATIENCE).await;
+    support.vhost.max_connections(Some(0)).await;
+    // Longer than it waits between two tries.
+    let ended = tokio::time::timeout(Duration::from_secs(6), redrive.exited(PATIENCE)).await;
+    assert!(ended.is_err(), "it gave up: {:#?}", redrive.log_lines());
+    support.vhost.max_connections(None).await;
+    let mut taken = std::collections::BTreeSet::new();
+    eventually("all are moved", PATIENCE, async || {
+        taken.extend(support.client.take(queue::EMAIL).await.map(|letter| letter.message_id().unwrap().to_owned()));
+        (taken.len() == 3).then_some(())
+    })
+    .await;
+    assert!(redrive.exited(PATIENCE).await.success(), "{:#?}", redrive.log_lines());
+}
+
+#[tokio::test]
+async fn a_queue_that_takes_no_letters_for_a_minute_ends_the_redrive_and_they_stay_where_they_are() {
+    let support = Support::refusing().await;
+    support.letters(10, "example.com", "rejected").await;
+    let began = Instant::now();
+    let redrive = Service::spawn_with("email-worker", &["redrive", "--all"], &support.variables());
+    let ended = redrive.exited(2 * PATIENCE).await;
+    let (took, lines) = (began.elapsed(), redrive.log_lines());
+    assert!(took >= Duration::from_secs(60), "given up after {took:?}: {lines:#?}");
+    let last = lines.last().expect("a line that says so");
+    assert_eq!(ended.code(), Some(69), "{lines:#?}");
+    assert!(last.contains("took no message") && last.contains("run this again"), "{lines:#?}");
+    // The one that found room, and the others.
+    support.holds(1, 9).await;
+}
+
+/// 2,000 one by one, each giving way to all before it, took a second and more.
 #[tokio::test]
 async fn many_letters_are_read_in_bulk() {
     many(2_000).await;
