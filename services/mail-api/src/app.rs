@@ -52,12 +52,18 @@ impl App {
     /// A pooler before the database refuses what is said first, something was still under way when the grace period ended, or a background
     /// task crashed.
     pub async fn run(self, token: CancellationToken) -> anyhow::Result<()> {
+        Box::pin(self.run_with(Tasks::new(), token)).await
+    }
+
+    /// The same with tasks that a test has prepared.
+    #[doc(hidden)]
+    pub async fn run_with(self, tasks: Tasks, token: CancellationToken) -> anyhow::Result<()> {
         let Self { config, admin, health, pool } = self;
         tracing::info!(admin = %admin.addr(), schema = %config.outbox_schema, "relaying");
         // It keeps none: what it asks is once for each batch.
         let database = WatchedDatabase::new(pool.clone(), Kept::one(pool));
         let grace = config.shutdown_grace;
-        let service = Service { admin, health: health.clone(), tasks: Tasks::new(), database: database.clone(), grace };
+        let service = Service { admin, health: health.clone(), tasks, database: database.clone(), grace };
         let end = token.clone();
         let start = |tasks: &mut Tasks, stop: &CancellationToken| {
             start(&config, &health, &database, end, tasks, stop);

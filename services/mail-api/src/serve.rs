@@ -76,6 +76,12 @@ impl Serve {
     /// [`NoKeys`](crate::keys::NoKeys); the database is behind a pooler that can't be used, something was still under way when the grace
     /// period ended, or a background task crashed.
     pub async fn run(self, token: CancellationToken) -> anyhow::Result<()> {
+        Box::pin(self.run_with(Tasks::new(), token)).await
+    }
+
+    /// The same with tasks that a test has prepared.
+    #[doc(hidden)]
+    pub async fn run_with(self, tasks: Tasks, token: CancellationToken) -> anyhow::Result<()> {
         let Self { config, listener, addr, admin, health, pool, types } = self;
         tracing::info!(%addr, admin = %admin.addr(), "serving");
         let parts = Parts {
@@ -101,7 +107,7 @@ impl Serve {
             }
         };
         let (health, database, grace) = (parts.health.clone(), parts.database.clone(), config.shutdown_grace);
-        let service = Service { admin, health, tasks: Tasks::new(), database, grace };
+        let service = Service { admin, health, tasks, database, grace };
         let finishing = "finishing requests and background work (SHUTDOWN_GRACE)";
         Box::pin(service.run(token.clone(), start, requests, finishing)).await?;
         Ok(parts.doors.keys.was_not_empty()?)

@@ -138,9 +138,9 @@ impl World {
         Running::start(self.config(changes), Tasks::new()).await
     }
 
-    /// A worker whose background task of this name panics.
-    pub(crate) async fn breaking_worker(&self, task: &'static str) -> Running {
-        Running::start(self.config(&[]), Tasks::breaking(task)).await
+    /// A worker with some variables changed, whose background task of this name panics.
+    pub(crate) async fn breaking_worker(&self, changes: &[(&'static str, &str)], task: &'static str) -> Running {
+        Running::start(self.config(changes), Tasks::breaking(task)).await
     }
 
     /// Declares the main queue as the worker does, for tests that publish before it comes.
