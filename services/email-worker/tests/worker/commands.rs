@@ -133,15 +133,20 @@ async fn while_the_broker_is_away_only_our_own_lines_say_so() {
 }
 
 #[tokio::test]
-async fn migrate_brings_an_empty_database_up_to_date() {
-    let database = testkit::database().await;
-    let variables = [("DATABASE_URL", database.url().to_owned())];
-    for _ in 0..2 {
-        let process = Service::spawn_with("email-worker", &["migrate"], &variables);
-        assert_eq!(process.exited(PATIENCE).await.code(), Some(0));
+async fn migrate_brings_an_empty_database_up_to_date_also_by_a_url_of_its_own() {
+    let nowhere = ("DATABASE_URL", "postgres://worker@127.0.0.1:1/ledger".to_owned());
+    for of_its_own in [false, true] {
+        let database = testkit::database().await;
+        let url = database.url().to_owned();
+        let variables =
+            if of_its_own { vec![nowhere.clone(), ("MIGRATE_DATABASE_URL", url)] } else { vec![("DATABASE_URL", url)] };
+        for _ in 0..2 {
+            let process = Service::spawn_with("email-worker", &["migrate"], &variables);
+            assert_eq!(process.exited(PATIENCE).await.code(), Some(0), "{:#?}", process.log_lines());
+        }
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger").fetch_one(database.pool()).await.unwrap();
+        assert_eq!(rows, 0);
     }
-    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger").fetch_one(database.pool()).await.unwrap();
-    assert_eq!(rows, 0);
 }
 
 /// A world with this many dead letters (fewer than open the circuit), and no worker.
