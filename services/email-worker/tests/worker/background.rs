@@ -18,6 +18,7 @@ async fn a_background_task_that_panics_ends_the_worker_with_its_name() {
         "marks",
         "rate",
         "publisher",
+        "controls",
         "prober",
         "database-clock",
         "delivery-limit",
