@@ -148,6 +148,14 @@ impl FleetRate {
         Self::over(Apart::new(pool, scope), terms, StdRng::from_rng(&mut rand::rng()), token)
     }
 
+    /// One that was told nothing and leases nothing, for tests of what is asked of it.
+    #[cfg(test)]
+    pub(crate) fn at_rest(adapts: bool) -> Self {
+        let (inbox, _) = mpsc::channel(1);
+        let shared = Shared::new(&inbox, Terms { ceiling: None, adapts }, true);
+        Self { inbox, shared }
+    }
+
     /// `chance` spreads workers that wait for the same moment.
     fn over<S: Store>(
         store: S,

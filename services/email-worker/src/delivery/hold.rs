@@ -33,12 +33,16 @@ fn too_long(limit: Duration, conversation: Duration) -> Option<Duration> {
 /// Warns of a hold that a broker as it is by default does not bear.
 pub(crate) fn warn_of_long(limit: Duration, conversation: Duration) {
     if let Some(longest) = too_long(limit, conversation) {
-        let (longest, needed, default) = (time(longest), time(longest * ROOM), time(CONSUMER_TIMEOUT));
-        tracing::warn!(
-            "a task may be held for {longest} (HOLD_LIMIT, SEND_TIMEOUT and SMTP_DATA_TIMEOUT): the broker's \
-             consumer_timeout must be {needed} or more, and is {default} by default"
-        );
+        tracing::warn!("{}", warning(longest));
     }
+}
+
+fn warning(longest: Duration) -> String {
+    let (longest, needed, default) = (time(longest), time(longest * ROOM), time(CONSUMER_TIMEOUT));
+    format!(
+        "a task may be held for {longest} (HOLD_LIMIT, SEND_TIMEOUT and SMTP_DATA_TIMEOUT): the broker's consumer_timeout \
+         must be {needed} or more, and is {default} by default"
+    )
 }
 
 #[cfg(test)]
@@ -76,5 +80,7 @@ mod tests {
         ] {
             assert_eq!(too_long(limit, conversation), expected, "{limit:?} with {conversation:?}");
         }
+        let said = warning(minutes(21));
+        assert!(said.contains("held for 21m ") && said.contains("must be 42m or more, and is 30m by"), "{said}");
     }
 }

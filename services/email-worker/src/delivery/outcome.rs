@@ -95,3 +95,34 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::send::classify::DeadReason;
+
+    #[test]
+    fn each_outcome_has_a_word_that_stays_and_an_attempts_line_tells_where_its_task_goes() {
+        let first_failed = SystemTime::UNIX_EPOCH;
+        let deferred = |cause| Outcome::Deferred { delay: Duration::from_secs(30), cause };
+        let apart = Apart::new(None, Some("slow.example".to_owned())).expect("a domain");
+        for (outcome, label, next) in [
+            (Outcome::Duplicate, "duplicate", None),
+            (Outcome::Expired, "expired", None),
+            (Outcome::Suppressed, "suppressed", None),
+            (deferred(Deferral::UnknownType { first_failed }), "unknown_type", None),
+            (deferred(Deferral::Failed { first_failed }), "retried", Some("again in 30s")),
+            (deferred(Deferral::Unanswered { first_failed }), "retried", Some("again in 30s")),
+            (deferred(Deferral::ClaimedElsewhere), "waiting", None),
+            (deferred(Deferral::HeldTooLong), "handed_back", None),
+            (Outcome::SetApart(apart), "set_apart", None),
+            (Outcome::Suspected, "suspected", None),
+            (Outcome::Dead(DeadLetter::new(DeadReason::GaveUp, "550 no")), "dead", Some("dead letter: gave-up")),
+            (Outcome::Returned, "handed_back", None),
+        ] {
+            assert_eq!((outcome.label(), outcome.next().as_deref()), (label, next), "{outcome:?}");
+            let others_tell = label == "set_apart";
+            assert_eq!(outcome.is_told(), next.is_some() || others_tell, "{outcome:?}");
+        }
+    }
+}

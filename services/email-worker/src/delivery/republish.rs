@@ -125,3 +125,6 @@ fn outgoing(message: Message, queue: String, edit: impl FnOnce(&mut Headers)) ->
 fn unix(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests;

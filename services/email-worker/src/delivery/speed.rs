@@ -36,6 +36,17 @@ impl Trials {
         !std::mem::replace(&mut self.unsettled, true)
     }
 
+    /// It was refused for the speed once more, after so many mails had been taken in all. True: so often, while so many others
+    /// went, that it is refused for itself.
+    fn is_stubborn(&mut self, taken: u64) -> bool {
+        let (times, before) = &mut self.too_fast;
+        if *times == 0 {
+            *before = taken;
+        }
+        *times += 1;
+        *times >= STUBBORN.0 && taken >= *before + STUBBORN.1
+    }
+
     /// It was refused without a reason. `None` while the fleet pauses: the fleet has slowed down already, and the mail asks
     /// whether that is over. That it is taken later is no news then.
     fn refused_without_a_reason(&mut self, kind: Kind, began: Instant, fleet_pauses: bool) -> Option<Unclear> {
@@ -130,14 +141,7 @@ impl Speed<'_> {
         if self.doubts.hopeless(Instant::now()) {
             return Verdict::CircuitOpen(Outage::Throttled);
         }
-        let taken = self.rate.counts().accepted;
-        let (times, before) = &mut trials.too_fast;
-        if *times == 0 {
-            *before = taken;
-        }
-        *times += 1;
-        let stubborn = *times >= STUBBORN.0 && taken >= *before + STUBBORN.1;
-        if stubborn { its_own } else { Verdict::TooFast }
+        if trials.is_stubborn(self.rate.counts().accepted) { its_own } else { Verdict::TooFast }
     }
 
     fn is_it_the_speed(&self, kind: Kind, sent: Sent<'_>, trials: &mut Trials) -> Advice {
@@ -214,6 +218,45 @@ mod tests {
     }
 
     #[test]
+    fn a_mail_that_is_refused_for_the_speed_again_and_again_while_others_go_is_refused_for_itself() {
+        for (taken, stubborn) in [
+            (&[0, 0, 0, 0, 50][..], true),
+            (&[100, 100, 100, 100, 150], true),
+            (&[100, 100, 100, 100, 149], false),
+            (&[100, 1_000, 1_000, 1_000], false),
+            (&[0, 0, 0, 0, 0], false),
+        ] {
+            let mut trials = Trials::default();
+            let said: Vec<_> = taken.iter().map(|taken| trials.is_stubborn(*taken)).collect();
+            let (last, before) = said.split_last().unwrap();
+            assert!(*last == stubborn && !before.contains(&true), "{taken:?}: {said:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mail_that_was_refused_without_a_reason_and_is_taken_a_moment_later_tells_what_that_reply_means() {
+        for is_taken in [false, true] {
+            let (rate, doubts) = (FleetRate::at_rest(true), Doubts::default());
+            let speed = Speed { rate: &rate, doubts: &doubts };
+            let refused = |trials: &mut Trials| {
+                let reply = Reply::new(450, "4.7.1 later", &[]);
+                let error = SendError::Refused { stage: Stage::Mail, reply, fresh: true };
+                let sent = Sent { domain: "one.example", began: Instant::now(), episode: 0 };
+                speed.weigh(Verdict::Retry(Reason::Unclear), &error, sent, trials)
+            };
+            // Mails are taken at once, as a rule.
+            (0..100).for_each(|_| speed.taken("one.example", true, &Trials::default()));
+            let mut trials = Trials::default();
+            assert!(matches!(refused(&mut trials), Weighed::AgainIn(_)), "nobody knows yet");
+            if is_taken {
+                speed.taken("one.example", true, &trials);
+            }
+            let next = refused(&mut Trials::default());
+            assert_eq!(matches!(next, Weighed::Verdict(Verdict::TooFast)), is_taken, "of another mail");
+        }
+    }
+
+    #[test]
     fn where_nothing_is_learnt_a_refusal_for_the_speed_is_the_servers_up_to_mail_and_the_mails_after_it() {
         for (stage, verdict) in [
             (Stage::Connect, Verdict::CircuitOpen(Outage::ServerError)),
@@ -224,5 +267,43 @@ mod tests {
         ] {
             assert_eq!(its_own(stage), verdict, "{stage}");
         }
+    }
+
+    /// What a refusal at this stage means, in the words of the table below.
+    fn weighed(adapts: bool, verdict: Verdict, stage: Stage) -> String {
+        let (rate, doubts) = (FleetRate::at_rest(adapts), Doubts::default());
+        let error = SendError::Refused { stage, reply: Reply::new(450, "4.7.1 later", &[]), fresh: true };
+        let sent = Sent { domain: "one.example", began: Instant::now(), episode: 0 };
+        match (Speed { rate: &rate, doubts: &doubts }).weigh(verdict, &error, sent, &mut Trials::default()) {
+            Weighed::Verdict(verdict) => format!("{verdict:?}"),
+            Weighed::Perhaps(verdict, domain) => format!("perhaps {verdict:?} of {domain}"),
+            Weighed::AgainIn(_) => "again later".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_weighed_where_something_is_learnt_and_by_its_stage() {
+        use Stage::{Connect, Content, Mail, Rcpt};
+        const FAST: Verdict = Verdict::TooFast;
+        const UNCLEAR: Verdict = Verdict::Retry(Reason::Unclear);
+        for (adapts, verdict, stage, expected) in [
+            (false, FAST, Mail, "CircuitOpen(ServerError)"),
+            (false, FAST, Rcpt, "Retry(Speeding)"),
+            (false, UNCLEAR, Rcpt, "Retry(Unclear)"),
+            (true, FAST, Connect, "TooFast"),
+            (true, FAST, Mail, "TooFast"),
+            (true, FAST, Rcpt, "again later"),
+            (true, FAST, Content, "again later"),
+            (true, UNCLEAR, Rcpt, "again later"),
+            (true, Verdict::Retry(Reason::Greylisted), Rcpt, "Retry(Greylisted)"),
+        ] {
+            let of = format!("{verdict:?} at {stage}, learns: {adapts}");
+            assert_eq!(weighed(adapts, verdict, stage), expected, "{of}");
+        }
+        let (rate, doubts) = (FleetRate::at_rest(true), Doubts::default());
+        let sent = Sent { domain: "one.example", began: Instant::now(), episode: 0 };
+        let broken = SendError::Unanswered { cause: crate::smtp::Broken::Dropped };
+        let weighed = (Speed { rate: &rate, doubts: &doubts }).weigh(FAST, &broken, sent, &mut Trials::default());
+        assert!(matches!(weighed, Weighed::Verdict(Verdict::TooFast)), "nobody refused it");
     }
 }

@@ -200,3 +200,6 @@ fn unix(seconds: u64) -> SystemTime {
     // A foreign clock may say anything; what lies beyond the calendar is yet to come.
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH + FAR)
 }
+
+#[cfg(test)]
+mod tests;

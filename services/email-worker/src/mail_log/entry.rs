@@ -183,7 +183,91 @@ pub(crate) fn trace_of_digits(digits: &str) -> Option<[u8; 16]> {
 
 #[cfg(test)]
 mod tests {
+    use contract::{Attempt, MailTask, TaskId};
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::controls::Apart;
+    use crate::delivery::DeadLetter;
+    use crate::delivery::task::{Identity, Message};
+    use crate::send::classify::DeadReason;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    /// One that failed twice before.
+    fn task(first_failed: Option<SystemTime>) -> Task {
+        let body = br#"{"email":"ada@example.com","username":"ada"}"#;
+        Task {
+            identity: Identity::Keyed(TaskId::new()),
+            mail: MailTask::read(None, None, body).expect("a task"),
+            attempt: Attempt::from(2),
+            unknown_outcomes: 0,
+            first_failed,
+            created: None,
+            expires: None,
+            deliveries: 0,
+            suspect: false,
+            redriven: false,
+            apart: None,
+            address: None,
+            redelivered: false,
+            hold_until: Instant::now(),
+            message: Message { body: body.to_vec(), properties: amqp::Properties::default() },
+        }
+    }
+
+    #[test]
+    fn what_a_run_came_to_is_told_with_its_attempts_and_what_follows() {
+        let deferred = |cause| Outcome::Deferred { delay: Duration::from_secs(30), cause };
+        let dead = |reason| Outcome::Dead(DeadLetter::new(reason, "550 no"));
+        let apart = Apart::new(None, Some("slow.example".to_owned())).expect("a domain");
+        let (first_failed, now) = (at(60), at(100));
+        let day = moment(now).expect("a day").date();
+        // The outcome, attempts, whether it waits until a moment, why it died, and whether the run tells of it.
+        for (outcome, attempts, waits, reason, told) in [
+            (Outcome::Duplicate, 2, false, None, false),
+            (Outcome::Expired, 2, false, None, true),
+            (Outcome::Suppressed, 2, false, None, true),
+            (deferred(Deferral::Failed { first_failed }), 3, true, None, true),
+            (deferred(Deferral::Unanswered { first_failed }), 3, true, None, true),
+            (deferred(Deferral::UnknownType { first_failed }), 3, true, None, true),
+            (deferred(Deferral::ClaimedElsewhere), 2, true, None, false),
+            (deferred(Deferral::HeldTooLong), 2, true, None, false),
+            (Outcome::SetApart(apart), 2, false, None, false),
+            (Outcome::Suspected, 2, false, None, false),
+            (dead(DeadReason::GaveUp), 3, false, Some("gave-up"), true),
+            (dead(DeadReason::TooOld), 2, false, Some("too-old-to-deduplicate"), true),
+            (Outcome::Returned, 2, false, None, false),
+        ] {
+            let entry = Entry::of(&task(None), &outcome, now, day);
+            assert_eq!((entry.state, entry.attempts, entry.reason), (outcome.label(), attempts, reason), "{outcome:?}");
+            assert_eq!(entry.due, moment(at(130)).filter(|_| waits), "{outcome:?}");
+            assert_eq!(entry.detail.as_deref(), reason.map(|_| "550 no"), "{outcome:?}");
+            assert_eq!(tells(&outcome), told, "{outcome:?}");
+        }
+        let sent = Entry::sent(&task(None), now, day);
+        assert_eq!((sent.state, sent.attempts, sent.domain.as_str()), ("sent", 3, "example.com"));
+        assert_eq!(count(u32::MAX), i32::MAX);
+    }
+
+    #[test]
+    fn all_rows_of_a_mail_are_of_the_day_of_its_first_run() {
+        let failed = |cause| Outcome::Deferred { delay: Duration::ZERO, cause };
+        let first_failed = at(60);
+        for (before, outcome, expected) in [
+            (None, None, at(100)),
+            (Some(at(50)), None, at(50)),
+            (Some(at(50)), Some(Outcome::Returned), at(50)),
+            (None, Some(failed(Deferral::Failed { first_failed })), at(60)),
+            (None, Some(failed(Deferral::Unanswered { first_failed })), at(60)),
+            (None, Some(failed(Deferral::UnknownType { first_failed })), at(60)),
+            (None, Some(failed(Deferral::HeldTooLong)), at(100)),
+        ] {
+            assert_eq!(first_run(&task(before), outcome.as_ref(), at(100)), expected, "{before:?}, {outcome:?}");
+        }
+    }
 
     #[test]
     fn a_trace_is_read_from_its_header_and_from_nothing_else() {

@@ -32,7 +32,7 @@ impl Clock {
     pub(super) fn learn(&mut self, asked: Instant, answered: Instant, database: f64) {
         let most = self.seconds(answered) - database;
         let least = self.seconds(asked) - database;
-        if self.bounds.front().is_some_and(|(_, bound)| *bound < least - SLACK) {
+        if self.bounds.front().is_some_and(|(_, bound)| is_impossible(*bound, least)) {
             // The database's clock was set back: what was learnt before is wrong.
             self.bounds.clear();
         }
@@ -40,7 +40,7 @@ impl Clock {
             self.bounds.pop_back();
         }
         self.bounds.push_back((answered, most));
-        while self.bounds.len() > 1 && self.bounds.front().is_some_and(|(learnt, _)| *learnt + KEPT < answered) {
+        while self.bounds.front().is_some_and(|(learnt, _)| *learnt + KEPT < answered) {
             self.bounds.pop_front();
         }
     }
@@ -57,6 +57,10 @@ impl Clock {
     fn seconds(&self, at: Instant) -> f64 {
         at.saturating_duration_since(self.origin).as_secs_f64()
     }
+}
+
+fn is_impossible(bound: f64, least: f64) -> bool {
+    bound < least - SLACK
 }
 
 #[cfg(test)]
@@ -110,10 +114,13 @@ mod tests {
             clock.learn(later - MS, later, set);
             assert_near(clock.moment(set), later);
         }
-        let mut clock = Clock::new(origin);
-        clock.learn(origin, origin + MS, database(origin, origin + MS));
-        let much_later = origin + KEPT + 2_000 * MS;
-        clock.learn(much_later, much_later + 30 * MS, database(origin, much_later));
-        assert_near(clock.moment(database(origin, much_later)), much_later + 30 * MS);
+        // What the quick answer said is believed for as long as it is kept, the last moment included.
+        for (after, off) in [(KEPT, Duration::ZERO), (KEPT + MS, 30 * MS)] {
+            let mut clock = Clock::new(origin);
+            clock.learn(origin, origin + MS, database(origin, origin + MS));
+            let later = origin + MS + after - 30 * MS;
+            clock.learn(later, later + 30 * MS, database(origin, later));
+            assert_near(clock.moment(database(origin, later)), later + off);
+        }
     }
 }

@@ -311,40 +311,4 @@ impl Learnt {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_at_which_nothing_is_refused_for_long_is_no_more_called_what_the_server_takes() {
-        let learnt = |climb| Learnt { refused_at: 1_000.0, climb, ..Learnt::default() };
-        for (climb, now, left, why) in [
-            (15.0, 1_000.0, 630, "just refused"),
-            (15.0, 1_400.0, 230, "lately"),
-            (15.0, 1_630.0, 0, "ten minutes and two climbs ago"),
-            (15.0, 900.0, 730, "refused by a clock that is ahead"),
-            (360_000.0, 100_000.0, 621_600, "one an hour: a hundred mails on the way back are four days"),
-        ] {
-            let expects = learnt(climb).expects_a_refusal_for(now);
-            assert_eq!(expects, Duration::from_secs(left), "{why}");
-        }
-    }
-
-    #[test]
-    fn of_two_refusals_one_that_is_everyones_makes_both_so() {
-        let refusal = |domain: Option<&str>| Refusal {
-            episode: 0,
-            reason: "450 4.7.1 too fast".to_owned(),
-            taken: Taken::default(),
-            domain: domain.map(Domain::of),
-        };
-        let (one, everyones) = (refusal(Some("one.example")), refusal(None));
-        for (earlier, later, names_one, why) in [
-            (None, &one, true, "there was none before"),
-            (Some(&one), &one, true, "both are one domain's"),
-            (Some(&everyones), &one, false, "the earlier was everyone's"),
-            (Some(&one), &everyones, false, "the later is everyone's"),
-        ] {
-            assert_eq!(later.clone().after(earlier).domain.is_some(), names_one, "{why}");
-        }
-    }
-}
+mod tests;

@@ -214,6 +214,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_put_back_has_its_place_again() {
+        let now = Instant::now();
+        let mut lease = Lease::new();
+        assert_eq!(lease.next_due(), None);
+        lease.add(4, moment(now + 500 * MS, 100));
+        assert_eq!(lease.next_due(), Some(now + 495 * MS));
+        let taken: Vec<_> = std::iter::from_fn(|| lease.take_due(now + 516 * MS)).collect();
+        assert_eq!((taken.len(), lease.next_due()), (3, Some(now + 525 * MS)));
+        for n in [0, 2, 1] {
+            lease.put_back(taken[n]);
+        }
+        let again: Vec<_> = std::iter::from_fn(|| lease.take_due(now + 516 * MS)).collect();
+        assert_eq!(again, taken);
+    }
+
+    #[test]
+    fn a_lease_of_which_nothing_was_late_was_not_wasted() {
+        let now = Instant::now();
+        let mut lease = Lease::new();
+        lease.size = 4;
+        lease.add(4, moment(now, 1_000));
+        assert_eq!(lease.drop_late(now), 0);
+        assert_eq!(lease.next_size(now), 8);
+    }
+
+    #[test]
     fn more_is_leased_when_somebody_waits_and_three_quarters_of_a_lease_are_left() {
         let now = Instant::now();
         let mut lease = Lease::new();

@@ -51,11 +51,7 @@ impl News {
 
     /// Logs that this worker is held to another one's ceiling, and that it is no more.
     pub(super) fn tell_ceiling(&mut self, own: Option<Rate>, binding: Option<Rate>) {
-        let others = binding.filter(|_| binding != own);
-        if others == self.ceiling {
-            return;
-        }
-        self.ceiling = others;
+        let Some(others) = self.others(own, binding) else { return };
         let own = own.map_or_else(|| "0".to_owned(), |own| own.to_string());
         match others {
             Some(holds) => tracing::warn!(
@@ -66,6 +62,13 @@ impl News {
             ),
             None => tracing::info!(own, "the MAIL_RATE of this worker holds again"),
         }
+    }
+
+    /// The ceiling of another worker that now holds for this one, or that none does any more; `None`: as before.
+    fn others(&mut self, own: Option<Rate>, binding: Option<Rate>) -> Option<Option<Rate>> {
+        let others = binding.filter(|_| binding != own);
+        let before = std::mem::replace(&mut self.ceiling, others);
+        (before != others).then_some(others)
     }
 
     fn line(&mut self, row: &Row, terms: Terms, now: Seconds) -> Option<Line> {
@@ -104,7 +107,84 @@ fn is_news(rate: Rate, told: Rate, ago: Seconds) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    const TERMS: Terms = Terms { ceiling: None, adapts: true };
+
+    /// A fleet that was refused then, and goes at this rate since; without one it pauses.
+    fn row(refused_at: Seconds, rate: Option<f64>) -> Row {
+        let pause = json!({"since": 0.0, "until": 0.0, "step": 0.0, "asked": 0.0, "refused": null, "taken": 0.0});
+        let pause = rate.is_none().then_some(pause);
+        let learnt = json!({"episode": 1, "refused_at": refused_at, "rate": rate.unwrap_or(1.0), "pause": pause});
+        Row { learnt: serde_json::from_value(learnt).unwrap(), ..Row::default() }
+    }
+
+    #[test]
+    fn a_refusal_after_a_long_while_and_a_rate_that_changed_much_are_news() {
+        const FREE: Option<f64> = Some(Rate::MOST as f64);
+        let changed = |rate| Some(Line::Changed(Rate::per_second(rate)));
+        let mut news = News::default();
+        for (now, refused_at, rate, expected, why) in [
+            (100.0, 100.0, None, Some(Line::Throttled), "the first refusal"),
+            (101.0, 100.0, None, None, "the same"),
+            (102.0, 100.0, Some(10.0), changed(10.0), "it goes on"),
+            (103.0, 100.0, Some(12.0), None, "hardly faster"),
+            (104.0, 104.0, None, None, "refused again so soon"),
+            (105.0, 104.0, Some(20.0), changed(20.0), "twice as fast"),
+            (106.0, 104.0, Some(28.0), None, "on its way up"),
+            (165.0, 104.0, Some(28.0), changed(28.0), "a minute after the last line"),
+            (170.0, 104.0, FREE, Some(Line::Recovered), "nothing holds it back"),
+            (171.0, 104.0, FREE, None, "still"),
+            (704.0, 704.0, None, None, "ten minutes after the last refusal"),
+            (1_304.5, 1_304.5, None, Some(Line::Throttled), "and later"),
+            (1_305.0, 1_304.5, Some(28.0), changed(28.0), "said anew, though it is as before"),
+        ] {
+            assert_eq!(news.line(&row(refused_at, rate), TERMS, now), expected, "at {now}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_comes_later_tells_the_rate_and_of_a_refusal_only_while_it_is_young() {
+        for (now, rate, expected) in [
+            (699.9, Some(10.0), Some(Line::Throttled)),
+            (700.0, Some(10.0), Some(Line::Changed(Rate::per_second(10.0)))),
+            (700.0, None, None),
+        ] {
+            assert_eq!(News::default().line(&row(100.0, rate), TERMS, now), expected, "at {now}, {rate:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_learnt_or_does_not_bind_is_no_news() {
+        let ceiling = |rate| Terms { ceiling: Some(Rate::per_second(rate)), ..TERMS };
+        for (terms, expected, why) in [
+            (ceiling(10.1), Some(Line::Changed(Rate::per_second(10.0))), "it binds before the ceiling"),
+            (ceiling(10.0), None, "the ceiling binds"),
+            (Terms { adapts: false, ..TERMS }, None, "nothing is learnt"),
+        ] {
+            assert_eq!(News::default().line(&row(100.0, Some(10.0)), terms, 800.0), expected, "{why}");
+        }
+        assert_eq!(News::default().line(&Row::default(), TERMS, 0.0), None, "nobody was ever refused");
+    }
+
+    #[test]
+    fn another_workers_ceiling_is_told_when_it_begins_to_hold_and_when_it_ends() {
+        let rate = |rate: f64| Some(Rate::per_second(rate));
+        let mut news = News::default();
+        for (own, binding, told) in [
+            (rate(50.0), rate(50.0), None),
+            (rate(50.0), rate(5.0), Some(rate(5.0))),
+            (rate(50.0), rate(5.0), None),
+            (rate(50.0), rate(4.0), Some(rate(4.0))),
+            (rate(50.0), rate(50.0), Some(None)),
+            (None, rate(5.0), Some(rate(5.0))),
+            (None, None, Some(None)),
+        ] {
+            assert_eq!(news.others(own, binding), told, "{own:?} held to {binding:?}");
+        }
+    }
 
     #[test]
     fn a_rate_that_changes_all_the_time_gets_a_line_when_it_doubles_or_a_minute_later() {

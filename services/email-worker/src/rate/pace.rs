@@ -168,6 +168,19 @@ mod tests {
     }
 
     #[test]
+    fn from_one_mail_to_the_next_it_is_an_hour_at_most() {
+        for (per_second, spacing) in [
+            (4.0, Duration::from_millis(250)),
+            (0.5, Duration::from_secs(2)),
+            (0.0, Duration::from_secs(3_600)),
+            (f64::NAN, Duration::from_secs(3_600)),
+            (f64::INFINITY, Duration::from_micros(10)),
+        ] {
+            assert_eq!(Rate::per_second(per_second).spacing(), spacing, "{per_second}");
+        }
+    }
+
+    #[test]
     fn a_rate_is_shown_in_the_unit_that_suits_it() {
         for (text, shown) in [("14", "14/s"), ("600/m", "10/s"), ("30/m", "30/m"), ("50/h", "50/h"), ("100/m", "1.7/s")]
         {

@@ -157,3 +157,6 @@ pub(super) fn longest_lease(rate: f64) -> u32 {
     let most = (rate * LONGEST_LEASE) as u32;
     most.max(1)
 }
+
+#[cfg(test)]
+mod tests;

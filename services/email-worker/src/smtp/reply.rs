@@ -231,9 +231,27 @@ mod tests {
             ("9.1.1 odd", None),
             ("5.1 short", None),
             ("5.1.1000 long", None),
+            ("5.1000.1 long", None),
+            ("5.999.999 long enough", Some((5, 999, 999))),
             ("", None),
         ] {
             assert_eq!(enhanced_code(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_was_answered_how_and_has_a_word_for_it_that_stays() {
+        for (stage, words, slug) in [
+            (Stage::Connect, "the opening", "connect"),
+            (Stage::Mail, "MAIL", "mail"),
+            (Stage::Rcpt, "RCPT", "rcpt"),
+            (Stage::Data, "DATA", "data"),
+            (Stage::Content, "the content", "content"),
+        ] {
+            let reply = Reply::new(550, "5.1.1 no such user", &[]);
+            let error = SendError::Refused { stage, reply, fresh: true };
+            assert_eq!(error.to_string(), format!("refused at {words}: 550 5.1.1 no such user"));
+            assert_eq!((error.stage(), stage.slug()), (Some(stage), slug));
         }
     }
 
@@ -250,6 +268,19 @@ mod tests {
             let reply = Reply::new(550, text, &["bob.smith"]);
             assert!(!reply.text.to_lowercase().contains("smith"), "{}", reply.text);
             assert!(!reply.text.contains(['\r', '\n']), "{:?}", reply.text);
+        }
+    }
+
+    #[test]
+    fn what_names_nobody_is_repeated() {
+        for (text, private, shown) in [
+            ("bobcat and kabob are unknown, bob is full", "bob", "bobcat and kabob are unknown, <..> is full"),
+            ("user=bob;full", "bob", "<..>"),
+            ("no", "nobody", "no"),
+            ("all is said", "", "all is said"),
+            ("a bell\u{7}rings\r\n twice", "bob", "a bell rings twice"),
+        ] {
+            assert_eq!(Reply::new(550, text, &[private]).text, shown, "{text:?}");
         }
     }
 

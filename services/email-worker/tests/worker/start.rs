@@ -192,6 +192,15 @@ async fn a_variable_is_understood_by_its_old_name_for_one_release_and_told() {
 }
 
 #[tokio::test]
+async fn a_hold_that_a_broker_does_not_bear_by_default_is_told_at_the_start() {
+    let world = World::new().await;
+    let worker = world.process(&[("HOLD_LIMIT", "16m")]);
+    let line = worker.wait_for_log("a task may be held for 16m", PATIENCE).await;
+    assert!(line.contains("\"level\":\"WARN\"") && line.contains("consumer_timeout must be 32m or more"), "{line}");
+    worker.terminate().await;
+}
+
+#[tokio::test]
 async fn a_variable_that_is_almost_one_of_ours_is_told_at_the_start() {
     let world = World::new().await;
     let worker = world.process(&[("MAIL_RTAE", "5"), ("RABBITMQ_PORT_5672_TCP_ADDR", "10.0.0.1")]);

@@ -173,6 +173,10 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded() {
         let mut learnt = at_ten();
+        for _ in 0..=MOST {
+            learnt.doubt(Some(Domain::of("d0.example")));
+            assert_eq!(learnt.doubted().len(), 1, "the same one again");
+        }
         for n in 0..MOST {
             learnt.doubt(Some(Domain::of(&format!("d{n}.example"))));
             assert_eq!(learnt.doubted().len(), n + 1);

@@ -1,5 +1,6 @@
 use super::*;
 
+mod codes;
 mod known;
 
 use known::{KNOWN, Known};
@@ -107,5 +108,23 @@ fn a_code_that_leaves_no_room_is_believed_before_the_words() {
     ] {
         let (code, text) = reply.split_once(' ').unwrap();
         assert_eq!(read(stage, &Reply::new(code.parse().unwrap(), text, &[])).reason, expected, "{reply}");
+    }
+}
+
+#[test]
+fn words_that_are_known_from_elsewhere_are_fitted_to_where_they_are_said() {
+    for (stage, reply, expected) in [
+        (Stage::Connect, "450 mailbox is full", Reason::SystemFull),
+        (Stage::Mail, "450 mailbox is full", Reason::SystemFull),
+        (Stage::Mail, "550 mailbox is full", Reason::MailTooLarge),
+        (Stage::Rcpt, "550 mailbox is full", Reason::MailboxFull),
+        (Stage::Rcpt, "552 5.2.2 message too large", Reason::MailboxFull),
+        (Stage::Rcpt, "552 5.2.3 message too large", Reason::MailTooLarge),
+        (Stage::Mail, "550 unknown domain", Reason::Rejected),
+        (Stage::Mail, "550 no such user", Reason::Rejected),
+        (Stage::Rcpt, "550 unknown domain", Reason::HostUnknown),
+    ] {
+        let (code, text) = reply.split_once(' ').unwrap();
+        assert_eq!(read(stage, &Reply::new(code.parse().unwrap(), text, &[])).reason, expected, "{stage:?}: {reply}");
     }
 }
