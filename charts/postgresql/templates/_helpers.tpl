@@ -14,7 +14,7 @@
 
 {{- define "postgresql.ingress" -}}
 - from:
-    {{- range list "user-api" "email-worker" "mail-api" "postgresql-test" }}
+    {{- range list "user-api" "email-worker" "mail-api" "console" "postgresql-test" }}
     - {{ include "common.release" (dict "root" $ "component" .) | nindent 6 | trim }}
     {{- end }}
     {{- with .Values.networkPolicy.clients }}

@@ -40,7 +40,7 @@ prepare: |
 
 {{- define "rabbitmq.ingress" -}}
 - from:
-    {{- range list "user-api" "email-worker" "mail-api" "mail-relay" "rabbitmq-test" }}
+    {{- range list "user-api" "email-worker" "mail-api" "mail-relay" "console" "rabbitmq-test" }}
     - {{ include "common.release" (dict "root" $ "component" .) | nindent 6 | trim }}
     {{- end }}
     {{- with .Values.networkPolicy.clients }}

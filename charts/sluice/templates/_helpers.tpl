@@ -5,14 +5,15 @@
 
 {{/* The key of a component's values: component. */}}
 {{- define "sluice.key" -}}
-{{- get (dict "user-api" "userApi" "email-worker" "emailWorker" "mail-api" "mailApi" "mail-relay" "mailApi") .component -}}
+{{- get (dict "user-api" "userApi" "email-worker" "emailWorker" "mail-api" "mailApi" "mail-relay" "mailApi" "console" "console") .component -}}
 {{- end -}}
 
-{{/* `secretKeyRef` of the database's URL: the user's own secret, else the one that the postgresql of this release has: root, component; and database, where it is not that of the component's values. */}}
+{{/* `secretKeyRef` of the database's URL: the user's own secret, else the one that the postgresql of this release has: root, component; and database, where it is not that of the component's values, and owner, where it is another's. */}}
 {{- define "sluice.databaseUrl" -}}
 {{- $database := .database | default (index .root.Values (include "sluice.key" .)).database -}}
-{{- $own := printf "%s-%s" (include "common.fullnameOf" (dict "root" .root "chart" "postgresql")) .component -}}
-{{- $theirs := (get (((.root.Values.postgresql).databases) | default dict) .component | default dict).existingSecret -}}
+{{- $owner := .owner | default .component -}}
+{{- $own := printf "%s-%s" (include "common.fullnameOf" (dict "root" .root "chart" "postgresql")) $owner -}}
+{{- $theirs := (get (((.root.Values.postgresql).databases) | default dict) $owner | default dict).existingSecret -}}
 name: {{ $database.existingSecret | default $theirs | default $own }}
 key: {{ $database.key | default "uri" }}
 {{- end -}}
@@ -156,14 +157,14 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
-{{/* What all services read: root, component; database, as for sluice.databaseUrl; user, where the broker knows the component by another name. */}}
+{{/* What all services read: root, component; database, as for sluice.databaseUrl; user and login, where the broker knows the component by another name. */}}
 {{- define "sluice.env.all" -}}
 {{- $values := index .root.Values (include "sluice.key" .) -}}
 {{ include "sluice.env.migrate" . }}
 - name: AMQP_URL
   valueFrom:
     secretKeyRef:
-      {{- include "sluice.brokerUrl" (dict "root" .root "user" (.user | default .component) "login" $values.broker) | nindent 6 }}
+      {{- include "sluice.brokerUrl" (dict "root" .root "user" (.user | default .component) "login" (.login | default $values.broker)) | nindent 6 }}
 - name: APP_ENV
   value: {{ $values.appEnv }}
 - name: SHUTDOWN_GRACE
@@ -190,6 +191,26 @@ volumeMounts:
 # In ms. What a process did before it exports for the first time is in no rate of Prometheus', and a worker may live for a minute only.
 - name: OTEL_METRIC_EXPORT_INTERVAL
   value: "10000"
+{{- end }}
+{{- end -}}
+
+{{/* What addresses are hashed with. Root. */}}
+{{- define "sluice.env.addresses" -}}
+{{- with .Values.suppressions }}
+{{- if .existingSecret }}
+- name: ADDRESS_HASH_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ .existingSecret }}
+      key: {{ .key }}
+{{- with .oldKey }}
+- name: ADDRESS_HASH_KEY_OLD
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.suppressions.existingSecret }}
+      key: {{ . }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 

@@ -13,7 +13,7 @@
 {{- fail (printf "emailWorker.terminationGracePeriodSeconds (%d) must be emailWorker.shutdownGrace (%s) and 5 s more, or the pod would be killed before it is done" $kill $worker.shutdownGrace) -}}
 {{- end -}}
 
-{{- range $key := list "userApi" "mailApi" -}}
+{{- range $key := list "userApi" "mailApi" "console" -}}
 {{- $service := index $.Values $key -}}
 {{- $grace := $service.shutdownGrace | trimSuffix "s" | int -}}
 {{- $kill := int $service.terminationGracePeriodSeconds -}}
@@ -26,7 +26,7 @@
 {{- if and $service.httpRoute.enabled (not $service.httpRoute.parentRefs) -}}
 {{- fail (printf "%s.httpRoute.parentRefs is needed with %s.httpRoute.enabled: the gateways that the route belongs to" $key $key) -}}
 {{- end -}}
-{{- if and $service.autoscaling.enabled (not ((($service.resources).requests).cpu)) -}}
+{{- if and ($service.autoscaling).enabled (not ((($service.resources).requests).cpu)) -}}
 {{- fail (printf "%s.resources.requests.cpu is needed with %s.autoscaling.enabled: targetCPU is in percent of it" $key $key) -}}
 {{- end -}}
 {{- end -}}
@@ -60,6 +60,10 @@
 {{- if and (not $.Values.rabbitmq.enabled) (not $service.broker.existingSecret) -}}
 {{- fail (printf "%s.broker.existingSecret is needed with rabbitmq.enabled=false: a secret whose key `%s` is the URL amqp://user:password@host:5672/vhost" $key $service.broker.key) -}}
 {{- end -}}
+{{- end -}}
+
+{{- if and .Values.console.enabled (not .Values.console.tokens.existingSecret) -}}
+{{- fail (printf "console.tokens.existingSecret is needed with console.enabled: a secret whose key `%s` says who is let in, as NAME=viewer:TOKEN and NAME=operator:TOKEN" .Values.console.tokens.key) -}}
 {{- end -}}
 
 {{- $names := list -}}
