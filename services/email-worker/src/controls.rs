@@ -98,6 +98,11 @@ impl Controls {
         self.pauses.get(scope)
     }
 
+    /// What is paused.
+    pub fn pauses(&self) -> impl Iterator<Item = &Scope> {
+        self.pauses.keys()
+    }
+
     /// Is everything paused?
     pub fn is_paused(&self) -> bool {
         self.pauses.contains_key(&Scope::Fleet)

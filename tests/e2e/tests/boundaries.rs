@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use serde_json::{Value, json};
 
+use crate::console::an_operator_pauses_a_domain_and_lets_it_go_on_over_the_console;
 use crate::mail_api::{
     Shop, a_mail_that_is_asked_for_over_http_arrives_and_the_first_key_is_made_in_the_pod,
     a_row_in_an_applications_own_database_becomes_a_mail_of_its_own_type,
@@ -33,6 +34,7 @@ pub(crate) async fn tests(run: &mut Run) {
     check!(run, a_row_in_an_applications_own_database_becomes_a_mail_of_its_own_type(&sluice, &shop));
     check!(run, the_relay_of_that_database_reaches_it_and_the_broker_and_nothing_else(&sluice, &shop));
     shop.close().await;
+    check!(run, an_operator_pauses_a_domain_and_lets_it_go_on_over_the_console(&sluice));
     check!(run, a_config_map_that_changes_changes_the_next_mails_without_a_restart(&sluice));
     check!(run, no_secret_is_in_any_log(&sluice));
     stranger.delete().await;

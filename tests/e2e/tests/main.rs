@@ -5,6 +5,7 @@
 
 mod boundaries;
 mod broker_tls;
+mod console;
 mod external;
 mod faults;
 mod foreign;

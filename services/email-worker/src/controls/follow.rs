@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::{KeyValue, global};
 use platform::backoff::Backoff;
 use platform::postgres::ask;
 use sqlx::PgPool;
@@ -64,6 +65,7 @@ impl Follower {
             match ask(&follower.pool, &Read, ANSWER_WITHIN).await {
                 Ok(controls) => {
                     follower.learn(controls);
+                    observe(follower.watch());
                     return follower;
                 }
                 Err(error) => tracing::warn!(%error, "no task is taken before it is known whether sending is paused"),
@@ -113,6 +115,21 @@ impl Follower {
         self.limiters.spawn(run);
         rate
     }
+}
+
+/// Tells as metrics how much is paused; what nobody looks at at night is easily forgotten.
+fn observe(known: ControlsWatch) {
+    global::meter("email-worker")
+        .u64_observable_gauge("sluice.sending.paused")
+        .with_description("Pauses that operators asked for and that hold, by what is paused")
+        .with_callback(move |observer| {
+            let known = known.borrow();
+            for scope in ["fleet", "type", "domain"] {
+                let paused = known.controls.pauses().filter(|paused| paused.columns().0 == scope).count();
+                observer.observe(paused as u64, &[KeyValue::new("sluice.scope", scope)]);
+            }
+        })
+        .build();
 }
 
 /// A line for each that is new, another, or gone.
