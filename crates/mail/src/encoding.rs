@@ -73,40 +73,63 @@ fn travels_well(line: &[u8]) -> bool {
 }
 
 fn quoted_printable(text: &str, out: &mut String) {
-    for (n, line) in text.split("\r\n").enumerate() {
+    out.reserve(text.len() + text.len() / 16);
+    for (n, line) in crlf_lines(text).enumerate() {
         if n > 0 {
             out.push_str("\r\n");
         }
         let bytes = line.as_bytes();
-        let mut column = 0;
-        for (at, byte) in bytes.iter().copied().enumerate() {
-            let last = at + 1 == bytes.len();
-            let plain = match byte {
-                b'=' => false,
-                b' ' | b'\t' => !last,
-                b'.' | b'-' => column > 0,
-                // "From " at the beginning of a line is changed by some.
-                b'F' => column > 0,
-                _ => byte.is_ascii_graphic(),
-            };
-            let width = if plain { 1 } else { 3 };
+        let (mut at, mut column) = (0, 0);
+        while let Some(&byte) = bytes.get(at) {
             // One column is kept for the `=` of a soft break.
-            if column + width > LINE - 1 {
+            let room = LINE - 1 - column;
+            let run = plain_run(&bytes[at..], column == 0, room);
+            if run > 0 {
+                // Of ASCII alone.
+                out.push_str(line.get(at..at + run).unwrap_or_default());
+                (at, column) = (at + run, column + run);
+            } else if room < 3 {
                 out.push_str("=\r\n");
                 column = 0;
-            }
-            // The break may have put a character first that must not be.
-            if plain && !(column == 0 && matches!(byte, b'.' | b'-' | b'F')) {
-                out.push(char::from(byte));
-                column += 1;
             } else {
                 out.push('=');
                 out.push(char::from(HEX[usize::from(byte >> 4)]));
                 out.push(char::from(HEX[usize::from(byte & 15)]));
-                column += 3;
+                (at, column) = (at + 1, column + 3);
             }
         }
     }
+}
+
+/// How many of the next bytes of a line go as they are, `most` at most.
+fn plain_run(bytes: &[u8], begins_a_line: bool, most: usize) -> usize {
+    // "From " at the beginning of a line is changed by some.
+    if begins_a_line && matches!(bytes.first(), Some(b'.' | b'-' | b'F')) {
+        return 0;
+    }
+    let goes = |byte: &u8| matches!(byte, b'\t' | b' '..=b'<' | b'>'..=b'~');
+    let run = bytes.iter().take(most).take_while(|byte| goes(byte)).count();
+    // Blanks at the end of a line are lost on the way.
+    if run == bytes.len() && matches!(bytes.last(), Some(b' ' | b'\t')) { run - 1 } else { run }
+}
+
+/// What stands between the line breaks.
+fn crlf_lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let left = rest?;
+        let mut from = 0;
+        while let Some(found) = left[from..].find('\n') {
+            let end = from + found;
+            if let Some(line) = left[..end].strip_suffix('\r') {
+                rest = Some(&left[end + 1..]);
+                return Some(line);
+            }
+            from = end + 1;
+        }
+        rest = None;
+        Some(left)
+    })
 }
 
 fn base64(bytes: &[u8], out: &mut String) {
@@ -188,6 +211,10 @@ pub(super) fn date(at: time::OffsetDateTime, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::seq::IndexedRandom as _;
+    use rand::{RngExt as _, SeedableRng as _};
+
     use super::*;
 
     fn encoded(transfer: Transfer, text: &str) -> String {
@@ -271,5 +298,73 @@ mod tests {
         let at = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
         date(at.to_offset(time::UtcOffset::from_hms(5, 30, 0).unwrap()), &mut out);
         assert_eq!(out, "Tue, 14 Nov 2023 22:13:20 +0000");
+    }
+
+    /// Byte by byte, as RFC 2045 says it.
+    fn by_the_book(text: &str, out: &mut String) {
+        for (n, line) in text.split("\r\n").enumerate() {
+            if n > 0 {
+                out.push_str("\r\n");
+            }
+            let bytes = line.as_bytes();
+            let mut column = 0;
+            for (at, byte) in bytes.iter().copied().enumerate() {
+                let last = at + 1 == bytes.len();
+                let plain = match byte {
+                    b'=' => false,
+                    b' ' | b'\t' => !last,
+                    b'.' | b'-' => column > 0,
+                    // "From " at the beginning of a line is changed by some.
+                    b'F' => column > 0,
+                    _ => byte.is_ascii_graphic(),
+                };
+                let width = if plain { 1 } else { 3 };
+                // One column is kept for the `=` of a soft break.
+                if column + width > LINE - 1 {
+                    out.push_str("=\r\n");
+                    column = 0;
+                }
+                // The break may have put a character first that must not be.
+                if plain && !(column == 0 && matches!(byte, b'.' | b'-' | b'F')) {
+                    out.push(char::from(byte));
+                    column += 1;
+                } else {
+                    out.push('=');
+                    out.push(char::from(HEX[usize::from(byte >> 4)]));
+                    out.push(char::from(HEX[usize::from(byte & 15)]));
+                    column += 3;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whole_runs_at_once_are_the_same_as_byte_by_byte() {
+        let words = [
+            "a",
+            "F",
+            "From ",
+            ".",
+            "-",
+            "=",
+            " ",
+            "\t",
+            "\u{fc}",
+            "\u{4e2d}",
+            "\r\n",
+            "\r",
+            "\n",
+            "quite a long word",
+            "<br>",
+        ];
+        let mut chance = StdRng::seed_from_u64(2045);
+        for _ in 0..5_000 {
+            let text: String =
+                (0..chance.random_range(0..60)).filter_map(|_| words.choose(&mut chance).copied()).collect();
+            let (mut quick, mut slow) = (String::new(), String::new());
+            quoted_printable(&text, &mut quick);
+            by_the_book(&text, &mut slow);
+            assert_eq!(quick, slow, "{text:?}");
+        }
     }
 }
