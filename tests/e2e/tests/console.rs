@@ -40,8 +40,7 @@ impl Operator {
 
 pub(crate) async fn an_operator_pauses_a_domain_and_lets_it_go_on_over_the_console(sluice: &Sluice) {
     let token = random(32);
-    let secret =
-        json!({ "metadata": { "name": WHO }, "stringData": { "tokens": format!("grace=operator:{token}") } });
+    let secret = json!({ "metadata": { "name": WHO }, "stringData": { "tokens": format!("grace=operator:{token}") } });
     sluice.api::<Secret>().create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
     sluice.upgrade(json!({ "console": { "enabled": true, "tokens": { "existingSecret": WHO } } })).await;
     sluice.settled("sluice-console", 1, Duration::from_secs(90)).await;

@@ -26,6 +26,8 @@ async fn with_the_broker_away_mails_are_taken_and_arrive_when_it_is_back() {
     let api = TestApi::start(&[("AMQP_URL", &url)]).await;
     let client = vhost.client().await;
     let mut ids = BTreeSet::from([api.send(&mail("before")).await.id()]);
+    let is_there = async || vhost.queues().await.iter().any(|known| known.name == queue::EMAIL).then_some(());
+    eventually("the relay has made the queue", SOON, is_there).await;
     eventually("the way is open", SOON, async || (client.ready(queue::EMAIL).await == 1).then_some(())).await;
     proxy.cut();
     for n in 0..20 {
