@@ -16,7 +16,7 @@ pub const HIGH_PRIORITY: u8 = 5;
 /// Queues of their own are named so; how their names end is the worker's.
 const APART: &str = "email_queue.apart.";
 
-/// Where the tasks wait that are sent at a speed of their own: `email_queue.apart.@gmail.com`, `email_queue.apart.shop.receipt`.
+/// Where the tasks wait that are sent at a speed of their own: `email_queue.apart.domain:gmail.com`, `email_queue.apart.type:shop.receipt`.
 pub fn apart(name: &str) -> String {
     format!("{APART}{name}")
 }
@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn a_queue_apart_is_known_by_its_name() {
-        assert_eq!(apart("@gmail.com"), "email_queue.apart.@gmail.com");
+        assert_eq!(apart("domain:gmail.com"), "email_queue.apart.domain:gmail.com");
         for (name, is_one) in
-            [("email_queue.apart.@gmail.com", true), ("email_queue.apart.", false), (EMAIL, false), (DEAD, false)]
+            [("email_queue.apart.domain:gmail.com", true), ("email_queue.apart.", false), (EMAIL, false), (DEAD, false)]
         {
             assert_eq!(is_apart(name), is_one, "{name}");
         }

@@ -233,9 +233,12 @@ mod tests {
         for (held, apart) in [
             (&[][..], None),
             (&[("fleet", "", Ask::Pause), ("fleet", "", SLOW)], None),
-            (&[("type", "shop.receipt", Ask::Pause)], Some("shop.receipt")),
-            (&[("domain", "gmail.com", SLOW)], Some("@gmail.com")),
-            (&[("domain", "gmail.com", SLOW), ("type", "shop.receipt", Ask::Pause)], Some("shop.receipt@gmail.com")),
+            (&[("type", "shop.receipt", Ask::Pause)], Some("type:shop.receipt")),
+            (&[("domain", "gmail.com", SLOW)], Some("domain:gmail.com")),
+            (
+                &[("domain", "gmail.com", SLOW), ("type", "shop.receipt", Ask::Pause)],
+                Some("type:shop.receipt,domain:gmail.com"),
+            ),
             (&[("domain", "example.com", SLOW), ("type", "shop.bill", Ask::Pause)], None),
         ] {
             let found = controls(held).apart(&"shop.receipt".parse().unwrap(), "gmail.com");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// The secret that says who is let in.
 const WHO: &str = "console-tokens";
-const APART: &str = "email_queue.apart.@example.com";
+const APART: &str = "email_queue.apart.domain:example.com";
 
 /// Somebody with a token.
 struct Operator {

@@ -39,7 +39,8 @@ impl Apart {
         Self::new(mail_type, Some(domain.to_owned()).filter(|domain| !domain.is_empty()))
     }
 
-    /// The last part of its queue's name: `shop.receipt`, `@gmail.com`, `shop.receipt@gmail.com`. No type and no domain has an @.
+    /// The last part of its queue's name: `type:shop.receipt`, `domain:gmail.com`, `type:shop.receipt,domain:gmail.com`. No type and no
+    /// domain has a colon; an @ would look like an address in the broker's log.
     pub fn name(&self) -> String {
         let name = self.to_string();
         if name.len() <= LONGEST { name } else { TaskId::from_message_id(&name).to_string() }
@@ -53,9 +54,8 @@ impl Apart {
 
 impl fmt::Display for Apart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mail_type, domain) = self.columns();
-        f.write_str(mail_type)?;
-        if domain.is_empty() { Ok(()) } else { write!(f, "@{domain}") }
+        let scopes: Vec<String> = self.scopes().map(|scope| scope.to_string()).collect();
+        f.write_str(&scopes.join(","))
     }
 }
 
@@ -68,9 +68,9 @@ mod tests {
     #[test]
     fn a_queue_is_named_by_what_is_in_it() {
         for (mail_type, domain, queue) in [
-            ("shop.receipt", "", "email_queue.apart.shop.receipt"),
-            ("", "gmail.com", "email_queue.apart.@gmail.com"),
-            ("shop.receipt", "gmail.com", "email_queue.apart.shop.receipt@gmail.com"),
+            ("shop.receipt", "", "email_queue.apart.type:shop.receipt"),
+            ("", "gmail.com", "email_queue.apart.domain:gmail.com"),
+            ("shop.receipt", "gmail.com", "email_queue.apart.type:shop.receipt,domain:gmail.com"),
         ] {
             let apart = Apart::from_columns(mail_type, domain).unwrap();
             assert_eq!((apart.queue().as_str(), apart.columns()), (queue, (mail_type, domain)));

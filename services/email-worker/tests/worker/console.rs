@@ -200,7 +200,7 @@ async fn an_operator_pauses_and_resumes_and_a_viewer_does_not() {
 
     let worker = world.worker().await;
     world.register("ada@gmail.com").await;
-    let apart = queue::apart("@gmail.com");
+    let apart = queue::apart("domain:gmail.com");
     eventually("the mail waits apart", PATIENCE, async || {
         let page = desk.get("/").await.body;
         page.contains(&format!("<code>{apart}</code></td><td class=\"number\">1</td>")).then_some(())

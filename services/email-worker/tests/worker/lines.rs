@@ -146,7 +146,7 @@ async fn mails_that_are_set_apart_have_one_line_for_all_of_them() {
     let worker = world.process(&[]);
     worker.ready().await;
     worker.wait_for_log("sending is paused", PATIENCE).await;
-    let apart = queue::apart("@gmail.com");
+    let apart = queue::apart("domain:gmail.com");
     worker.wait_for_log("have a queue of their own", PATIENCE).await;
     eventually("all of them wait apart", PATIENCE, async || (world.waiting(&apart).await == 50).then_some(())).await;
     worker.terminate().await;

@@ -190,7 +190,7 @@ async fn a_domain_that_is_paused_holds_up_no_other_and_loses_nothing() {
         world.register(&format!("user-{n}@example.com")).await;
     }
     world.smtp.wait_for_mails(40, PATIENCE).await;
-    let apart = queue::apart("@gmail.com");
+    let apart = queue::apart("domain:gmail.com");
     eventually("all of them wait apart", PATIENCE, async || (world.waiting(&apart).await == 40).then_some(())).await;
     assert_eq!(to(&world, "@gmail.com"), 0);
     // A worker that starts now finds them where they are.
@@ -213,7 +213,7 @@ async fn what_is_in_hand_of_a_domain_goes_apart_when_it_is_paused() {
     }
     world.smtp.wait_for_mails(4, PATIENCE).await;
     world.asks(&["pause", "--domain", "gmail.com"]).await;
-    let apart = queue::apart("@gmail.com");
+    let apart = queue::apart("domain:gmail.com");
     eventually("all that is left waits apart", PATIENCE, async || {
         let waiting = if world.has_queue(&apart).await { world.waiting(&apart).await } else { 0 };
         (waiting as usize + world.sent() == 100).then_some(())
@@ -277,7 +277,7 @@ async fn a_type_has_a_limit_too_and_a_mail_that_meets_two_keeps_to_both() {
     for n in 0..5 {
         world.register(&format!("later-{n}@gmail.com")).await;
     }
-    let apart = queue::apart("@gmail.com");
+    let apart = queue::apart("domain:gmail.com");
     eventually("they wait apart", PATIENCE, async || {
         (world.has_queue(&apart).await && world.waiting(&apart).await >= 1).then_some(())
     })
@@ -297,7 +297,7 @@ async fn a_drain_gives_what_waits_apart_back_to_where_it_waited() {
         world.register(&format!("user-{n}@gmail.com")).await;
     }
     world.smtp.wait_for_mails(1, PATIENCE).await;
-    let apart = queue::apart("@gmail.com");
+    let apart = queue::apart("domain:gmail.com");
     eventually("all but what is in hand wait", PATIENCE, async || (world.waiting(&apart).await >= 4).then_some(()))
         .await;
     worker.stop().await;
