@@ -16,12 +16,13 @@ use platform::health::Component;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use self::apart::QueuesApart;
 pub(crate) use self::apart::Supervisor;
 use crate::circuit_breaker::State;
 use crate::controls::{Apart, InForce};
-use crate::delivery::{Delivering, Processor};
+use crate::delivery::Processor;
 use crate::rate::Rate;
 
 /// How often the prefetch is looked at again.
@@ -50,7 +51,7 @@ pub struct Consumer {
     processor: Arc<Processor>,
     /// Whose queue it is; none: that of all others.
     apart: Option<Arc<Apart>>,
-    delivering: Option<Delivering>,
+    delivering: Option<TaskTrackerToken>,
     /// Runs outlive connections, so they live here.
     in_flight: JoinSet<()>,
     health: Option<Component>,
@@ -82,7 +83,7 @@ impl Consumer {
         prefetch_max: u16,
     ) -> Self {
         let pace = Pace::new(slots, prefetch_max, *processor.rate.in_force().borrow());
-        let (apart, delivering) = (None, Some(processor.ends.deliveries.begin()));
+        let (apart, delivering) = (None, Some(processor.ends.deliveries.token()));
         let in_flight = JoinSet::new();
         Self { broker, queues, processor, apart, delivering, in_flight, health: Some(health), pace }
     }
@@ -91,7 +92,7 @@ impl Consumer {
     pub(crate) fn apart(broker: Broker, apart: Apart, processor: Arc<Processor>, slots: u16) -> Self {
         let pace = Pace::new(slots, slots.saturating_mul(2), None);
         let queues = vec![topology::apart(&apart.name())];
-        let (apart, delivering) = (Some(Arc::new(apart)), Some(processor.ends.deliveries.begin()));
+        let (apart, delivering) = (Some(Arc::new(apart)), Some(processor.ends.deliveries.token()));
         Self { broker, queues, processor, apart, delivering, in_flight: JoinSet::new(), health: None, pace }
     }
 

@@ -9,7 +9,6 @@ mod answer;
 mod apart;
 mod attempt;
 mod dead_letter;
-mod deliveries;
 mod exclusive;
 pub mod hold;
 mod in_flight;
@@ -27,10 +26,10 @@ use std::time::Duration;
 use amqp::{Delivery, Outgoing, PublishError, Publisher, Receipt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 pub use dead_letter::DeadLetter;
-pub use deliveries::{Deliveries, Delivering};
 pub use exclusive::ExclusiveGate;
 pub use in_flight::InFlight;
 pub use limits::Limits;
@@ -115,8 +114,9 @@ pub struct Processor {
 pub struct Ends {
     /// Cancelled when the worker drains: whatever has not reached `MAIL` is handed back.
     pub drain: CancellationToken,
-    /// When the broker delivers nothing more to this worker. What is handed on before that might come back here, and be returned.
-    pub deliveries: Deliveries,
+    /// The consumers that the broker may deliver to. What is handed on before the last of them has ended might come back here, and be
+    /// returned.
+    pub deliveries: TaskTracker,
     /// Cancelled when the drain's time is nearly up: no answer is waited for any longer.
     pub cut_off: CancellationToken,
     /// Cancelled when nothing is left to be settled.
@@ -372,7 +372,9 @@ impl Processor {
     /// known by its id from here on. Where the broker does not take it in time, it stays unacknowledged: the broker has it
     /// back when the connection ends, as it has what this worker lost with an earlier one.
     async fn hand_on(&self, message: Message, queue: String, deliveries: u64, guard: InFlightGuard) {
-        self.ends.deliveries.ended().await;
+        // Closed, it can be waited for; a consumer that is there is waited for all the same.
+        self.ends.deliveries.close();
+        self.ends.deliveries.wait().await;
         let receipts = guard.leave();
         if receipts.iter().any(Receipt::is_live) {
             let handed_on = self.publisher.publish(republish::to_hand_on(message, queue, deliveries));
