@@ -93,11 +93,6 @@ pub struct Controls {
 }
 
 impl Controls {
-    /// The pause of exactly this scope.
-    pub fn pause(&self, scope: &Scope) -> Option<&Control> {
-        self.pauses.get(scope)
-    }
-
     /// What is paused.
     pub fn pauses(&self) -> impl Iterator<Item = &Scope> {
         self.pauses.keys()

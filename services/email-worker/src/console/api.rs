@@ -23,7 +23,6 @@ use crate::mail_log::find::Which;
 use crate::mail_log::paper::object;
 use crate::mail_log::story::Story;
 use crate::mail_log::trace_of_digits;
-use crate::paper::rfc3339;
 use crate::rate::Ceiling;
 
 /// Bodies are at most so long, in bytes.
@@ -127,13 +126,7 @@ pub(super) async fn sending(State(site): Shared) -> Answer {
 /// `GET /v1/actions`: who did what, the latest first.
 pub(super) async fn history(State(site): Shared) -> Answer {
     let actions = actions::history(&site.pool).await.map_err(|error| down(&error))?;
-    let actions: Vec<Value> = actions
-        .into_iter()
-        .map(|action| {
-            let controls::store::Action { at, operator, action, object, detail } = action;
-            json!({ "at": rfc3339(at), "by": operator, "action": action, "object": object, "detail": detail })
-        })
-        .collect();
+    let actions: Vec<Value> = actions.iter().map(paper::done).collect();
     Ok(Json(json!({ "actions": actions })).into_response())
 }
 

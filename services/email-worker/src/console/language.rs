@@ -142,7 +142,6 @@ const TEXTS: &[(&str, &str)] = &[
     ("a worker has it at this moment", "有工作进程正在处理"),
     ("a worker had it and could not try it yet: it waits for its next turn", "工作进程取过但尚未尝试:正在等待下一次"),
     ("the ledger says that it is done; the log did not see it", "账本显示已完成,但日志没有记录"),
-    ("is no rate", "不是速率"),
 ];
 
 #[cfg(test)]

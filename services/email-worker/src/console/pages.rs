@@ -20,7 +20,7 @@ use super::mails;
 use super::session::{COOKIE, LASTS};
 use super::site::Site;
 use super::who::{Role, Who};
-use crate::controls::{Ask, Kind, Scope};
+use crate::controls::{Ask, Kind, Scope, paper};
 use crate::mail_log::paper::object;
 use crate::mail_log::story::Story;
 use crate::paper::{bytes, hex, seconds};
@@ -239,16 +239,8 @@ pub(super) async fn mail(
 ) -> Response {
     let view = site.view(Some(&who), &headers, "/mails");
     // An address is no id: it would stand in the log of whoever is between.
-    let which = mails::which(&id, None);
-    match mails::story(
-        &site.pool,
-        match which {
-            Ok(which) => which,
-            Err(_) => return site.nothing(Some(&who), &headers),
-        },
-    )
-    .await
-    {
+    let Ok(which) = mails::which(&id, None) else { return site.nothing(Some(&who), &headers) };
+    match mails::story(&site.pool, which).await {
         Ok(story) if story.is_empty() => site.nothing(Some(&who), &headers),
         Ok(story) => site.page(StatusCode::OK, &view, "mail.html", "Mail", told(&story, None)),
         Err(mails::NotFound::Down(error)) => site.down(&view, &error),
@@ -269,15 +261,12 @@ fn told(story: &Story, suppressed: Option<&Suppressed>) -> Value {
 /// Somebody lets an address have mails again.
 pub(super) async fn unsuppress(State(site): Shared, Extension(who): Me, request: Request) -> Response {
     let view = site.view(Some(&who), request.headers(), "/mails");
-    let form = match Form::read(request.into_body()).await {
+    let form = match site.form_of_an_operator(&view, &who, request).await {
         Ok(form) => form,
-        Err(problem) => return problem.into_response(),
+        Err(answer) => return *answer,
     };
-    if !view.may_act() || !site.sessions.is_form_of(&who, form.text("form_key")) {
-        return site.error(&view, StatusCode::FORBIDDEN, "Not allowed", "A viewer looks, and does nothing.");
-    }
     let Some(hash) = bytes(form.text("hash")).filter(|hash| hash.len() == 32) else {
-        return site.nothing(Some(&who), &HeaderMap::new());
+        return site.error(&view, StatusCode::NOT_FOUND, "Not here", "There is nothing at this address.");
     };
     match actions::act(&site.pool, &who, Deed::Unsuppress(hash), Because::default()).await {
         Ok(_) => Redirect::to("/history").into_response(),
@@ -288,7 +277,7 @@ pub(super) async fn unsuppress(State(site): Shared, Extension(who): Me, request:
 /// Pauses and limits, and the form for one more.
 pub(super) async fn sending(State(site): Shared, Extension(who): Me, headers: HeaderMap) -> Response {
     let view = site.view(Some(&who), &headers, "/sending");
-    site.sending_page(&view, StatusCode::OK, None, false).await
+    site.sending_page(&view, StatusCode::OK, None).await
 }
 
 impl Site {
@@ -299,10 +288,19 @@ impl Site {
         Ok((mails::story(&self.pool, which).await?, suppressed))
     }
 
-    async fn sending_page(&self, view: &View, status: StatusCode, wrong: Option<String>, done: bool) -> Response {
+    /// A form that somebody may send who operates, and that we made for them.
+    async fn form_of_an_operator(&self, view: &View, who: &Who, request: Request) -> Result<Form, Box<Response>> {
+        let form = Form::read(request.into_body()).await.map_err(|problem| Box::new(problem.into_response()))?;
+        if view.may_act() && self.sessions.is_form_of(who, form.text("form_key")) {
+            return Ok(form);
+        }
+        Err(Box::new(self.error(view, StatusCode::FORBIDDEN, "Not allowed", "A viewer looks, and does nothing.")))
+    }
+
+    async fn sending_page(&self, view: &View, status: StatusCode, wrong: Option<String>) -> Response {
         match actions::controls(&self.pool).await {
             Ok(controls) => {
-                let content = json!({ "controls": held(&controls), "wrong": wrong, "done": done });
+                let content = json!({ "controls": held(&controls), "wrong": wrong });
                 self.page(status, view, "sending.html", "Sending", content)
             }
             Err(error) => self.down(view, &error),
@@ -325,22 +323,19 @@ impl Site {
 /// Somebody pauses, limits, or ends one of both.
 pub(super) async fn act(State(site): Shared, Extension(who): Me, request: Request) -> Response {
     let view = site.view(Some(&who), request.headers(), "/sending");
-    let form = match Form::read(request.into_body()).await {
+    let form = match site.form_of_an_operator(&view, &who, request).await {
         Ok(form) => form,
-        Err(problem) => return problem.into_response(),
+        Err(answer) => return *answer,
     };
-    if !view.may_act() || !site.sessions.is_form_of(&who, form.text("form_key")) {
-        return site.error(&view, StatusCode::FORBIDDEN, "Not allowed", "A viewer looks, and does nothing.");
-    }
     let (deed, because) = match asked(&form) {
         Ok(asked) => asked,
-        Err(wrong) => return site.sending_page(&view, StatusCode::UNPROCESSABLE_ENTITY, Some(wrong), false).await,
+        Err(wrong) => return site.sending_page(&view, StatusCode::UNPROCESSABLE_ENTITY, Some(wrong)).await,
     };
     match actions::act(&site.pool, &who, deed, because).await {
         Ok(Went::Done | Went::WasNot) => Redirect::to("/sending").into_response(),
         Ok(Went::TooMany) => {
             let wrong = format!("more than {} queues would be needed", crate::controls::MOST);
-            site.sending_page(&view, StatusCode::CONFLICT, Some(wrong), false).await
+            site.sending_page(&view, StatusCode::CONFLICT, Some(wrong)).await
         }
         Err(error) => site.down(&view, &error),
     }
@@ -363,18 +358,11 @@ fn asked(form: &Form) -> Result<(Deed, Because), String> {
     Ok((deed, because))
 }
 
+/// What holds, each with what the form that ends it says.
 fn held(controls: &crate::controls::Controls) -> Vec<Value> {
     let held = controls.all().into_iter().map(|control| {
         let (scope, name) = control.scope.columns();
-        let (rate, at_once) = match control.ask {
-            Ask::Pause => (None, None),
-            Ask::Limit { rate, at_once } => (Some(rate.to_string()), at_once),
-        };
-        json!({
-            "scope": scope, "name": name, "shown": control.scope.to_string(), "kind": control.ask.kind().slug(), "rate": rate,
-            "at_once": at_once, "since": seconds(control.set_at), "until": control.until.map(seconds), "by": control.set_by,
-            "reason": control.reason,
-        })
+        json!({ "form": { "scope": scope, "name": name }, "control": paper::object(control) })
     });
     held.collect()
 }
@@ -386,14 +374,6 @@ pub(super) async fn history(State(site): Shared, Extension(who): Me, headers: He
         Ok(actions) => actions,
         Err(error) => return site.down(&view, &error),
     };
-    let actions: Vec<Value> = actions
-        .iter()
-        .map(|action| {
-            json!({
-                "at": seconds(action.at), "by": action.operator, "action": action.action, "object": action.object,
-                "detail": action.detail,
-            })
-        })
-        .collect();
+    let actions: Vec<Value> = actions.iter().map(paper::done).collect();
     site.page(StatusCode::OK, &view, "history.html", "History", json!({ "actions": actions }))
 }

@@ -88,9 +88,13 @@ pub fn history(out: impl Write, actions: &[Action]) -> io::Result<()> {
 /// # Errors
 /// It can't be written.
 pub fn history_lines(mut out: impl Write, actions: &[Action]) -> io::Result<()> {
-    for Action { at, operator, action, object, detail } in actions {
-        let line = json!({ "at": rfc3339(*at), "by": operator, "action": action, "object": object, "detail": detail });
-        writeln!(out, "{line}")?;
+    for action in actions {
+        writeln!(out, "{}", done(action))?;
     }
     out.flush()
+}
+
+/// One of them, as programs read it.
+pub fn done(Action { at, operator, action, object, detail }: &Action) -> Value {
+    json!({ "at": rfc3339(*at), "by": operator, "action": action, "object": object, "detail": detail })
 }
