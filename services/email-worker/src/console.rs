@@ -6,6 +6,7 @@
 
 mod actions;
 mod api;
+mod dead_letters;
 mod door;
 mod fleet;
 mod form;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use web::server;
 
 use crate::config::ConsoleConfig;
+use crate::dead_letters::jobs::Runner;
 use crate::ledger::Tables;
 use site::Site;
 
@@ -89,11 +91,16 @@ impl Console {
         let (rules, grace) = (config.http.rules(config.shutdown_grace), config.shutdown_grace);
         let site = Arc::new(Site::new(&config, database.pool.clone())?);
         let routes = routes::all(&site, &config.http);
+        let broker = site::broker(&config);
+        let runner = Runner::new(database.pool.clone(), broker.clone(), Arc::clone(&site.look));
         let end = token.clone();
         let start = |tasks: &mut Tasks, stop: &CancellationToken| {
             let of_database = health.component("database", Need::ToStart);
             health.observe(NAME);
             database.watch(tasks, Tables, of_database, end, stop.clone());
+            let (look, stopped) = (Arc::clone(&site.look), stop.clone());
+            tasks.spawn("dead-letters", async move { look.keep(broker, stopped).await });
+            tasks.spawn("jobs", runner.run(stop.clone()));
             let (site, stop) = (Arc::clone(&site), stop.clone());
             tasks.spawn("sign-in-tries", async move { site.tries.forget_idle(stop).await });
         };

@@ -1,13 +1,16 @@
 //! The dead letters, for the person who looks after them: list them, put them back, throw them away.
 //!
-//! All three read the queue in bulk and leave what they do not take. Why one at a time: decision 19 in `docs/decisions`.
+//! All of them read the queue in bulk and leave what they do not take. Why one at a time: decision 19 in `docs/decisions`.
 
 pub mod discard;
 pub mod filter;
+pub mod jobs;
 mod letter;
 pub mod list;
+pub mod look;
 pub mod redrive;
 mod row;
+pub mod snapshot;
 
 use std::time::SystemTime;
 

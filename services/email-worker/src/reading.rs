@@ -20,6 +20,25 @@ const ANOTHER_LOOK: Duration = Duration::from_millis(200);
 /// What takes less needs no progress, and it is shown anew so often.
 const PROGRESS: Duration = Duration::from_secs(1);
 
+/// Who hears how it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// A person at a terminal, of a command.
+    Person,
+    /// Those who read the log, of a service.
+    Log,
+}
+
+impl Audience {
+    #[allow(clippy::print_stderr, reason = "for the person who waits")]
+    fn hears(self, line: &str) {
+        match self {
+            Self::Person => eprintln!("{line}"),
+            Self::Log => tracing::info!("{line}"),
+        }
+    }
+}
+
 /// The right to read a queue, which only one command has at a time: what one reads, others do not see.
 #[derive(Debug)]
 pub struct Turn {
@@ -28,17 +47,31 @@ pub struct Turn {
     /// The broker takes the marker away with it.
     connection: Connection,
     stop: CancellationToken,
+    audience: Audience,
 }
 
 impl Turn {
-    /// Waits until no other command such as this reads `queue`.
+    /// Waits until no other command such as this reads `queue`; for a person at a terminal.
     ///
     /// # Errors
     /// The broker can't be reached; [`Interrupted`].
     pub async fn wait(broker: &Broker, queue: &str, stop: &CancellationToken) -> anyhow::Result<Self> {
+        Self::wait_for(Audience::Person, broker, queue, stop).await
+    }
+
+    /// The same for others.
+    ///
+    /// # Errors
+    /// The broker can't be reached; [`Interrupted`].
+    pub async fn wait_for(
+        audience: Audience,
+        broker: &Broker,
+        queue: &str,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
         let connection = broker.connect().await.with_context(|| format!("connect to the broker to read {queue}"))?;
-        alone(&connection, queue, stop).await?;
-        Ok(Self { broker: broker.clone(), queue: queue.to_owned(), connection, stop: stop.clone() })
+        alone(&connection, queue, audience, stop).await?;
+        Ok(Self { broker: broker.clone(), queue: queue.to_owned(), connection, stop: stop.clone(), audience })
     }
 
     /// Reads the queue from its beginning.
@@ -55,9 +88,10 @@ impl Turn {
     /// There is no such queue, or the connection is gone.
     pub async fn read_queue(&self, queue: &str) -> anyhow::Result<Reading> {
         let bulk = Bulk::open(&self.connection, queue).await?;
-        let progress = Progress::new(queue);
+        let progress = Progress::new(queue, self.audience);
         let road = Road::new(self.broker.clone(), queue);
-        Ok(Reading { queue: queue.to_owned(), road, bulk, stop: self.stop.clone(), interrupted: false, progress })
+        let (stop, audience) = (self.stop.clone(), self.audience);
+        Ok(Reading { queue: queue.to_owned(), road, bulk, stop, interrupted: false, progress, audience })
     }
 
     /// The connection that the queue is read by.
@@ -85,6 +119,7 @@ pub struct Reading {
     stop: CancellationToken,
     interrupted: bool,
     progress: Progress,
+    audience: Audience,
 }
 
 impl Reading {
@@ -102,6 +137,11 @@ impl Reading {
             }
             next = self.bulk.next() => Ok(next?),
         }
+    }
+
+    /// How many were read so far, and how many there were at the start.
+    pub fn so_far(&self) -> (u32, u32) {
+        (self.bulk.read(), self.bulk.total())
     }
 
     /// So many were meant so far; shown with the progress.
@@ -138,7 +178,7 @@ impl Reading {
                 refused = None;
             }
             let to = &left[0].0.queue;
-            let again = refused.get_or_insert_with(Refused::new).again(&self.queue, to, &why)?;
+            let again = refused.get_or_insert_with(|| Refused::new(self.audience)).again(&self.queue, to, &why)?;
             if self.stop.run_until_cancelled(tokio::time::sleep(again)).await.is_none() {
                 self.interrupted = true;
                 break;
@@ -173,22 +213,26 @@ impl Reading {
 }
 
 /// Waits until no other command reads `queue`, and keeps others from it for as long as the connection lasts.
-#[allow(clippy::print_stderr, reason = "for the person who waits")]
-async fn alone(connection: &Connection, queue: &str, stop: &CancellationToken) -> anyhow::Result<()> {
+async fn alone(
+    connection: &Connection,
+    queue: &str,
+    audience: Audience,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let marker = format!("{queue}.lock");
     let mut told = false;
     loop {
         match queues::mark(connection, &marker).await? {
             Marked::Ours => return Ok(()),
             Marked::Forbidden => {
-                eprintln!(
+                audience.hears(&format!(
                     "warning: the user of AMQP_URL must not declare {marker}: another command on {queue} at the same \
                      time would see only a part of it"
-                );
+                ));
                 return Ok(());
             }
             Marked::Theirs if !told => {
-                eprintln!("another command reads {queue}: waiting until it is done");
+                audience.hears(&format!("another command reads {queue}: waiting until it is done"));
                 told = true;
             }
             Marked::Theirs => {}
@@ -210,8 +254,9 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(queue: &str) -> Self {
-        let next = stderr().is_terminal().then(|| Instant::now() + PROGRESS);
+    fn new(queue: &str, audience: Audience) -> Self {
+        let shows = audience == Audience::Person && stderr().is_terminal();
+        let next = shows.then(|| Instant::now() + PROGRESS);
         Self { queue: queue.to_owned(), matched: 0, next, shown: false }
     }
 

@@ -52,7 +52,7 @@ pub(super) enum Went {
 /// Does it, and writes down who did.
 pub(super) async fn act(pool: &PgPool, who: &Who, deed: Deed, because: Because) -> Result<Went, NoAnswer> {
     let Because { reason, lasts } = because;
-    let reason = reason.map_or_else(|| "no reason given".to_owned(), |reason| one_line(&reason));
+    let reason = self::reason(reason);
     let by = By { operator: who.name.clone(), reason, lasts };
     match deed {
         Deed::Unsuppress(hash) => {
@@ -74,6 +74,11 @@ pub(super) async fn act(pool: &PgPool, who: &Who, deed: Deed, because: Because) 
             Ok(if was { Went::Done } else { Went::WasNot })
         }
     }
+}
+
+/// What the history says where nobody says why.
+pub(super) fn reason(given: Option<String>) -> String {
+    given.map_or_else(|| "no reason given".to_owned(), |reason| one_line(&reason))
 }
 
 fn one_line(text: &str) -> String {

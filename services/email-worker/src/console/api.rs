@@ -48,7 +48,7 @@ type Shared = State<Arc<Site>>;
 type Me = Extension<Who>;
 type Answer = Result<Response, Problem>;
 
-fn down(error: &NoAnswer) -> Problem {
+pub(super) fn down(error: &NoAnswer) -> Problem {
     tracing::warn!(%error, "the console's database does not answer");
     Problem::database_unavailable()
 }
@@ -200,11 +200,11 @@ async fn act(site: &Site, who: &Who, deed: Deed, because: Because) -> Answer {
     }
 }
 
-fn may_act(who: &Who) -> Result<(), Problem> {
+pub(super) fn may_act(who: &Who) -> Result<(), Problem> {
     if who.role < Role::Operator { Err(Problem::new(FORBIDDEN)) } else { Ok(()) }
 }
 
-async fn read(request: Request) -> Result<Vec<u8>, Problem> {
+pub(super) async fn read(request: Request) -> Result<Vec<u8>, Problem> {
     let (parts, body) = request.into_parts();
     body::look(&parts.headers, LIMIT)?;
     body::read(body, LIMIT).await

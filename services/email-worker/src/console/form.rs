@@ -22,7 +22,8 @@ impl Form {
         Ok(Self::of(&web::body::read(body, LIMIT).await?))
     }
 
-    fn of(body: &[u8]) -> Self {
+    /// The same of bytes that are here already, or of the query of a URL.
+    pub(super) fn of(body: &[u8]) -> Self {
         Self(parse(body).map(|(name, value)| (name.into_owned(), value.trim().to_owned())).collect())
     }
 

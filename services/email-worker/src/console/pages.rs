@@ -28,7 +28,7 @@ use crate::rate::Ceiling;
 use crate::suppressions::store::Suppressed;
 
 /// All of them.
-pub(super) const TEMPLATES: [(&str, &str); 8] = [
+pub(super) const TEMPLATES: [(&str, &str); 13] = [
     ("layout.html", include_str!("templates/layout.html")),
     ("sign_in.html", include_str!("templates/sign_in.html")),
     ("overview.html", include_str!("templates/overview.html")),
@@ -36,6 +36,11 @@ pub(super) const TEMPLATES: [(&str, &str); 8] = [
     ("mail.html", include_str!("templates/mail.html")),
     ("sending.html", include_str!("templates/sending.html")),
     ("history.html", include_str!("templates/history.html")),
+    ("dead_letters.html", include_str!("templates/dead_letters.html")),
+    ("dead_letter.html", include_str!("templates/dead_letter.html")),
+    ("confirm.html", include_str!("templates/confirm.html")),
+    ("jobs.html", include_str!("templates/jobs.html")),
+    ("job.html", include_str!("templates/job.html")),
     ("error.html", include_str!("templates/error.html")),
 ];
 
@@ -86,7 +91,7 @@ fn readable(moment: &str) -> String {
 }
 
 /// Who looks at a page, and how.
-struct View {
+pub(super) struct View {
     who: Option<Who>,
     language: Language,
     form_key: String,
@@ -96,20 +101,27 @@ struct View {
 }
 
 impl View {
-    fn may_act(&self) -> bool {
+    pub(super) fn may_act(&self) -> bool {
         self.who.as_ref().is_some_and(|who| who.role == Role::Operator)
     }
 }
 
 impl Site {
-    fn view(&self, who: Option<&Who>, headers: &HeaderMap, path: &'static str) -> View {
+    pub(super) fn view(&self, who: Option<&Who>, headers: &HeaderMap, path: &'static str) -> View {
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let form_key = who.map(|who| self.sessions.form_key(who)).unwrap_or_default();
         let signs_in = !self.tokens.is_empty();
         View { who: who.cloned(), language: Language::of(accepted), form_key, path, signs_in }
     }
 
-    fn page(&self, status: StatusCode, view: &View, template: &str, title: &str, content: impl Serialize) -> Response {
+    pub(super) fn page(
+        &self,
+        status: StatusCode,
+        view: &View,
+        template: &str,
+        title: &str,
+        content: impl Serialize,
+    ) -> Response {
         let html = match self.pages.html(view, template, title, content) {
             Ok(html) => html,
             Err(error) => {
@@ -125,18 +137,18 @@ impl Site {
         (status, headers, Html(html)).into_response()
     }
 
-    fn error(&self, view: &View, status: StatusCode, title: &str, text: &str) -> Response {
+    pub(super) fn error(&self, view: &View, status: StatusCode, title: &str, text: &str) -> Response {
         self.page(status, view, "error.html", title, json!({ "text": text, "title": title }))
     }
 
-    fn down(&self, view: &View, error: &platform::postgres::NoAnswer) -> Response {
+    pub(super) fn down(&self, view: &View, error: &platform::postgres::NoAnswer) -> Response {
         tracing::warn!(%error, "the console's database does not answer");
         self.error(view, StatusCode::SERVICE_UNAVAILABLE, "Not here", "The database does not answer.")
     }
 }
 
-type Shared = State<Arc<Site>>;
-type Me = Extension<Who>;
+pub(super) type Shared = State<Arc<Site>>;
+pub(super) type Me = Extension<Who>;
 
 /// The form to sign in with.
 pub(super) async fn sign_in(State(site): Shared, headers: HeaderMap) -> Response {
@@ -289,7 +301,12 @@ impl Site {
     }
 
     /// A form that somebody may send who operates, and that we made for them.
-    async fn form_of_an_operator(&self, view: &View, who: &Who, request: Request) -> Result<Form, Box<Response>> {
+    pub(super) async fn form_of_an_operator(
+        &self,
+        view: &View,
+        who: &Who,
+        request: Request,
+    ) -> Result<Form, Box<Response>> {
         let form = Form::read(request.into_body()).await.map_err(|problem| Box::new(problem.into_response()))?;
         if view.may_act() && self.sessions.is_form_of(who, form.text("form_key")) {
             return Ok(form);

@@ -12,7 +12,7 @@ use web::middleware::{headers, host, request_id, span, timeout};
 use web::{HttpArgs, Kind, Problem};
 
 use super::site::Site;
-use super::{NAME, api, door, pages};
+use super::{NAME, api, dead_letters, door, pages};
 
 /// Everything that is served.
 pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
@@ -22,6 +22,12 @@ pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
         .route("/mails/{id}", get(pages::mail))
         .route("/sending", get(pages::sending).post(pages::act))
         .route("/unsuppress", post(pages::unsuppress))
+        .route("/dead-letters", get(dead_letters::pages::list))
+        .route("/dead-letters/confirm", post(dead_letters::pages::confirm))
+        .route("/dead-letters/{id}", get(dead_letters::pages::letter))
+        .route("/jobs", get(dead_letters::pages::jobs).post(dead_letters::pages::start))
+        .route("/jobs/{id}", get(dead_letters::pages::job))
+        .route("/jobs/{id}/stop", post(dead_letters::pages::stop))
         .route("/history", get(pages::history))
         .route("/sign-out", post(pages::signed_out))
         .route_layer(from_fn_with_state(Arc::clone(site), door::pages));
@@ -34,6 +40,13 @@ pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
         .route("/v1/sending/resume", post(api::resume))
         .route("/v1/sending/limit", post(api::limit))
         .route("/v1/sending/unlimit", post(api::unlimit))
+        .route("/v1/dead-letters", get(dead_letters::api::list))
+        .route("/v1/dead-letters/redrive", post(dead_letters::api::redrive))
+        .route("/v1/dead-letters/discard", post(dead_letters::api::discard))
+        .route("/v1/dead-letters/{id}", get(dead_letters::api::letter))
+        .route("/v1/jobs", get(dead_letters::api::jobs))
+        .route("/v1/jobs/{id}", get(dead_letters::api::job))
+        .route("/v1/jobs/{id}/stop", post(dead_letters::api::stop))
         .route("/v1/actions", get(api::history))
         .route_layer(from_fn_with_state(Arc::clone(site), door::api));
     Router::new()

@@ -1,5 +1,6 @@
 //! What all handlers share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use amqp::Broker;
@@ -14,6 +15,7 @@ use super::pages::Pages;
 use super::session::Sessions;
 use super::who::Tokens;
 use crate::config::ConsoleConfig;
+use crate::dead_letters::look::Look;
 use crate::suppressions::AddressKeys;
 
 /// Tokens that one client may try in a minute.
@@ -25,6 +27,7 @@ pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) struct Site {
     pub(super) pool: PgPool,
     pub(super) queues: Queues,
+    pub(super) look: Arc<Look>,
     pub(super) keys: Option<AddressKeys>,
     pub(super) tokens: Tokens,
     pub(super) sessions: Sessions,
@@ -33,11 +36,17 @@ pub(super) struct Site {
     pub(super) tries: Quotas<Client>,
 }
 
+/// The broker, as what is served asks it, and what is done in the background.
+pub(super) fn broker(config: &ConsoleConfig) -> Broker {
+    Broker::new(config.broker.amqp_url.clone(), NAME)
+}
+
 impl Site {
     pub(super) fn new(config: &ConsoleConfig, pool: PgPool) -> anyhow::Result<Self> {
-        let broker = Broker::new(config.broker.amqp_url.clone(), NAME);
+        let broker = broker(config);
         Ok(Self {
             pool,
+            look: Arc::default(),
             queues: Queues::new(broker, &config.retry_schedule),
             keys: config.suppression.keys(),
             tokens: config.sign_in.console_tokens.clone(),

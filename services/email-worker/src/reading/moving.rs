@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use platform::backoff::Backoff;
 use tokio::time::Instant;
 
+use super::Audience;
 use crate::delivery::republish;
 
 /// How long the broker may take to confirm a batch.
@@ -104,18 +105,18 @@ pub(super) struct Refused {
     since: Instant,
     backoff: Backoff,
     told: bool,
+    audience: Audience,
 }
 
 impl Refused {
-    pub(super) fn new() -> Self {
-        Self { since: Instant::now(), backoff: Backoff::new(RETRY.0, RETRY.1), told: false }
+    pub(super) fn new(audience: Audience) -> Self {
+        Self { since: Instant::now(), backoff: Backoff::new(RETRY.0, RETRY.1), told: false, audience }
     }
 
     /// How long to wait before it is tried again; the first time it is said.
     ///
     /// # Errors
     /// It was tried for long enough, or trying again would change nothing.
-    #[allow(clippy::print_stderr, reason = "for the person who waits")]
     pub(super) fn again(&mut self, from: &str, to: &str, why: &Outcome) -> anyhow::Result<Duration> {
         let rest = "what was moved is moved, the rest is where it was";
         match why {
@@ -128,7 +129,8 @@ impl Refused {
             _ => {}
         }
         if !std::mem::replace(&mut self.told, true) {
-            eprintln!("the broker takes no message for {to} ({why:?}): trying again for {PATIENCE:?}");
+            self.audience
+                .hears(&format!("the broker takes no message for {to} ({why:?}): trying again for {PATIENCE:?}"));
         }
         Ok(self.backoff.next_delay())
     }
@@ -140,7 +142,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_queue_that_takes_nothing_is_tried_for_a_minute_and_then_it_is_said_what_to_do() {
-        let mut refused = Refused::new();
+        let mut refused = Refused::new(Audience::Person);
         let began = Instant::now();
         let error = loop {
             match refused.again("dead", "main", &Outcome::Nacked) {
@@ -156,7 +158,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_trying_again_would_not_change_is_said_at_once() {
         for why in [Outcome::TooLarge, Outcome::Returned("NO_ROUTE".to_owned())] {
-            Refused::new().again("dead", "main", &why).expect_err("it is hopeless");
+            Refused::new(Audience::Person).again("dead", "main", &why).expect_err("it is hopeless");
         }
     }
 }

@@ -11,18 +11,18 @@ use crate::helpers::http::{Answer, ask};
 use crate::helpers::{PATIENCE, World};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
-const OPERATOR: &str = "token-of-grace-who-operates-it";
-const VIEWER: &str = "token-of-the-desk-which-looks";
+pub(crate) const OPERATOR: &str = "token-of-grace-who-operates-it";
+pub(crate) const VIEWER: &str = "token-of-the-desk-which-looks";
 const ADA: &str = "ada@example.com";
 
 /// A console that runs.
-struct Console {
-    service: Service,
-    addr: SocketAddr,
+pub(crate) struct Console {
+    pub(crate) service: Service,
+    pub(crate) addr: SocketAddr,
 }
 
 /// Somebody who signed in.
-struct Person<'a> {
+pub(crate) struct Person<'a> {
     console: &'a Console,
     cookie: String,
 }
@@ -41,7 +41,7 @@ impl World {
         changed(&variables, changes)
     }
 
-    async fn console(&self, changes: &[(&'static str, &str)]) -> Console {
+    pub(crate) async fn console(&self, changes: &[(&'static str, &str)]) -> Console {
         let service = Service::spawn_with("email-worker", &["console"], &self.console_environment(changes));
         let line = service.wait_for_log("serving the console", PATIENCE).await;
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -59,7 +59,7 @@ impl Console {
         ask(self.addr, "POST /sign-in", &[("Sec-Fetch-Site", "same-origin")], &format!("token={token}")).await
     }
 
-    async fn as_(&self, token: &str) -> Person<'_> {
+    pub(crate) async fn as_(&self, token: &str) -> Person<'_> {
         let answer = self.sign_in(token).await;
         assert_eq!(answer.status, 303, "{answer:?}");
         let cookie = answer.head.lines().find(|line| line.starts_with("set-cookie: ")).unwrap();
@@ -68,7 +68,7 @@ impl Console {
         Person { console: self, cookie: cookie.replace("__host-", "__Host-") }
     }
 
-    async fn api(&self, line: &str, token: &str, body: &str) -> Answer {
+    pub(crate) async fn api(&self, line: &str, token: &str, body: &str) -> Answer {
         let bearer = format!("Bearer {token}");
         let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
         ask(self.addr, line, &headers, body).await
@@ -76,17 +76,17 @@ impl Console {
 }
 
 impl Person<'_> {
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         ask(self.console.addr, &format!("GET {path}"), &[("Cookie", &self.cookie)], "").await
     }
 
-    async fn post(&self, path: &str, form: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, form: &str) -> Answer {
         let headers = [("Cookie", self.cookie.as_str()), ("Sec-Fetch-Site", "same-origin")];
         ask(self.console.addr, &format!("POST {path}"), &headers, form).await
     }
 
     /// The key that forms on this page have.
-    async fn form_key(&self, path: &str) -> String {
+    pub(crate) async fn form_key(&self, path: &str) -> String {
         let page = self.get(path).await.body;
         let key = page.split("name=\"form_key\" value=\"").nth(1).expect("a form for operators");
         key.split('"').next().unwrap().to_owned()

@@ -70,7 +70,7 @@ impl Support {
     }
 }
 
-fn dead(reason: &str) -> BasicProperties {
+pub(crate) fn dead(reason: &str) -> BasicProperties {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let mut headers = FieldTable::default();
     headers.insert(header::DEAD_REASON.into(), AMQPValue::LongString(reason.into()));

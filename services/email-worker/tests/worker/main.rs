@@ -8,6 +8,7 @@ mod bare;
 mod commands;
 mod connections;
 mod console;
+mod console_dead_letters;
 mod crash;
 mod dead_letters;
 mod delivery;
