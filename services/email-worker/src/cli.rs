@@ -1,6 +1,8 @@
 //! The commands of the binary, and what each exits with.
 
 mod commands;
+mod dead_letters;
+mod jobs;
 mod mail_log;
 mod mails;
 mod sending;
@@ -21,7 +23,7 @@ use crate::consumer::ConsumerError;
 use crate::ledger::MIGRATOR;
 use crate::queue_migration::{Consumed, Lost};
 use crate::reading::Interrupted;
-use commands::NotConfirmed;
+use dead_letters::{Choice, NoDatabase, NotConfirmed};
 use mail::MailTypesRefused;
 
 /// What telemetry calls it.
@@ -39,11 +41,12 @@ pub fn execute(cli: Cli) -> ExitCode {
             Cli::Suppressions(args) => return suppressions::suppressions(*args).await,
             Cli::MailLog(args) => return mail_log::mail_log(*args).await,
             Cli::Sending(args) => return sending::sending(*args).await,
+            Cli::Jobs(args) => return jobs::jobs(args).await,
             Cli::Console(config) => Box::pin(console(*config)).await,
             Cli::Run(config) => Box::pin(run(*config)).await,
             Cli::Migrate(args) => migrate(*args).await,
-            Cli::Redrive(args) => commands::redrive(args).await,
-            Cli::Dead(args) => commands::dead(args).await,
+            Cli::Redrive(args) => dead_letters::redrive(args).await,
+            Cli::Dead(args) => dead_letters::dead(args).await,
             Cli::Queue(args) => commands::queue(args).await,
             Cli::Mails(args) => mails::mails(args).await,
         }
@@ -60,7 +63,12 @@ fn code(error: &anyhow::Error) -> Exit {
     if error.is::<MailConfigError>() {
         return Exit::Usage;
     }
-    if error.is::<NotConfirmed>() || error.is::<suppressions::NoKey>() || error.is::<sending::TooMany>() {
+    if error.is::<NotConfirmed>()
+        || error.is::<NoDatabase>()
+        || error.is::<Choice>()
+        || error.is::<suppressions::NoKey>()
+        || error.is::<sending::TooMany>()
+    {
         return Exit::Usage;
     }
     if error.is::<mails::NotRight>() {

@@ -2,6 +2,7 @@
 
 mod console;
 mod contradictions;
+mod dead_letters;
 mod mail;
 mod mail_log;
 mod mails;
@@ -13,10 +14,13 @@ use std::time::Duration;
 
 use amqp::BrokerUrl;
 use amqp::topology::{self, QueueSpec};
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 
 pub use self::console::{ConsoleConfig, SignInArgs};
+pub use self::dead_letters::{
+    DeadArgs, DeadCommand, DiscardArgs, HandlingArgs, JobsArgs, JobsCommand, ListArgs, RedriveArgs,
+};
 pub use self::mail::{MailArgs, MailConfigError, TransportKind};
 pub use self::mail_log::{Find, MailLogArgs, MailLogCommand, MailLogCommandArgs};
 pub use self::mails::{
@@ -25,7 +29,6 @@ pub use self::mails::{
 pub(crate) use self::sending::account;
 pub use self::sending::{SendingArgs, SendingCommand};
 pub use self::suppressions::{SuppressionArgs, SuppressionsArgs, SuppressionsCommand};
-use crate::dead_letters::Filter;
 use crate::rate::Ceiling;
 use crate::send::retry_schedule::RetrySchedule;
 
@@ -41,6 +44,8 @@ pub enum Cli {
     Redrive(RedriveArgs),
     /// Look at the dead letters, or throw some away: `dead list`, `dead discard`
     Dead(DeadArgs),
+    /// Redrives and discards in the background, which the console does: `jobs list`, `jobs stop`
+    Jobs(JobsArgs),
     /// Put a queue right that exists with other arguments: `queue migrate`
     Queue(QueueArgs),
     /// Write mails of your own: `mails init`, `mails check`, `mails preview`, `mails render`, `mails send-test`
@@ -54,82 +59,6 @@ pub enum Cli {
     /// Pause the sending or slow it down, all of it, of a type, or to a domain: `sending show`, `pause`, `resume`, `limit`, `unlimit`,
     /// `history`
     Sending(Box<SendingArgs>),
-}
-
-/// Which dead letters to put back.
-#[derive(Debug, Args)]
-pub struct RedriveArgs {
-    /// The broker.
-    #[command(flatten)]
-    pub broker: BrokerArgs<BrokerUrl>,
-    /// Which ones.
-    #[command(flatten)]
-    pub filter: Filter,
-    /// At most so many, oldest first
-    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "id")]
-    pub limit: usize,
-    /// However many they are
-    #[arg(long, conflicts_with = "limit")]
-    pub all: bool,
-}
-
-/// What to do with the dead letters.
-#[derive(Debug, Args)]
-pub struct DeadArgs {
-    /// The broker.
-    #[command(flatten)]
-    pub broker: BrokerArgs<BrokerUrl>,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: DeadCommand,
-}
-
-/// What to do with the dead letters.
-#[derive(Debug, Subcommand)]
-pub enum DeadCommand {
-    /// List them, oldest first: id, reason, age, attempts; they stay where they are
-    List(ListArgs),
-    /// Throw them away: asks first on a terminal, wants --yes elsewhere
-    Discard(DiscardArgs),
-}
-
-/// Which dead letters to show, and how.
-#[derive(Debug, Args)]
-pub struct ListArgs {
-    /// Which ones.
-    #[command(flatten)]
-    pub filter: Filter,
-    /// At most so many, oldest first
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub limit: usize,
-    /// Without the first so many
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub offset: usize,
-    /// Show the addresses too; they are personal data
-    #[arg(long)]
-    pub addresses: bool,
-    /// One JSON object a line
-    #[arg(long)]
-    pub json: bool,
-    /// Only how many there are, by reason
-    #[arg(long, conflicts_with_all = ["limit", "offset", "addresses"])]
-    pub count: bool,
-}
-
-/// Which dead letters to throw away.
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").required(true).multiple(true)
-    .args(["id", "reasons", "kinds", "domains", "since", "all"]))]
-pub struct DiscardArgs {
-    /// Which ones.
-    #[command(flatten)]
-    pub filter: Filter,
-    /// All of them
-    #[arg(long, conflicts_with_all = ["id", "reasons", "kinds", "domains", "since"])]
-    pub all: bool,
-    /// Without asking
-    #[arg(long)]
-    pub yes: bool,
 }
 
 /// What to do with a queue.

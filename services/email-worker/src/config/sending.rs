@@ -154,7 +154,7 @@ pub(crate) fn account() -> String {
 }
 
 /// It is shown in a table, and rests in the database: one line, and no address of a person.
-fn line(text: &str) -> Result<String, &'static str> {
+pub(super) fn line(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     let fits = !text.is_empty() && text.chars().count() <= 200 && !text.chars().any(char::is_control);
     fits.then(|| text.to_owned()).ok_or("not a line of 1 to 200 characters")

@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use platform::postgres::{NoAnswer, ask};
 use sqlx::PgPool;
-use time::OffsetDateTime;
 
 use super::who::Who;
 use crate::dead_letters::Filter;
 use crate::dead_letters::jobs::{Action, Ask, Find, Job, List, Stop};
-use crate::paper::rfc3339;
 
 /// A statement may take so long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -46,7 +44,7 @@ async fn start(pool: &PgPool, who: &Who, wanted: Wanted) -> Result<i64, NoAnswer
 }
 
 async fn stop(pool: &PgPool, who: &Who, id: i64) -> Result<bool, NoAnswer> {
-    ask(pool, &Stop { id, operator: &who.name }, ANSWER_WITHIN).await
+    ask(pool, &Stop { id, operator: &who.name, reason: "in the console" }, ANSWER_WITHIN).await
 }
 
 async fn job(pool: &PgPool, id: i64) -> Result<Option<Job>, NoAnswer> {
@@ -55,23 +53,4 @@ async fn job(pool: &PgPool, id: i64) -> Result<Option<Job>, NoAnswer> {
 
 async fn jobs(pool: &PgPool) -> Result<Vec<Job>, NoAnswer> {
     ask(pool, &List { limit: JOBS }, ANSWER_WITHIN).await
-}
-
-/// A job as pages and programs read it.
-fn told(job: &Job) -> serde_json::Value {
-    let moment = |at: OffsetDateTime| rfc3339(at);
-    serde_json::json!({
-        "id": job.id,
-        "action": job.action.slug(),
-        "filter": job.filter.to_string(),
-        "meant": job.meant,
-        "settled": job.settled,
-        "per_second": job.per_second,
-        "state": job.state.slug(),
-        "trouble": job.trouble,
-        "by": job.asked_by,
-        "reason": job.reason,
-        "asked_at": moment(job.asked_at),
-        "ended_at": job.ended_at.map(moment),
-    })
 }

@@ -5,6 +5,7 @@
 //! begins at its beginning, and does what is left. One that is killed between a confirmed publish and its acknowledgement leaves a
 //! letter in both queues, with one id: it is mailed once (decision 19).
 
+pub mod paper;
 mod run;
 mod store;
 

@@ -8,6 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use testkit::eventually;
 
+use crate::commands::run;
 use crate::console::{Console, OPERATOR, Person, VIEWER};
 use crate::dead_letters::dead;
 use crate::helpers::{PATIENCE, World, body};
@@ -272,4 +273,47 @@ async fn a_job_waits_for_a_broker_that_is_away_and_says_so() {
     let able = world.console(&[]).await;
     let done = able.job_ends(id, "done").await;
     assert_eq!((world.client.ready(queue::EMAIL).await, &done["trouble"]), (5, &Value::Null));
+}
+
+#[tokio::test]
+async fn commands_leave_a_job_to_the_console_and_what_they_do_is_in_the_history() {
+    let world = World::new().await;
+    world.queues().await;
+    world.letters(6, "example.com", "blocked").await;
+    let broker = ("AMQP_URL", world.vhost.amqp_url().to_owned());
+    let variables = [broker.clone(), ("DATABASE_URL", world.database.url().to_owned()), ("USER", "ada".into())];
+    let console = world.console(&[]).await;
+    for (arguments, environment, says) in [
+        (&["redrive", "--background"][..], &variables[..], "--all"),
+        (&["redrive", "--background", "--all"], &variables[..1], "DATABASE_URL"),
+        (&["redrive", "--all", "--per-second", "5"], &variables[..], "--background"),
+    ] {
+        let (code, lines) = run(arguments, environment).await;
+        assert!(code == 64 && lines.join("\n").contains(says), "{arguments:?}: {code} {lines:?}");
+    }
+    let (code, lines) = run(&["redrive", "--limit", "1", "--why", "to try it", "--json"], &variables).await;
+    assert_eq!((code, lines), (0, vec![r#"{"action":"redrive","interrupted":false,"letters":1}"#.to_owned()]));
+    let asked = ["redrive", "--reason", "blocked", "--background", "--per-second", "100", "--json", "--by", "grace"];
+    let (code, lines) = run(&asked, &variables).await;
+    assert_eq!(code, 0, "{lines:?}");
+    let asked: Value = serde_json::from_str(&lines[0]).unwrap();
+    assert_eq!((&asked["meant"], &asked["action"]), (&5.into(), &"redrive".into()));
+    console.job_ends(&asked["job"], "done").await;
+    assert_eq!(world.client.ready(queue::EMAIL).await, 6);
+    let (code, lines) = run(&["jobs", "list"], &variables).await;
+    assert_eq!((code, lines.len()), (0, 2), "{lines:?}");
+    assert!(lines[1].contains("redrive  done   5     5") && lines[1].contains("reason=blocked"), "{lines:?}");
+    let (code, lines) = run(&["jobs", "stop", &asked["job"].to_string()], &variables).await;
+    assert_eq!((code, lines[0].contains("is not under way")), (1, true), "{lines:?}");
+    let (code, lines) = run(&["dead", "discard", "--all", "--yes", "--background"], &variables).await;
+    assert!(code == 0 && lines[0].contains("discard 0 dead letters"), "{lines:?}");
+    let (_, lines) = run(&["sending", "history"], &variables).await;
+    assert!(lines[2].contains("grace") && lines[2].contains("reason=blocked: 5 meant"), "{lines:#?}");
+    assert!(lines[3].contains("ada") && lines[3].contains("all: 1 done, to try it"), "{lines:#?}");
+
+    let away = [broker, ("DATABASE_URL", "postgres://nobody:nothing@127.0.0.1:1/none".to_owned())];
+    world.letters(1, "example.com", "blocked").await;
+    let (code, lines) = run(&["redrive"], &away).await;
+    assert!(code == 0 && lines.join("\n").contains("1 dead letter back on the queue"), "{lines:?}");
+    assert!(lines.join("\n").contains("not in the history"), "{lines:?}");
 }

@@ -13,13 +13,14 @@ use web::json::Fields;
 use web::{Kind, Problem, Refused};
 
 use super::query::Query;
-use super::{ACT_WAITS, MOST_PER_SECOND, PER_SECOND, Wanted, task, told};
+use super::{ACT_WAITS, MOST_PER_SECOND, PER_SECOND, Wanted, task};
 use crate::console::api::{BROKER_UNAVAILABLE, down, may_act, read};
 use crate::console::form::Form;
 use crate::console::site::Site;
 use crate::console::who::{Role, Who};
 use crate::dead_letters::Filter;
 use crate::dead_letters::jobs::Action;
+use crate::dead_letters::jobs::paper::object;
 use crate::dead_letters::snapshot::{Kept, Snapshot};
 use crate::paper::rfc3339;
 
@@ -158,13 +159,13 @@ async fn start(State(site): Shared, Extension(who): Me, request: Request, action
     let id = super::start(&site.pool, &who, wanted).await.map_err(|error| down(&error))?;
     let job = super::job(&site.pool, id).await.map_err(|error| down(&error))?;
     let job = job.ok_or_else(|| Problem::new(Kind::NOT_FOUND))?;
-    Ok((StatusCode::ACCEPTED, [("location", format!("/v1/jobs/{id}"))], Json(told(&job))).into_response())
+    Ok((StatusCode::ACCEPTED, [("location", format!("/v1/jobs/{id}"))], Json(object(&job))).into_response())
 }
 
 /// `GET /v1/jobs`: the latest, those that are under way first.
 pub(in crate::console) async fn jobs(State(site): Shared) -> Answer {
     let jobs = super::jobs(&site.pool).await.map_err(|error| down(&error))?;
-    let jobs: Vec<Value> = jobs.iter().map(told).collect();
+    let jobs: Vec<Value> = jobs.iter().map(object).collect();
     Ok(Json(json!({ "jobs": jobs })).into_response())
 }
 
@@ -172,7 +173,7 @@ pub(in crate::console) async fn jobs(State(site): Shared) -> Answer {
 pub(in crate::console) async fn job(State(site): Shared, Path(id): Path<String>) -> Answer {
     let job = super::job(&site.pool, number_of(&id)?).await.map_err(|error| down(&error))?;
     let job = job.ok_or_else(|| Problem::new(Kind::NOT_FOUND))?;
-    Ok(Json(told(&job)).into_response())
+    Ok(Json(object(&job)).into_response())
 }
 
 /// `POST /v1/jobs/{id}/stop`: ends it before it is done.

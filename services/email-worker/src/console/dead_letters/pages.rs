@@ -11,13 +11,14 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::query::{PER_PAGE, Query};
-use super::{ACT_WAITS, MOST_PER_SECOND, PAGE_WAITS, PER_SECOND, Wanted, task, told};
+use super::{ACT_WAITS, MOST_PER_SECOND, PAGE_WAITS, PER_SECOND, Wanted, task};
 use crate::console::form::Form;
 use crate::console::pages::View;
 use crate::console::site::Site;
 use crate::console::who::Who;
 use crate::dead_letters::Filter;
 use crate::dead_letters::jobs::Action;
+use crate::dead_letters::jobs::paper::object;
 use crate::dead_letters::look::Known;
 use crate::dead_letters::snapshot::{From, Kept, Snapshot};
 use crate::paper::rfc3339;
@@ -45,7 +46,7 @@ pub(in crate::console) async fn list(
         Ok(jobs) => jobs,
         Err(error) => return site.down(&view, &error),
     };
-    let open: Vec<Value> = jobs.iter().filter(|job| job.is_open()).map(told).collect();
+    let open: Vec<Value> = jobs.iter().filter(|job| job.is_open()).map(object).collect();
     let status = if wrong.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let fields: BTreeMap<_, _> = query.fields().into_iter().collect();
     let content = json!({
@@ -197,7 +198,7 @@ pub(in crate::console) async fn jobs(State(site): Shared, Extension(who): Me, he
     let view = site.view(Some(&who), &headers, "/jobs");
     match super::jobs(&site.pool).await {
         Ok(jobs) => {
-            let jobs: Vec<Value> = jobs.iter().map(told).collect();
+            let jobs: Vec<Value> = jobs.iter().map(object).collect();
             site.page(StatusCode::OK, &view, "jobs.html", "Jobs", json!({ "jobs": jobs }))
         }
         Err(error) => site.down(&view, &error),
@@ -215,7 +216,7 @@ pub(in crate::console) async fn job(
     let Ok(id) = id.parse() else { return site.nothing(Some(&who), &headers) };
     match super::job(&site.pool, id).await {
         Ok(Some(job)) => {
-            site.page(StatusCode::OK, &view, "job.html", "Job", json!({ "job": told(&job), "open": job.is_open() }))
+            site.page(StatusCode::OK, &view, "job.html", "Job", json!({ "job": object(&job), "open": job.is_open() }))
         }
         Ok(None) => site.nothing(Some(&who), &headers),
         Err(error) => site.down(&view, &error),

@@ -204,6 +204,8 @@ pub struct Stop<'a> {
     pub id: i64,
     /// Who asks.
     pub operator: &'a str,
+    /// Why.
+    pub reason: &'a str,
 }
 
 impl Statement for Stop<'_> {
@@ -218,7 +220,7 @@ impl Statement for Stop<'_> {
         .fetch_optional(&mut *conn)
         .await?;
         let Some(settled) = stopped else { return Ok(false) };
-        let detail = format!("job {} after {settled} letters", self.id);
+        let detail = format!("job {} after {settled} letters, {}", self.id, self.reason);
         let done = Record { operator: self.operator, action: "stop", object: "dead-letters", detail: &detail };
         done.ask(conn).await?;
         Ok(true)
