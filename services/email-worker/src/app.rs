@@ -22,6 +22,7 @@ use crate::config::{Config, MailLogArgs, SuppressionArgs};
 use crate::consumer::{Consumer, ConsumerError, QueuesApart, Supervisor, delivery_limit};
 use crate::controls::{ControlsWatch, Follower};
 use crate::delivery::{Ends, ExclusiveGate, InFlight, Limits, Processor, UnknownTypes, hold};
+use crate::fleet;
 use crate::ledger::retention::{self, RetentionOptions};
 use crate::ledger::{self, Ledger, LedgerOptions};
 use crate::mail_log::{MailLog, Mode};
@@ -156,7 +157,7 @@ impl Sender {
         let asked = Asked { controls: controls.watch(), queues_apart };
         let mail = Mail { transport, renderer, clock: clock.clone() };
         let processor = Arc::new(assemble(&config, &pool, mail, parts.moving, asked, &ends, tasks));
-        let rate = processor.rate.clone();
+        let (rate, name) = (processor.rate.clone(), config.mail_log.hostname.clone());
         tasks.spawn("controls", controls.run(move || rate.look_again()));
         tasks.spawn("prober", probe::run(Arc::clone(&processor), parts.sending, parts.database, background.clone()));
         tasks.spawn("database-clock", ledger::keep_time(pool.clone(), clock, background.clone()));
@@ -165,6 +166,8 @@ impl Sender {
         tasks.spawn_with_end("delivery-limit", check);
         tasks.spawn("connections", processor.slots.clone().tend(background.clone()));
         tasks.spawn("refusers", processor.refusers.clone().run(background.clone()));
+        let reports = fleet::report(Arc::clone(&processor), pool.clone(), name, background.clone());
+        tasks.spawn("reports", reports);
         let retention = RetentionOptions::new(config.flow.ledger_retention);
         tasks.spawn("retention", retention::run(pool.clone(), retention, background));
 

@@ -1,18 +1,20 @@
 //! The console: a website for those who run Sluice, and the same as an API. What became of a mail, what waits where, and hands on the
 //! valve.
 //!
-//! Pages are made here and work without scripts. A recipient's address comes in the body of a request, is hashed in memory, and stands
+//! Pages are made here and work without scripts; one script renews what is shown. A recipient's address comes in the body of a request, is hashed in memory, and stands
 //! in no URL and no log.
 
 mod actions;
 mod api;
 mod dead_letters;
 mod door;
-mod fleet;
 mod form;
 mod language;
+mod live;
 mod mails;
+mod overview;
 mod pages;
+mod queues;
 mod routes;
 mod session;
 mod site;
@@ -89,7 +91,7 @@ impl Console {
         let Self { config, listener, addr, admin, health, database } = self;
         tracing::info!(%addr, admin = %admin.addr(), "serving the console");
         let (rules, grace) = (config.http.rules(config.shutdown_grace), config.shutdown_grace);
-        let site = Arc::new(Site::new(&config, database.pool.clone())?);
+        let site = Arc::new(Site::new(&config, database.pool.clone(), token.clone())?);
         let routes = routes::all(&site, &config.http);
         let broker = site::broker(&config);
         let runner = Runner::new(database.pool.clone(), broker.clone(), Arc::clone(&site.look));
@@ -101,6 +103,7 @@ impl Console {
             let (look, stopped) = (Arc::clone(&site.look), stop.clone());
             tasks.spawn("dead-letters", async move { look.keep(broker, stopped).await });
             tasks.spawn("jobs", runner.run(stop.clone()));
+            tasks.spawn("overview", overview::keep(Arc::clone(&site), stop.clone()));
             let (site, stop) = (Arc::clone(&site), stop.clone());
             tasks.spawn("sign-in-tries", async move { site.tries.forget_idle(stop).await });
         };

@@ -16,6 +16,7 @@ pub mod consumer;
 pub mod controls;
 pub mod dead_letters;
 pub mod delivery;
+pub mod fleet;
 pub mod ledger;
 pub mod mail_log;
 pub mod metrics;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::{Counter, Histogram, Meter};
 use opentelemetry::{KeyValue, global};
@@ -22,7 +22,12 @@ pub struct Metrics {
     refusals: Counter<u64>,
     unknown_outcomes: Counter<u64>,
     suppressions: Counter<u64>,
+    refused: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    last_delay: Arc<Mutex<Option<(Duration, Instant)>>>,
 }
+
+/// Counts since the start, by what was counted and by reason where it has one: for reports to people.
+pub type Tally = Vec<(&'static str, &'static str, u64)>;
 
 impl Metrics {
     /// Instruments of the global meter provider: telemetry must have been started before.
@@ -67,6 +72,8 @@ impl Metrics {
                 .with_unit("{address}")
                 .with_description("Addresses that get no mails from now on, since the mail server does not know them.")
                 .build(),
+            refused: Arc::default(),
+            last_delay: Arc::default(),
         };
         // Told as 0 from the start on, or nobody could see the first one as a rise.
         metrics.duplicates.add(0, &[]);
@@ -93,6 +100,7 @@ impl Metrics {
     pub fn refused(&self, reason: Reason, stage: Option<Stage>) {
         let stage = stage.map_or("none", Stage::slug);
         self.refusals.add(1, &[KeyValue::new("sluice.reason", reason.slug()), KeyValue::new("sluice.stage", stage)]);
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(reason.slug()).or_default() += 1;
     }
 
     /// Nobody can know whether a mail was sent.
@@ -108,6 +116,22 @@ impl Metrics {
     /// A mail was accepted `delay` after its task was made.
     pub fn accepted_after(&self, delay: Duration) {
         self.delay.record(delay.as_secs_f64(), &[]);
+        *self.last_delay.lock().unwrap_or_else(PoisonError::into_inner) = Some((delay, Instant::now()));
+    }
+
+    /// Tasks finished by disposition, and refusals.
+    pub fn tally(&self) -> Tally {
+        let tasks = self.finished.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tasks = tasks.iter().map(|((kind, reason), count)| (*kind, reason.unwrap_or_default(), *count));
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = refused.iter().map(|(reason, count)| ("refused", *reason, *count));
+        tasks.chain(refused).collect()
+    }
+
+    /// How old the task was of the mail that was accepted last, and how long ago that was.
+    pub fn last_delay(&self) -> Option<(Duration, Duration)> {
+        let last = *self.last_delay.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map(|(delay, at)| (delay, at.elapsed()))
     }
 }
 

@@ -16,6 +16,7 @@ use web::{Kind, Problem, Refused, body};
 use super::actions::{self, Because, Deed, Went};
 use super::door::FORBIDDEN;
 use super::mails::{self, NotFound};
+use super::overview;
 use super::site::Site;
 use super::who::{Role, Who};
 use crate::controls::{self, Ask, MOST, Scope, paper};
@@ -106,6 +107,11 @@ pub(super) async fn queues(State(site): Shared) -> Answer {
             Err(Problem::new(BROKER_UNAVAILABLE).retry_after(Duration::from_secs(2)))
         }
     }
+}
+
+/// `GET /v1/fleet`: what workers say of themselves, and the last hour by the minute, the oldest first.
+pub(super) async fn fleet(State(site): Shared) -> Answer {
+    Ok(Json(overview::fleet(&site.pool).await.map_err(|error| down(&error))?).into_response())
 }
 
 /// The broker does not answer.

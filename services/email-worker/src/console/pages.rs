@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use super::actions::{self, Because, Deed, Went};
 use super::form::Form;
 use super::language::Language;
+use super::live;
 use super::mails;
+use super::overview::{self, Waiting};
 use super::session::{COOKIE, LASTS};
 use super::site::Site;
 use super::who::{Role, Who};
@@ -44,9 +46,9 @@ pub(super) const TEMPLATES: [(&str, &str); 13] = [
     ("error.html", include_str!("templates/error.html")),
 ];
 
-/// Nothing but what comes from here, and no script at all.
+/// Nothing but what comes from here.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
 /// Makes HTML.
@@ -59,22 +61,26 @@ impl Pages {
         engine.set_undefined_behavior(UndefinedBehavior::Strict);
         engine.add_filter("t", |state: &minijinja::State<'_, '_>, text: &str| translated(state, text));
         engine.add_filter("time", readable);
+        engine.add_filter("bars", |series: Vec<minijinja::Value>| {
+            let series: Vec<Value> = series.iter().map(|count| json!(count)).collect();
+            overview::bars(&series)
+        });
+        engine.add_filter("age", |seconds: f64| age(seconds));
         for (name, template) in TEMPLATES {
             engine.add_template(name, template).with_context(|| format!("reading the console's {name}"))?;
         }
         Ok(Self(engine))
     }
 
+    /// The middle of a page.
+    pub(super) fn inner(&self, view: &View, template: &str, content: impl Serialize) -> anyhow::Result<String> {
+        let about = view.about();
+        Ok(self.0.get_template(template)?.render(context! { ..Serde(content), ..about })?)
+    }
+
     fn html(&self, view: &View, template: &str, title: &str, content: impl Serialize) -> anyhow::Result<String> {
-        let language = view.language.tag();
-        let who = view.who.as_ref().map(|who| context! { name => who.name.as_str(), role => who.role.slug() });
-        let may_sign_out = view.who.is_some() && view.signs_in;
-        let about = context! {
-            language, who, may_sign_out, form_key => view.form_key.as_str(), may_act => view.may_act()
-        };
-        let inner = self.0.get_template(template)?.render(context! { ..Serde(content), ..about.clone() })?;
-        let whole =
-            context! { title, path => view.path, content => minijinja::Value::from_safe_string(inner), ..about };
+        let (about, inner) = (view.about(), self.inner(view, template, content)?);
+        let whole = context! { title, path => view.path, live => view.live.as_deref(), content => minijinja::Value::from_safe_string(inner), ..about };
         Ok(self.0.get_template("layout.html")?.render(whole)?)
     }
 }
@@ -90,6 +96,13 @@ fn readable(moment: &str) -> String {
     moment.trim_end_matches('Z').replace('T', " ")
 }
 
+/// The two largest units are enough.
+fn age(seconds: f64) -> String {
+    let whole = std::time::Duration::try_from_secs_f64(seconds.max(0.0).trunc()).unwrap_or_default();
+    let text = humantime::format_duration(whole).to_string();
+    text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
 /// Who looks at a page, and how.
 pub(super) struct View {
     who: Option<Who>,
@@ -98,9 +111,23 @@ pub(super) struct View {
     path: &'static str,
     /// Does anybody have to sign in?
     signs_in: bool,
+    /// Where news of it come from.
+    live: Option<String>,
 }
 
 impl View {
+    fn about(&self) -> minijinja::Value {
+        let language = self.language.tag();
+        let who = self.who.as_ref().map(|who| context! { name => who.name.as_str(), role => who.role.slug() });
+        let may_sign_out = self.who.is_some() && self.signs_in;
+        context! { language, who, may_sign_out, form_key => self.form_key.as_str(), may_act => self.may_act() }
+    }
+
+    /// News of its middle come from there.
+    pub(super) fn live(self, live: impl Into<String>) -> Self {
+        Self { live: Some(live.into()), ..self }
+    }
+
     pub(super) fn may_act(&self) -> bool {
         self.who.as_ref().is_some_and(|who| who.role == Role::Operator)
     }
@@ -111,7 +138,7 @@ impl Site {
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let form_key = who.map(|who| self.sessions.form_key(who)).unwrap_or_default();
         let signs_in = !self.tokens.is_empty();
-        View { who: who.cloned(), language: Language::of(accepted), form_key, path, signs_in }
+        View { who: who.cloned(), language: Language::of(accepted), form_key, path, signs_in, live: None }
     }
 
     pub(super) fn page(
@@ -196,17 +223,25 @@ fn with_cookie(mut response: Response, value: &str, seconds: u64) -> Response {
     response
 }
 
-/// What waits where, and what holds.
+/// What the fleet does, what waits where, and what holds.
 pub(super) async fn overview(State(site): Shared, Extension(who): Me, headers: HeaderMap) -> Response {
-    let view = site.view(Some(&who), &headers, "/");
-    let controls = match actions::controls(&site.pool).await {
-        Ok(controls) => controls,
-        Err(error) => return site.down(&view, &error),
-    };
-    let queues = site.queues.depths(&controls).await;
-    let queues = queues.inspect_err(|error| tracing::warn!(%error, "the console's broker does not answer")).ok();
-    let content = json!({ "queues": queues, "controls": held(&controls) });
-    site.page(StatusCode::OK, &view, "overview.html", "Overview", content)
+    let view = site.view(Some(&who), &headers, "/").live("/live");
+    match site.overview().await {
+        Ok(content) => site.page(StatusCode::OK, &view, "overview.html", "Overview", content),
+        Err(error) => site.down(&view, &error),
+    }
+}
+
+/// The same again and again, while somebody looks.
+pub(super) async fn overview_live(State(site): Shared, headers: HeaderMap) -> Response {
+    let asked = headers.clone();
+    live::events(site, headers, move |site, who| {
+        let view = site.view(Some(&who), &asked, "/");
+        async move {
+            let content = site.overview().await.ok()?;
+            site.pages.inner(&view, "overview.html", content).ok()
+        }
+    })
 }
 
 /// The form to find mails with.
@@ -293,6 +328,15 @@ pub(super) async fn sending(State(site): Shared, Extension(who): Me, headers: He
 }
 
 impl Site {
+    /// What the first page says.
+    async fn overview(&self) -> Result<Value, platform::postgres::NoAnswer> {
+        let (controls, fleet) = tokio::try_join!(actions::controls(&self.pool), overview::fleet(&self.pool))?;
+        let queues = self.queues.depths(&controls).await;
+        let queues = queues.inspect_err(|error| tracing::warn!(%error, "the console's broker does not answer")).ok();
+        let waiting = queues.as_deref().map(Waiting::of);
+        Ok(json!({ "queues": queues, "waiting": waiting, "controls": held(&controls), "fleet": fleet }))
+    }
+
     /// What is known of mails, and whether their address is suppressed.
     async fn look_up(&self, typed: &str) -> Result<(Story, Option<Suppressed>), mails::NotFound> {
         let which = mails::which(typed, self.keys.as_ref())?;

@@ -18,6 +18,8 @@ use super::{NAME, api, dead_letters, door, pages};
 pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
     let for_people = Router::new()
         .route("/", get(pages::overview))
+        .route("/live", get(pages::overview_live))
+        .route("/jobs/{id}/live", get(dead_letters::pages::job_live))
         .route("/mails", get(pages::find).post(pages::found))
         .route("/mails/{id}", get(pages::mail))
         .route("/sending", get(pages::sending).post(pages::act))
@@ -35,6 +37,7 @@ pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
         .route("/v1/mails/{id}", get(api::mail))
         .route("/v1/mails/search", post(api::search))
         .route("/v1/queues", get(api::queues))
+        .route("/v1/fleet", get(api::fleet))
         .route("/v1/sending", get(api::sending))
         .route("/v1/sending/pause", post(api::pause))
         .route("/v1/sending/resume", post(api::resume))
@@ -54,6 +57,7 @@ pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
         .merge(for_programs)
         .route("/sign-in", get(pages::sign_in).post(pages::signed_in))
         .route("/console.css", get(css))
+        .route("/console.js", get(js))
         .fallback(nothing)
         .layer(from_fn_with_state(http.request_timeout, timeout::layer))
         .layer(from_fn(host::layer))
@@ -66,6 +70,11 @@ pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
 async fn css() -> Response {
     let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
     (headers, include_str!("templates/console.css")).into_response()
+}
+
+async fn js() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
+    (headers, include_str!("templates/console.js")).into_response()
 }
 
 /// A program gets a problem, a person a page.

@@ -6,12 +6,14 @@ use std::time::Duration;
 use amqp::Broker;
 use anyhow::Context as _;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 use web::Quotas;
 use web::middleware::client::Client;
 
 use super::NAME;
-use super::fleet::Queues;
+use super::live::Live;
 use super::pages::Pages;
+use super::queues::Queues;
 use super::session::Sessions;
 use super::who::Tokens;
 use crate::config::ConsoleConfig;
@@ -34,6 +36,7 @@ pub(super) struct Site {
     pub(super) pages: Pages,
     pub(super) trusted: Vec<ipnet::IpNet>,
     pub(super) tries: Quotas<Client>,
+    pub(super) live: Live,
 }
 
 /// The broker, as what is served asks it, and what is done in the background.
@@ -42,7 +45,7 @@ pub(super) fn broker(config: &ConsoleConfig) -> Broker {
 }
 
 impl Site {
-    pub(super) fn new(config: &ConsoleConfig, pool: PgPool) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &ConsoleConfig, pool: PgPool, end: CancellationToken) -> anyhow::Result<Self> {
         let broker = broker(config);
         Ok(Self {
             pool,
@@ -54,6 +57,7 @@ impl Site {
             pages: Pages::new()?,
             trusted: config.http.trusted_proxies.clone(),
             tries: Quotas::new("client", TRIES, MINUTE).context("a limit of wrong tokens")?,
+            live: Live::new(end),
         })
     }
 

@@ -76,6 +76,11 @@ impl InFlight {
         self.lock().runs.is_empty()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lock().runs.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // The maps are whole after every operation: a panic elsewhere leaves nothing half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

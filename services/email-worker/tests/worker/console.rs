@@ -23,8 +23,8 @@ pub(crate) struct Console {
 
 /// Somebody who signed in.
 pub(crate) struct Person<'a> {
-    console: &'a Console,
-    cookie: String,
+    pub(crate) console: &'a Console,
+    pub(crate) cookie: String,
 }
 
 impl World {

@@ -9,6 +9,7 @@ mod commands;
 mod connections;
 mod console;
 mod console_dead_letters;
+mod console_overview;
 mod crash;
 mod dead_letters;
 mod delivery;

@@ -13,12 +13,13 @@ use time::OffsetDateTime;
 use super::query::{PER_PAGE, Query};
 use super::{ACT_WAITS, MOST_PER_SECOND, PAGE_WAITS, PER_SECOND, Wanted, task};
 use crate::console::form::Form;
+use crate::console::live;
 use crate::console::pages::View;
 use crate::console::site::Site;
 use crate::console::who::Who;
 use crate::dead_letters::Filter;
-use crate::dead_letters::jobs::Action;
 use crate::dead_letters::jobs::paper::object;
+use crate::dead_letters::jobs::{Action, Job};
 use crate::dead_letters::look::Known;
 use crate::dead_letters::snapshot::{From, Kept, Snapshot};
 use crate::paper::rfc3339;
@@ -216,11 +217,29 @@ pub(in crate::console) async fn job(
     let Ok(id) = id.parse() else { return site.nothing(Some(&who), &headers) };
     match super::job(&site.pool, id).await {
         Ok(Some(job)) => {
-            site.page(StatusCode::OK, &view, "job.html", "Job", json!({ "job": object(&job), "open": job.is_open() }))
+            let view = if job.is_open() { view.live(format!("/jobs/{id}/live")) } else { view };
+            site.page(StatusCode::OK, &view, "job.html", "Job", about(&job))
         }
         Ok(None) => site.nothing(Some(&who), &headers),
         Err(error) => site.down(&view, &error),
     }
+}
+
+/// The same again and again, while somebody looks.
+pub(in crate::console) async fn job_live(State(site): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let Ok(id) = id.parse::<i64>() else { return site.nothing(None, &headers) };
+    let asked = headers.clone();
+    live::events(site, headers, move |site, who| {
+        let view = site.view(Some(&who), &asked, "/jobs");
+        async move {
+            let job = super::job(&site.pool, id).await.ok()??;
+            site.pages.inner(&view, "job.html", about(&job)).ok()
+        }
+    })
+}
+
+fn about(job: &Job) -> Value {
+    json!({ "job": object(job), "open": job.is_open() })
 }
 
 /// Somebody ends one before it is done.
