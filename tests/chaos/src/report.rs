@@ -38,6 +38,7 @@ pub(crate) fn write_logs(stage: &Stage, facts: &Facts) {
             fs::write(folder.join(format!("{name}-{n}.log")), service.log_lines().join("\n")).unwrap();
         }
     }
+    fs::write(folder.join("console.log"), stage.console.log_lines().join("\n")).unwrap();
     fs::write(folder.join("faults.txt"), facts.faults.iter().map(fault_line).collect::<String>()).unwrap();
     fs::write(folder.join("rabbitmq.log"), stage.system.rabbit.own().log()).unwrap();
     fs::write(folder.join("postgres.log"), stage.system.postgres.log()).unwrap();

@@ -57,7 +57,7 @@ pub(crate) async fn run(seed: u64, time: Duration) -> Outcome {
 
     // Nothing moves any more while the facts are collected.
     let odd = stage.odd();
-    join_all(stage.apis.iter().chain(&stage.workers).map(testkit::Service::terminate)).await;
+    join_all(stage.apis.iter().chain(&stage.workers).chain([&stage.console]).map(testkit::Service::terminate)).await;
     let left = left(&stage).await;
     let facts = evidence::collect(&stage, &answers, published, twins, left, odd).await;
     let verdict = verdict::judge(&facts);
@@ -78,7 +78,7 @@ async fn drained(stage: &Stage, confirmed: usize) -> bool {
     while !arrived && Instant::now() < deadline {
         let queues = stage.system.rabbit.queues().await;
         let queued: u64 = queues.iter().filter(|info| info.name != queue::DEAD).map(|info| info.total).sum();
-        if queued > 0 || stage.system.outbox().await > 0 {
+        if queued > 0 || stage.system.outbox().await > 0 || stage.jobs().await > 0 {
             empty_since = None;
         } else {
             let empty_for = empty_since.get_or_insert_with(Instant::now).elapsed();

@@ -17,6 +17,8 @@ pub(crate) enum Victim {
     Worker(usize),
     /// With the network before it.
     MailServer,
+    /// Which redrives what operators ask for.
+    Console,
     /// Who runs it all, and asks for this and that meanwhile.
     Operators,
 }
@@ -63,6 +65,8 @@ pub(crate) enum Kind {
     PauseTheType,
     /// All mails are to one domain.
     LimitTheDomain,
+    /// Those who were refused for good are tried again, and refused again.
+    RedriveTheRefused,
 }
 
 /// One fault.
@@ -82,6 +86,7 @@ fn pace(victim: Victim) -> Range {
         Victim::Broker | Victim::Database => (4_000, 12_000),
         Victim::Api(_) => (5_000, 15_000),
         Victim::Worker(_) => (3_000, 10_000),
+        Victim::Console => (4_000, 9_000),
         Victim::MailServer => (1_500, 5_000),
         Victim::Operators => (3_000, 9_000),
     }
@@ -95,6 +100,7 @@ fn kinds(victim: Victim) -> &'static [Kind] {
         Victim::Api(_) => &[K::Kill, K::Freeze],
         // Killed more often than frozen: the windows are about that.
         Victim::Worker(_) => &[K::Kill, K::Kill, K::Freeze],
+        Victim::Console => &[K::Kill, K::Kill, K::Freeze],
         Victim::MailServer => &[
             K::Resets,
             K::Latency,
@@ -112,7 +118,14 @@ fn kinds(victim: Victim) -> &'static [Kind] {
             K::Greylists,
             K::RefusesConnections,
         ],
-        Victim::Operators => &[K::PauseEverything, K::PauseTheType, K::LimitTheDomain],
+        Victim::Operators => &[
+            K::PauseEverything,
+            K::RedriveTheRefused,
+            K::PauseTheType,
+            K::RedriveTheRefused,
+            K::LimitTheDomain,
+            K::RedriveTheRefused,
+        ],
     }
 }
 
@@ -134,7 +147,7 @@ pub(crate) fn schedule(seed: u64, time: Duration) -> Vec<Fault> {
     let mut faults: Vec<Fault> = victims
         .into_iter()
         .chain(services)
-        .chain([Victim::Operators])
+        .chain([Victim::Operators, Victim::Console])
         .zip(1..)
         .flat_map(|(victim, stream)| of_victim(victim, Dice::new(seed, stream), time))
         .collect();
@@ -183,6 +196,7 @@ impl fmt::Display for Victim {
             Self::Api(n) => f.pad(&format!("user-api {n}")),
             Self::Worker(n) => f.pad(&format!("email-worker {n}")),
             Self::MailServer => f.pad("mail server"),
+            Self::Console => f.pad("console"),
             Self::Operators => f.pad("operators"),
         }
     }
@@ -219,6 +233,7 @@ impl fmt::Display for Kind {
             Self::RefusesConnections => f.write_str("refuses connections"),
             Self::PauseEverything => f.write_str("pause everything"),
             Self::PauseTheType => f.write_str("pause the type"),
+            Self::RedriveTheRefused => f.write_str("redrive those who were refused"),
             Self::LimitTheDomain => f.write_str("limit the domain to 5/s"),
         }
     }
@@ -271,6 +286,7 @@ mod tests {
             Victim::Worker(1),
             Victim::MailServer,
             Victim::Operators,
+            Victim::Console,
         ];
         for victim in all {
             for kind in kinds(victim) {
@@ -285,11 +301,11 @@ mod tests {
         let mut seen = HashSet::new();
         for seed in 1..=10 {
             let faults = schedule(seed, MINUTE);
-            assert_eq!(faults.iter().map(|fault| fault.victim).collect::<HashSet<_>>().len(), 8, "seed {seed}");
+            assert_eq!(faults.iter().map(|fault| fault.victim).collect::<HashSet<_>>().len(), 9, "seed {seed}");
             assert!(faults.len() >= 20, "seed {seed}: {} faults", faults.len());
             seen.extend(faults.iter().map(|fault| format!("{} {}", fault.victim, fault.kind)));
         }
-        for victim in [Victim::Broker, Victim::Database, Victim::MailServer, Victim::Operators] {
+        for victim in [Victim::Broker, Victim::Database, Victim::MailServer, Victim::Operators, Victim::Console] {
             for kind in kinds(victim) {
                 assert!(seen.contains(&format!("{victim} {kind}")), "{victim}: never {kind}");
             }

@@ -23,6 +23,9 @@ const RESET_EVERY: Duration = Duration::from_millis(700);
 const ASK: &str = "INSERT INTO sending_controls AS held (kind, scope, name, rate, set_by, reason, until)
      VALUES ($1, $2, $3, $4, 'chaos', 'chaos', now() + make_interval(secs => $5))
      ON CONFLICT (kind, scope, name) DO UPDATE SET until = excluded.until";
+/// Slowly: faults come in the middle, and what one of them leaves in two queues is a few letters.
+const REDRIVE: &str = r#"INSERT INTO dead_letter_jobs (action, filter, meant, per_second, asked_by, reason)
+     VALUES ('redrive', '{"reasons": ["user-unknown"]}', 0, 12, 'chaos', 'chaos')"#;
 /// More than any disk has.
 const NO_DISK_HAS: &str = "900000GB";
 const DISK_LIMIT: &str = "50MB";
@@ -66,6 +69,7 @@ pub(crate) struct Stage {
     pub(crate) system: System,
     pub(crate) apis: Vec<Service>,
     pub(crate) workers: Vec<Service>,
+    pub(crate) console: Service,
     pub(crate) clock: Clock,
     broker: TcpProxy,
     database: TcpProxy,
@@ -131,12 +135,15 @@ impl Stage {
             worker.ready().await;
             workers.push(worker);
         }
+        let console = system.console(&[("AMQP_URL", &amqp), ("DATABASE_URL", &ledger), ("OTEL_SDK_DISABLED", "true")]);
+        console.ready().await;
         system.topology_settled().await;
         Self {
             seed,
             system,
             apis,
             workers,
+            console,
             clock: Clock::start(),
             broker,
             database,
@@ -173,6 +180,7 @@ impl Stage {
         for (n, service) in self.apis.iter().enumerate() {
             odd.extend(service.status().map(|status| format!("user-api {n} ended by itself: {status}")));
         }
+        odd.extend(self.console.status().map(|status| format!("the console ended by itself: {status}")));
         for (n, service) in self.workers.iter().enumerate() {
             odd.extend(service.status().map(|status| format!("email-worker {n} ended by itself: {status}")));
         }
@@ -184,6 +192,7 @@ impl Stage {
         match (fault.victim, fault.kind) {
             (Victim::Api(n), kind) => self.service(&self.apis[n], fault, kind).await,
             (Victim::Worker(n), kind) => self.service(&self.workers[n], fault, kind).await,
+            (Victim::Console, kind) => self.service(&self.console, fault, kind).await,
             (Victim::Broker, Kind::Resets | Kind::Latency | Kind::Blackhole) => self.network(&self.broker, fault).await,
             (Victim::Database, Kind::Resets | Kind::Latency | Kind::Blackhole) => {
                 self.network(&self.database, fault).await;
@@ -207,6 +216,7 @@ impl Stage {
                 sleep(fault.length).await;
                 self.system.smtp.listen_again().await;
             }
+            (Victim::Operators, Kind::RedriveTheRefused) => self.redrive(fault).await,
             (Victim::Operators, kind) => self.operators(fault, kind).await,
             (Victim::MailServer, kind) => {
                 self.system.smtp.set_script(script(self.base.clone(), kind));
@@ -236,6 +246,22 @@ impl Stage {
             sleep(LATENCY).await;
         }
         tokio::time::sleep_until(end).await;
+    }
+
+    /// As `redrive --background` asks for it.
+    async fn redrive(&self, fault: &Fault) {
+        let end = tokio::time::Instant::now() + fault.length;
+        let asked = timeout(fault.length, sqlx::query(REDRIVE).execute(self.system.ledger_pool())).await;
+        if !matches!(asked, Ok(Ok(_))) {
+            progress(self.seed, self.clock.now(), "the database took no job");
+        }
+        tokio::time::sleep_until(end).await;
+    }
+
+    /// Jobs that are not done.
+    pub(crate) async fn jobs(&self) -> i64 {
+        let open = "SELECT count(*) FROM dead_letter_jobs WHERE ended_at IS NULL";
+        sqlx::query_scalar(open).fetch_one(self.system.ledger_pool()).await.unwrap()
     }
 
     async fn service(&self, service: &Service, fault: &Fault, kind: Kind) {

@@ -151,6 +151,13 @@ impl System {
         Service::spawn("email-worker", &env)
     }
 
+    /// A console, open to this machine; it redrives what it is asked to. `extra` overrides.
+    pub fn console(&self, extra: &[(&'static str, &str)]) -> Service {
+        let mut env = self.common("email-worker");
+        env.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Service::spawn_with("email-worker", &["console"], &env)
+    }
+
     /// Users registered.
     pub async fn users(&self) -> HashSet<String> {
         sqlx::query_scalar("SELECT email FROM users").fetch_all(self.users.pool()).await.unwrap().into_iter().collect()

@@ -90,7 +90,11 @@ fn order(round: usize, kinds: usize) -> Vec<usize> {
     let zigzag = (0..kinds).map(|turn| if turn % 2 == 0 { kinds - turn / 2 } else { turn.div_ceil(2) });
     let forwards = zigzag.map(|place| (place + round) % kinds);
     // With an odd number half of them go the other way round.
-    if kinds.is_multiple_of(2) || (round / kinds).is_multiple_of(2) { forwards.collect() } else { forwards.rev().collect() }
+    if kinds.is_multiple_of(2) || (round / kinds).is_multiple_of(2) {
+        forwards.collect()
+    } else {
+        forwards.rev().collect()
+    }
 }
 
 /// The middle one of the ratios round by round: what the machine does over time falls on both.
