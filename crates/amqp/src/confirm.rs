@@ -24,7 +24,7 @@ pub enum Outcome {
     Confirmed,
     /// The broker could not keep it (a full queue with `reject-publish`, a queue without a leader).
     Nacked,
-    /// There is no such queue; the broker's words.
+    /// There is no such queue; the broker's words. No message to an exchange by name comes back so: who binds no queue wants none.
     Returned(String),
     /// Its properties are larger than a frame of this connection, so it was not published: the broker would end the
     /// connection, and with it what becomes of its neighbours.
@@ -38,6 +38,8 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct ConfirmChannel {
     channel: Channel,
+    /// Where its messages go; empty for the default exchange, whose routing keys are names of queues.
+    exchange: String,
     timeout: Duration,
     /// The largest frame, in bytes.
     frame_max: usize,
@@ -51,10 +53,19 @@ impl ConfirmChannel {
     /// # Errors
     /// The connection is gone.
     pub async fn open(connection: &Connection, timeout: Duration) -> Result<Self, AmqpError> {
+        Self::open_to(connection, "", timeout).await
+    }
+
+    /// The same for messages to an exchange, which has them when they are confirmed: in each queue that is bound there.
+    ///
+    /// # Errors
+    /// As [`ConfirmChannel::open`].
+    pub async fn open_to(connection: &Connection, exchange: &str, timeout: Duration) -> Result<Self, AmqpError> {
         let channel = connection.channel().await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         bounded(ANSWER, || "ask for confirms".to_owned(), confirms).await?;
-        Ok(Self { channel, timeout, frame_max: connection.frame_max(), spent: false })
+        let (exchange, frame_max) = (exchange.to_owned(), connection.frame_max());
+        Ok(Self { channel, exchange, timeout, frame_max, spent: false })
     }
 
     /// Whether it can still be used, as far as is known here: it is spent by the first message that is not answered.
@@ -77,14 +88,14 @@ impl ConfirmChannel {
         let deadline = Instant::now() + self.timeout;
         let attempt = || format!("publish {} messages with confirms", batch.len());
         let late = || AmqpError::Timeout { attempt: attempt(), limit: self.timeout };
-        // Mandatory: a message that no queue takes comes back instead of vanishing.
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        // Mandatory: a message that no queue takes comes back instead of vanishing. To an exchange that is as it should be.
+        let options = BasicPublishOptions { mandatory: self.exchange.is_empty(), ..BasicPublishOptions::default() };
         let mut fits = Vec::with_capacity(batch.len());
         let sending = join_all(batch.iter().filter_map(|message| {
             let properties = message.properties.to_lapin();
             fits.push(content_header_frame(&properties) <= self.frame_max);
-            let publish =
-                || self.channel.basic_publish("".into(), short(&message.queue), options, &message.body, properties);
+            let (exchange, key) = (short(&self.exchange), short(&message.queue));
+            let publish = || self.channel.basic_publish(exchange, key, options, &message.body, properties);
             fits.last().is_some_and(|fits| *fits).then(publish)
         }));
         let sent = tokio::time::timeout_at(deadline, sending).await.map_err(|_| late())?;

@@ -43,7 +43,7 @@ pub struct Properties {
 /// A message to publish. It is always persistent, and must have a message id: returns are matched by it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outgoing {
-    /// The queue, reached through the default exchange.
+    /// The queue, reached through the default exchange. Over a connection to another exchange: the routing key there.
     pub queue: String,
     /// The body.
     pub body: Vec<u8>,

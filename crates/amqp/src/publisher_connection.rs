@@ -36,6 +36,17 @@ impl PublisherConnection {
         Ok(Self { connection, confirms })
     }
 
+    /// The same for a topic exchange: makes sure of it, and publishes there. Its messages' queues are routing keys.
+    ///
+    /// # Errors
+    /// As [`PublisherConnection::open`].
+    pub async fn open_to(broker: &Broker, exchange: &str, timeout: Duration) -> Result<Self, TopologyError> {
+        let connection = broker.connect().await?;
+        topology::ensure_exchange(&connection, exchange).await?;
+        let confirms = ConfirmChannel::open_to(&connection, exchange, timeout).await?;
+        Ok(Self { connection, confirms })
+    }
+
     /// What it is good for.
     pub fn state(&self) -> ConnectionState {
         if !self.connection.is_open() {

@@ -1,13 +1,14 @@
-//! The queues, and how they come to be.
+//! The queues and the exchange of the events, and how they come to be.
 //!
-//! Each queue is looked for first, and declared only where it is missing, so that a user without configure rights works
+//! Each is looked for first, and declared only where it is missing, so that a user without configure rights works
 //! where it exists. Why the queues have these arguments: decisions 3 and 6 in `docs/decisions`.
 
 use std::time::Duration;
 
 use contract::queue;
-use lapin::options::QueueDeclareOptions;
+use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, ExchangeKind};
 
 use crate::Connection;
 use crate::confirm::reply_code;
@@ -134,6 +135,24 @@ pub enum TopologyError {
         /// The broker's words.
         detail: String,
     },
+    /// The exchange is there, and is none that we can use. Nothing was changed.
+    #[error("exchange `{exchange}` exists, and is no durable topic exchange ({detail}): delete it, and start again")]
+    OtherExchange {
+        /// The exchange.
+        exchange: String,
+        /// The broker's words.
+        detail: String,
+    },
+    /// The exchange is missing, and this user must not declare it.
+    #[error(
+        "exchange `{exchange}`: {detail}: declare it (topic, durable), or give the user of AMQP_URL the right to configure it"
+    )]
+    NoExchange {
+        /// The exchange.
+        exchange: String,
+        /// The broker's words.
+        detail: String,
+    },
     /// The conversation failed.
     #[error(transparent)]
     Amqp(#[from] AmqpError),
@@ -162,6 +181,48 @@ pub async fn ensure(connection: &Connection, queues: &[QueueSpec]) -> Result<(),
     Ok(())
 }
 
+/// Makes sure that a durable topic exchange is there.
+///
+/// # Errors
+/// As [`TopologyError`].
+pub async fn ensure_exchange(connection: &Connection, exchange: &str) -> Result<(), TopologyError> {
+    let exists = declare_exchange(connection, exchange, true).await?;
+    match (exists, declare_exchange(connection, exchange, false).await?) {
+        // It exists, and we may not declare it: then it is not ours to judge.
+        (_, Declared::AsAsked) | (Declared::AsAsked, Declared::Refused(_)) => Ok(()),
+        (_, Declared::Refused(detail)) => Err(TopologyError::NoExchange { exchange: exchange.to_owned(), detail }),
+        (_, Declared::Missing) => Err(AmqpError::Protocol(format!("exchange `{exchange}` vanished")).into()),
+    }
+}
+
+async fn declare_exchange(connection: &Connection, exchange: &str, passive: bool) -> Result<Declared, TopologyError> {
+    let channel = connection.channel().await?;
+    let options = ExchangeDeclareOptions { durable: true, passive, ..ExchangeDeclareOptions::default() };
+    let attempt = || format!("declare exchange {exchange}");
+    let asked = channel.exchange_declare(short(exchange), ExchangeKind::Topic, options, FieldTable::default());
+    let declared = match bounded(ANSWER, attempt, asked).await {
+        Ok(()) => Ok(Declared::AsAsked),
+        Err(AmqpError::Broker { source, .. }) => match reply_code(&source) {
+            Some(NOT_FOUND) => Ok(Declared::Missing),
+            Some(ACCESS_REFUSED) => Ok(Declared::Refused(source.to_string())),
+            Some(PRECONDITION_FAILED) => {
+                Err(TopologyError::OtherExchange { exchange: exchange.to_owned(), detail: source.to_string() })
+            }
+            _ => Err(AmqpError::Broker { attempt: attempt(), source }.into()),
+        },
+        Err(error) => Err(error.into()),
+    };
+    done_with(&channel).await;
+    declared
+}
+
+/// The channel is of no more use; that it is already gone would be just as well.
+async fn done_with(channel: &Channel) {
+    if channel.status().connected() {
+        let _ = bounded(ANSWER, || "close a channel".to_owned(), channel.close(200, "done".into())).await;
+    }
+}
+
 enum Declared {
     AsAsked,
     Missing,
@@ -184,10 +245,7 @@ async fn declare(connection: &Connection, queue: &QueueSpec, passive: bool) -> R
         },
         Err(error) => Err(error.into()),
     };
-    if channel.status().connected() {
-        // The channel is of no more use; that it is already gone would be just as well.
-        let _ = bounded(ANSWER, || "close a channel".to_owned(), channel.close(200, "done".into())).await;
-    }
+    done_with(&channel).await;
     declared
 }
 

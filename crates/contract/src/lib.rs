@@ -1,7 +1,8 @@
-//! What crosses the queue: task types, queue names, headers. Data only, no I/O.
+//! What crosses the broker: task types, queue names, headers, events. Data only, no I/O.
 //!
 //! Both services are tested against the files in `fixtures/`, which freeze every shape that was ever released.
 
+pub mod event;
 pub mod header;
 pub mod queue;
 
@@ -14,6 +15,7 @@ mod type_name;
 mod unique;
 
 pub use email_address::{EmailAddress, InvalidEmailAddress};
+pub use event::EventKind;
 pub use locale_tag::{InvalidLocaleTag, LocaleTag};
 pub use task::{Attempt, MAX_BODY, MailTask, Malformed};
 pub use task_id::TaskId;

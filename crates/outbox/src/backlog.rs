@@ -1,4 +1,4 @@
-//! How much waits in the outbox, as metrics.
+//! How much waits in an outbox, as metrics.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,29 +7,30 @@ use opentelemetry::global;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::kind::Names;
 use crate::rows::{self, Backlog};
 use crate::table::Table;
 
 /// How often it is looked at.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Keeps `sluice.outbox.depth` and `sluice.outbox.oldest.age` up to date until the token is cancelled. What was seen last
-/// is reported on while the database is away. `app` is whose metrics they are.
-pub(crate) async fn watch(app: &'static str, pool: PgPool, table: Table, stop: CancellationToken) {
+/// Keeps the gauges of what waits up to date until the token is cancelled. What was seen last is reported on while the database is
+/// away. `app` is whose metrics they are.
+pub(crate) async fn watch(app: &'static str, names: Names, pool: PgPool, table: Table, stop: CancellationToken) {
     let seen = Arc::new(Mutex::new(Backlog { depth: 0, oldest: 0.0 }));
     let look = |seen: &Mutex<Backlog>| *seen.lock().unwrap_or_else(PoisonError::into_inner);
     let meter = global::meter(app);
     let (depth, oldest) = (Arc::clone(&seen), Arc::clone(&seen));
     meter
-        .u64_observable_gauge("sluice.outbox.depth")
+        .u64_observable_gauge(names.depth.0)
         .with_unit("{message}")
-        .with_description("Tasks that wait in the outbox, of all replicas; counted up to 100,000.")
+        .with_description(names.depth.1)
         .with_callback(move |gauge| gauge.observe(look(&depth).depth, &[]))
         .build();
     meter
-        .f64_observable_gauge("sluice.outbox.oldest.age")
+        .f64_observable_gauge(names.oldest.0)
         .with_unit("s")
-        .with_description("Age of the oldest task in the outbox.")
+        .with_description(names.oldest.1)
         .with_callback(move |gauge| gauge.observe(look(&oldest).oldest, &[]))
         .build();
     let mut tick = tokio::time::interval(EVERY);
@@ -38,7 +39,11 @@ pub(crate) async fn watch(app: &'static str, pool: PgPool, table: Table, stop: C
             None => return,
             Some(Ok(backlog)) => *seen.lock().unwrap_or_else(PoisonError::into_inner) = backlog,
             Some(Err(error)) => {
-                tracing::warn!(error = platform::postgres::words(&error), "the outbox could not be looked at");
+                tracing::warn!(
+                    error = platform::postgres::words(&error),
+                    "{} that wait could not be looked at",
+                    names.rows
+                );
             }
         }
     }

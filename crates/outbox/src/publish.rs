@@ -1,35 +1,29 @@
-//! One batch of tasks, published; each under a PRODUCER span of its own.
+//! One batch of messages, published; each under a PRODUCER span of its own.
 
 use std::time::Instant;
 
-use amqp::{AmqpError, Broker, Headers, Outcome, Outgoing, Properties, PublisherConnection};
-use contract::{header, queue};
+use amqp::{AmqpError, Broker, Headers, Outcome, Outgoing, PublisherConnection};
 use platform::telemetry::context::parent_of;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use crate::kind::{Kind, Waiting};
 use crate::metrics::Metrics;
-use crate::relay::RelayOptions;
-use crate::rows::Task;
 
-/// `content_type` of our messages.
-const JSON: &str = "application/json";
-
-/// Publishes the tasks; the outcomes are in their order.
+/// Publishes the rows; the outcomes are in their order.
 ///
 /// # Errors
-/// As [`PublisherConnection::publish`]: nothing is known of any task then.
-pub(crate) async fn publish(
+/// As [`PublisherConnection::publish`]: nothing is known of any of them then.
+pub(crate) async fn publish<K: Kind>(
     connection: &mut PublisherConnection,
     broker: &Broker,
-    options: &RelayOptions,
+    kind: &K,
     metrics: &Metrics,
-    tasks: &[Task],
+    rows: &[K::Row],
 ) -> Result<Vec<Outcome>, AmqpError> {
     let began = Instant::now();
-    let spans: Vec<Span> = tasks.iter().map(|task| send_span(broker, task)).collect();
-    let messages: Vec<Outgoing> =
-        tasks.iter().zip(&spans).map(|(task, span)| message(options.app, task, span)).collect();
+    let spans: Vec<Span> = rows.iter().map(|row| send_span::<K>(broker, row)).collect();
+    let messages: Vec<Outgoing> = rows.iter().zip(&spans).map(|(row, span)| kind.message(row, traced(span))).collect();
     let published = connection.publish(&messages).await;
     match &published {
         Ok(outcomes) => {
@@ -40,54 +34,43 @@ pub(crate) async fn publish(
         }
         Err(_) => {
             spans.iter().for_each(|span| record(span, Some("unconfirmed")));
-            metrics.failed(tasks.len(), began.elapsed());
+            metrics.failed(rows.len(), began.elapsed());
         }
     }
     published
 }
 
-/// The PRODUCER span: child of the request that the task came from, however long ago.
-fn send_span(broker: &Broker, task: &Task) -> Span {
+/// The PRODUCER span: child of what the row came from, however long ago.
+fn send_span<K: Kind>(broker: &Broker, row: &K::Row) -> Span {
+    let destination = K::NAMES.destination;
     let span = tracing::info_span!(
         parent: None,
         "send",
-        otel.name = "send email_queue",
+        otel.name = format!("send {destination}"),
         otel.kind = "producer",
         otel.status_code = field::Empty,
         messaging.system = "rabbitmq",
         messaging.operation.name = "send",
         messaging.operation.r#type = "send",
-        messaging.destination.name = queue::EMAIL,
-        messaging.rabbitmq.destination.routing_key = queue::EMAIL,
-        messaging.message.id = %task.id,
-        messaging.message.body.size = task.body.len(),
+        messaging.destination.name = destination,
+        messaging.rabbitmq.destination.routing_key = row.routing_key(),
+        messaging.message.id = %row.message_id(),
+        messaging.message.body.size = row.size(),
         server.address = broker.url().host(),
         server.port = broker.url().port(),
         error.r#type = field::Empty,
     );
-    if let Err(error) = span.set_parent(parent_of(&task.trace)) {
-        tracing::debug!(%error, "the trace of a task is not continued");
+    if let Err(error) = span.set_parent(parent_of(row.trace())) {
+        tracing::debug!(%error, "the trace of what is relayed is not continued");
     }
     span
 }
 
-fn message(app: &str, task: &Task, span: &Span) -> Outgoing {
+/// Headers with the span's context.
+fn traced(span: &Span) -> Headers {
     let mut headers = Headers::default();
     headers.inject_context(&span.context());
-    if let Some(moment) = task.expires_at {
-        headers.set_u64(header::EXPIRES_AT, moment);
-    }
-    let properties = Properties {
-        message_id: Some(task.id.to_string()),
-        kind: Some(task.task_type.clone()),
-        timestamp: task.created_at,
-        app_id: Some(app.to_owned()),
-        content_type: Some(JSON.to_owned()),
-        content_encoding: None,
-        priority: task.is_urgent.then_some(queue::HIGH_PRIORITY),
-        headers,
-    };
-    Outgoing { queue: queue::EMAIL.to_owned(), body: task.body.clone(), properties }
+    headers
 }
 
 fn failure(outcome: &Outcome) -> Option<&'static str> {

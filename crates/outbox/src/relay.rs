@@ -1,13 +1,13 @@
-//! The relay: brings tasks from the outbox to the queue.
+//! The relay: brings what waits in an outbox to the broker.
 //!
 //! It claims rows in a transaction, publishes them with pipelined confirms, deletes what was confirmed, and commits. Dying
-//! between the confirm and the commit publishes a task twice, with the same id: the worker's ledger drops the second.
+//! between the confirm and the commit publishes a message twice, with the same id: the worker's ledger drops a second task.
 //! Nothing in here can hold up a registration. The order of its steps is checked in `tests/models/src/relay.rs`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use amqp::topology::{self, TopologyError};
+use amqp::topology::TopologyError;
 use amqp::{AmqpError, Broker, ConnectionState, Outcome, PublisherConnection};
 use platform::backoff::Backoff;
 use platform::health::Component;
@@ -18,8 +18,10 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::cursor::Cursor;
+use crate::kind::{Kind, Waiting as _};
 use crate::metrics::Metrics;
 use crate::table::Table;
+use crate::tasks::Tasks as MailTasks;
 use crate::{backlog, publish, rows};
 
 /// Waits between attempts while the broker or the database is away.
@@ -33,7 +35,7 @@ const GATHER: Duration = Duration::from_millis(10);
 /// fill may never be empty.
 const DRAIN: Duration = Duration::from_secs(3);
 
-/// Where the tasks are.
+/// Where the rows are.
 #[derive(Debug)]
 pub struct Outbox {
     /// The database.
@@ -49,9 +51,9 @@ pub struct Outbox {
 /// How a relay works.
 #[derive(Debug, Clone)]
 pub struct RelayOptions {
-    /// `app_id` of its messages, and whose metrics they are.
+    /// Whose messages and metrics they are.
     pub app: &'static str,
-    /// Tasks published in one go, 1 or more.
+    /// Rows published in one go, 1 or more.
     pub batch: u16,
     /// How often the outbox is looked at for what another replica left behind.
     pub poll_interval: Duration,
@@ -59,9 +61,10 @@ pub struct RelayOptions {
     pub confirm_timeout: Duration,
 }
 
-/// Takes tasks from the outbox to the queue, for as long as it is awaited.
+/// Takes rows of one kind from their outbox to the broker, for as long as it is awaited.
 #[derive(Debug)]
-pub struct Relay {
+pub struct Relay<K: Kind = MailTasks> {
+    kind: K,
     outbox: Outbox,
     broker: Broker,
     options: RelayOptions,
@@ -69,7 +72,7 @@ pub struct Relay {
     metrics: Metrics,
 }
 
-/// Why nothing was relayed. The tasks are safe in the outbox.
+/// Why nothing was relayed. The rows are safe in the outbox.
 #[derive(Debug, thiserror::Error)]
 enum RelayError {
     #[error(transparent)]
@@ -79,7 +82,7 @@ enum RelayError {
     #[error("the broker is short of memory or disk and takes nothing")]
     Blocked,
     #[error(
-        "of {of} tasks the broker did not keep {nacked}, had no queue for {returned}, said nothing to {unanswered}, and \
+        "of {of} messages the broker did not keep {nacked}, had no queue for {returned}, said nothing to {unanswered}, and \
          {too_large} fit into no frame"
     )]
     NotKept { nacked: usize, returned: usize, unanswered: usize, too_large: usize, of: usize },
@@ -88,7 +91,7 @@ enum RelayError {
 }
 
 impl RelayError {
-    /// The queue said nothing to any of the tasks, which it may have all the same: each try repeats what was tried.
+    /// The broker said nothing to any of the messages, which it may have all the same: each try repeats what was tried.
     fn is_silence(&self) -> bool {
         match self {
             Self::Broker(AmqpError::Timeout { .. }) => true,
@@ -99,22 +102,34 @@ impl RelayError {
 }
 
 impl Relay {
-    /// A relay between the outbox and the queue at `broker`.
+    /// A relay of tasks between the outbox and the queue at `broker`.
     pub fn new(outbox: Outbox, broker: Broker, options: RelayOptions, health: Component) -> Self {
-        let metrics = Metrics::new(options.app);
-        Self { outbox, broker, options, health, metrics }
+        Self::of(MailTasks { app: options.app }, outbox, broker, options, health)
+    }
+}
+
+impl<K: Kind> Relay<K> {
+    /// A relay of this kind.
+    pub fn of(kind: K, outbox: Outbox, broker: Broker, options: RelayOptions, health: Component) -> Self {
+        let metrics = Metrics::new(options.app, &K::NAMES);
+        Self { kind, outbox, broker, options, health, metrics }
     }
 
     /// Starts its task, and one that watches how much waits, until `stop` is cancelled.
     pub fn start(self, database: &WatchedDatabase, tasks: &mut Tasks, stop: &CancellationToken) {
-        let Outbox { pool, table, .. } = &self.outbox;
-        let backlog = backlog::watch(self.options.app, pool.clone(), table.clone(), stop.clone());
+        let backlog = self.backlog(stop.clone());
         tasks.spawn("relay", self.run(stop.clone()));
         tasks.spawn("backlog", database.once_proven(stop.clone(), backlog));
     }
 
+    /// Tells how much waits until `stop` is cancelled. The table must be there.
+    pub fn backlog(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<K> {
+        let Outbox { pool, table, .. } = &self.outbox;
+        backlog::watch(self.options.app, K::NAMES, pool.clone(), table.clone(), stop)
+    }
+
     /// Relays until the token is cancelled, then for a little longer what this replica's last requests have left.
-    async fn run(self, stop: CancellationToken) {
+    pub async fn run(self, stop: CancellationToken) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         let mut connection = None;
         let mut cursor = self.cursor();
@@ -133,7 +148,7 @@ impl Relay {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "tasks wait in the outbox: trying again");
+                    tracing::warn!(%error, "{} wait in the outbox: trying again", K::NAMES.rows);
                     if !matches!(error, RelayError::Outbox(_)) {
                         self.health.down(error.to_string());
                     }
@@ -141,7 +156,7 @@ impl Relay {
                     // Some of what was claimed is still there.
                     cursor = self.cursor();
                     if matches!(error, RelayError::Topology(_) | RelayError::NotKept { .. }) {
-                        // The queue is made sure of with the next connection.
+                        // Where they go is made sure of with the next connection.
                         connection = None;
                     }
                     let _ = stop.run_until_cancelled(tokio::time::sleep(backoff.next_delay())).await;
@@ -173,12 +188,12 @@ impl Relay {
         }
     }
 
-    /// How many tasks are claimed at once: one tries a queue that said nothing the last time.
+    /// How many rows are claimed at once: one tries a broker that said nothing the last time.
     fn most(&self, silent: bool) -> u16 {
         if silent { 1 } else { self.options.batch }
     }
 
-    /// Relays one batch; returns how many tasks. Nothing is claimed unless it can be published.
+    /// Relays one batch; returns how many rows. Nothing is claimed unless it can be published.
     async fn turn(
         &self,
         connection: &mut Option<PublisherConnection>,
@@ -206,23 +221,24 @@ impl Relay {
         }
         let idle = self.options.confirm_timeout + SLACK;
         let from = cursor.open(Instant::now(), SystemTime::now());
-        let (claim, tasks) = rows::claim(&self.outbox.pool, &self.outbox.table, from, self.most(silent), idle).await?;
-        let Some(last) = tasks.last().map(|task| task.id) else {
+        let Outbox { pool, table, .. } = &self.outbox;
+        let (claim, rows) = rows::claim_of::<K>(pool, table, from, self.most(silent), idle).await?;
+        let Some(last) = rows.last().map(|row| row.id()) else {
             claim.finish(&[]).await?;
             return Ok(0);
         };
-        let outcomes = publish::publish(connection, &self.broker, &self.options, &self.metrics, &tasks).await?;
-        let confirmed = tasks.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Confirmed);
-        let confirmed: Vec<_> = confirmed.map(|(task, _)| task.id).collect();
+        let outcomes = publish::publish(connection, &self.broker, &self.kind, &self.metrics, &rows).await?;
+        let confirmed = rows.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Confirmed);
+        let confirmed: Vec<_> = confirmed.map(|(row, _)| row.id()).collect();
         claim.finish(&confirmed).await?;
-        if confirmed.len() < tasks.len() {
+        if confirmed.len() < rows.len() {
             let count = |what: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| what(outcome)).count();
             return Err(RelayError::NotKept {
                 nacked: count(|outcome| *outcome == Outcome::Nacked),
                 returned: count(|outcome| matches!(outcome, Outcome::Returned(_))),
                 unanswered: count(|outcome| matches!(outcome, Outcome::Unanswered(_))),
                 too_large: count(|outcome| *outcome == Outcome::TooLarge),
-                of: tasks.len(),
+                of: rows.len(),
             });
         }
         cursor.move_to(last);
@@ -236,11 +252,10 @@ impl Relay {
         known || matches!(stop.run_until_cancelled(fit.wait_for(|fit| *fit)).await, Some(Ok(_)))
     }
 
-    /// The queue is made sure of on each connection: with no worker up, nobody else would declare it.
+    /// Where they go is made sure of on each connection.
     async fn connect(&self) -> Result<PublisherConnection, RelayError> {
-        let connection =
-            PublisherConnection::open(&self.broker, &[topology::main()], self.options.confirm_timeout).await?;
-        tracing::info!(broker = %self.broker.url(), "relaying tasks to the broker");
+        let connection = self.kind.open(&self.broker, self.options.confirm_timeout).await?;
+        tracing::info!(broker = %self.broker.url(), "relaying {} to the broker", K::NAMES.rows);
         Ok(connection)
     }
 }

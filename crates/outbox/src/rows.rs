@@ -1,4 +1,4 @@
-//! The outbox: the relay's statements. Their order is checked in `tests/models/src/relay.rs`.
+//! An outbox: the relay's statements. Their order is checked in `tests/models/src/relay.rs`.
 //!
 //! None is prepared, and none needs what another connection's session has: all go over PgBouncer in transaction mode, of any version.
 //! Parsing one for each batch costs less than the round trip that preparing would.
@@ -7,54 +7,16 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use platform::postgres::bounded;
-use platform::telemetry::context::Carrier;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _};
 use uuid::Uuid;
 
+use crate::kind::Kind;
 use crate::table::Table;
+use crate::tasks::{Task, Tasks};
 
 /// Rows that are counted at most: a backlog of millions need not be counted to the last.
 const COUNTED: i64 = 100_000;
-
-/// `priority` of a task that goes before others.
-const HIGH: &str = "high";
-
-/// A task that waits to be published.
-#[derive(Debug)]
-pub struct Task {
-    /// The message id.
-    pub id: Uuid,
-    /// What the body is.
-    pub task_type: String,
-    /// The body of the message.
-    pub body: Vec<u8>,
-    /// The trace of the request that it came from.
-    pub trace: Carrier,
-    /// When it was committed, in Unix seconds; `None` where that makes no sense.
-    pub created_at: Option<u64>,
-    /// When its mail is of no use any more, in Unix seconds.
-    pub expires_at: Option<u64>,
-    /// Whether it goes before others.
-    pub is_urgent: bool,
-}
-
-impl Task {
-    fn read(row: &PgRow) -> sqlx::Result<Self> {
-        let moment = |name| row.try_get::<Option<i64>, _>(name);
-        Ok(Self {
-            id: row.try_get("id")?,
-            task_type: row.try_get("task_type")?,
-            body: row.try_get("body")?,
-            trace: Carrier { traceparent: row.try_get("traceparent")?, tracestate: row.try_get("tracestate")? },
-            created_at: moment("created")?.and_then(|at| u64::try_from(at).ok()),
-            // What was over before 1970 is over.
-            expires_at: moment("expires")?.map(|at| u64::try_from(at).unwrap_or(0)),
-            is_urgent: row.try_get::<&str, _>("priority")? == HIGH,
-        })
-    }
-}
 
 /// Rows that are locked by this relay until [`Claim::finish`]. Dropped, they are free again.
 ///
@@ -79,29 +41,37 @@ pub async fn claim(
     limit: u16,
     idle: Duration,
 ) -> sqlx::Result<(Claim, Vec<Task>)> {
+    claim_of::<Tasks>(pool, table, from, limit, idle).await
+}
+
+/// The same of any kind.
+pub(crate) async fn claim_of<K: Kind>(
+    pool: &PgPool,
+    table: &Table,
+    from: Uuid,
+    limit: u16,
+    idle: Duration,
+) -> sqlx::Result<(Claim, Vec<K::Row>)> {
     bounded(async {
         let mut claim = Claim { connection: Some(pool.acquire().await?), table: table.clone() };
-        let tasks = claim.begin(from, limit, idle).await?;
-        Ok((claim, tasks))
+        let rows = claim.begin::<K>(from, limit, idle).await?;
+        Ok((claim, rows))
     })
     .await
 }
 
 impl Claim {
-    /// One round trip. Moments are read as seconds: a foreign table may hold some that no type of ours does. (`date_part` is `extract`
-    /// without the slow arithmetic of `numeric`.)
-    async fn begin(&mut self, from: Uuid, limit: u16, idle: Duration) -> sqlx::Result<Vec<Task>> {
-        let (table, idle) = (self.table.name(), idle.as_millis());
+    /// One round trip.
+    async fn begin<K: Kind>(&mut self, from: Uuid, limit: u16, idle: Duration) -> sqlx::Result<Vec<K::Row>> {
+        let (table, columns, idle) = (self.table.name(), K::COLUMNS, idle.as_millis());
         let begin = format!(
             "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL bytea_output = 'hex';
-             SELECT id, task_type, body, traceparent, tracestate, priority,
-                    CASE WHEN isfinite(created_at) THEN floor(date_part('epoch', created_at))::int8 END AS created,
-                    CASE WHEN isfinite(expires_at) THEN floor(date_part('epoch', expires_at))::int8 END AS expires
+             SELECT {columns}
              FROM {table} WHERE id >= '{from}' ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED"
         );
         // Safe: numbers and an id of ours, and a name that was quoted.
         let rows = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_all(self.connection()?).await?;
-        rows.iter().map(Task::read).collect()
+        rows.iter().map(K::read).collect()
     }
 
     /// Deletes what was published and confirmed, and frees the rest.
@@ -147,7 +117,7 @@ fn deletion(table: &Table, ids: &[Uuid]) -> String {
 /// How much waits, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Backlog {
-    /// Tasks, counted up to 100,000.
+    /// Rows, counted up to 100,000.
     pub depth: u64,
     /// Age of the oldest, in seconds; 0 where none waits.
     pub oldest: f64,

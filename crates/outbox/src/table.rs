@@ -17,6 +17,11 @@ impl Table {
         Self(NAME.into())
     }
 
+    /// Another one that the search path leads to. The name is ours, and needs no quotes.
+    pub fn named(name: &'static str) -> Self {
+        Self(name.into())
+    }
+
     /// The one in this schema, whatever the search path is.
     pub fn in_schema(schema: &Identifier) -> Self {
         Self(format!("{}.{NAME}", schema.quoted()).into())

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod consuming;
+mod exchange;
 mod greeting;
 mod publishing;
 mod queues;
