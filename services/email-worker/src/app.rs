@@ -13,15 +13,17 @@ use platform::health::{Component, Health, Need};
 use platform::postgres;
 use platform::tasks::Tasks;
 use sqlx::PgPool;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::circuit_breaker::{CircuitBreaker, probe};
 use crate::clock::DatabaseClock;
-use crate::config::{Config, MailLogArgs, SuppressionArgs};
+use crate::config::{Config, EventArgs, MailLogArgs, SuppressionArgs};
 use crate::consumer::{Consumer, ConsumerError, QueuesApart, Supervisor, delivery_limit};
 use crate::controls::{ControlsWatch, Follower};
 use crate::delivery::{Ends, ExclusiveGate, InFlight, Limits, Processor, UnknownTypes, hold};
+use crate::events::{self, Events};
 use crate::fleet;
 use crate::ledger::retention::{self, RetentionOptions};
 use crate::ledger::{self, Ledger, LedgerOptions};
@@ -36,6 +38,9 @@ use crate::suppressions::Suppressions;
 
 /// Waits between two probes of an open circuit.
 const PROBE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// Connections to the database for the relay of events, and for looking at what waits.
+const EVENT_CONNECTIONS: u32 = 2;
 
 /// How long background tasks may take to end; each ends by its token, within limits of its own.
 const FINISH: Duration = Duration::from_secs(5);
@@ -155,7 +160,8 @@ impl Sender {
         let Some(controls) = stop.run_until_cancelled(following).await else { return Ok(()) };
         let (queues_apart, wanted) = QueuesApart::new();
         let asked = Asked { controls: controls.watch(), queues_apart };
-        let mail = Mail { transport, renderer, clock: clock.clone() };
+        let telling = Telling::start(&config, &health, &background, tasks)?;
+        let mail = Mail { transport, renderer, clock: clock.clone(), telling };
         let processor = Arc::new(assemble(&config, &pool, mail, parts.moving, asked, &ends, tasks));
         let (rate, name) = (processor.rate.clone(), config.mail_log.hostname.clone());
         tasks.spawn("controls", controls.run(move || rate.look_again()));
@@ -196,11 +202,46 @@ struct Asked {
     queues_apart: QueuesApart,
 }
 
-/// How a mail is made and sent.
+/// How a mail is made, sent, and told of.
 struct Mail {
     transport: Transport,
     renderer: Renderer,
     clock: DatabaseClock,
+    telling: Telling,
+}
+
+/// How others are told of mails.
+#[derive(Debug, Default)]
+struct Telling {
+    /// Rung whenever events were written.
+    written: Arc<Notify>,
+    /// To be cancelled once the last one is.
+    all_written: CancellationToken,
+}
+
+impl Telling {
+    /// Starts the relay of events. Where they are off nothing of this is done. It has connections of its own: it keeps one for as long as
+    /// the broker takes to confirm, which nothing else may wait for.
+    fn start(
+        config: &Config,
+        health: &Health,
+        background: &CancellationToken,
+        tasks: &mut Tasks,
+    ) -> anyhow::Result<Self> {
+        let telling = Self::default();
+        let EventArgs { mail_events, mail_events_source } = config.events.clone();
+        if mail_events.is_off() {
+            return Ok(telling);
+        }
+        let pool = postgres::pool(&config.common.database.database_url, EVENT_CONNECTIONS, "email-worker events")?;
+        let (written, all_written) = (Arc::clone(&telling.written), telling.all_written.clone());
+        let (broker, part) = (broker(config, "email-worker events"), health.component("events", Need::Informative));
+        let ends = (all_written, background.clone());
+        let (relaying, watching) = events::start(pool, broker, mail_events_source, written, part, ends);
+        tasks.spawn("events", relaying);
+        tasks.spawn("events-waiting", watching);
+        Ok(telling)
+    }
 }
 
 /// The part of the grace in which answers are no longer waited for: what has none is counted, published and acknowledged.
@@ -235,7 +276,7 @@ async fn run_bounded(
 fn assemble(
     config: &Config,
     pool: &PgPool,
-    Mail { transport, renderer, clock }: Mail,
+    Mail { transport, renderer, clock, telling: Telling { written, all_written } }: Mail,
     moving: Component,
     Asked { controls, queues_apart }: Asked,
     ends: &Ends,
@@ -244,10 +285,19 @@ fn assemble(
     let background = &ends.settled;
     let flow = &config.flow;
     let lease = lease(config.mail.send_timeout);
-    let options = LedgerOptions::new(lease);
+    let events = Events::of(config.events.mail_events);
+    let options = LedgerOptions {
+        marks_suppressed: !events.tell_of_suppressed(),
+        events_written: written,
+        ..LedgerOptions::new(lease)
+    };
     let (ledger, actors) = Ledger::start(pool.clone(), Uuid::now_v7(), options, background.clone());
     tasks.spawn("claims", actors.claims);
-    tasks.spawn("marks", actors.marks);
+    tasks.spawn("marks", async move {
+        // Whatever ends it: there are no events after it.
+        let _all_written = all_written.drop_guard();
+        actors.marks.await;
+    });
     let (rate, rate_task) = FleetRate::start(pool.clone(), flow.mail_rate, flow.adapts(), background.clone());
     rate.observe();
     tasks.spawn("rate", rate_task);
@@ -269,6 +319,7 @@ fn assemble(
         refusers,
         suppressions,
         mail_log,
+        events,
         controls,
         queues_apart,
         breaker,

@@ -3,6 +3,7 @@
 mod console;
 mod contradictions;
 mod dead_letters;
+mod events;
 mod mail;
 mod mail_log;
 mod mails;
@@ -21,6 +22,7 @@ pub use self::console::{ConsoleConfig, SignInArgs};
 pub use self::dead_letters::{
     DeadArgs, DeadCommand, DiscardArgs, HandlingArgs, JobsArgs, JobsCommand, ListArgs, RedriveArgs,
 };
+pub use self::events::EventArgs;
 pub use self::mail::{MailArgs, MailConfigError, TransportKind};
 pub use self::mail_log::{Find, MailLogArgs, MailLogCommand, MailLogCommandArgs};
 pub use self::mails::{
@@ -116,6 +118,9 @@ pub struct Config {
     /// What is kept of mails.
     #[command(flatten)]
     pub mail_log: MailLogArgs,
+    /// What others are told of mails.
+    #[command(flatten)]
+    pub events: EventArgs,
 }
 
 impl Config {

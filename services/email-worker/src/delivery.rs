@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod republish;
 pub(crate) mod speed;
 pub mod task;
+mod telling;
 mod writing;
 
 use std::pin::pin;
@@ -42,12 +43,14 @@ use crate::circuit_breaker::CircuitBreaker;
 use crate::clock::DatabaseClock;
 use crate::consumer::QueuesApart;
 use crate::controls::{Apart, ControlsWatch};
+use crate::events::Events;
 use crate::ledger::{Cancelled, Claim, Ledger, LedgerDown, Marking};
 use crate::mail_log::MailLog;
 use crate::metrics::Metrics;
 use crate::rate::FleetRate;
 use crate::send::classify::{DeadReason, Doubts};
 use crate::send::refusers::Refusers;
+use crate::smtp::SendError;
 use crate::smtp::pool::ConnectionPool;
 use crate::spans;
 use crate::suppressions::Suppressions;
@@ -81,6 +84,8 @@ pub struct Processor {
     pub(crate) suppressions: Suppressions,
     /// What became of each mail.
     pub(crate) mail_log: MailLog,
+    /// What others are told of mails.
+    pub(crate) events: Events,
     /// What operators ask for.
     pub(crate) controls: ControlsWatch,
     /// Makes queues for the mails that are sent at a speed of their own.
@@ -168,14 +173,18 @@ impl Processor {
             detail = letter.detail,
             "a message is put aside: it can't become a mail"
         );
+        if let Some(id) = republish::id(&outgoing) {
+            self.tell_of_rejected(id, &letter).await;
+        }
         self.publish_then_ack(outgoing, [receipt], Outcome::Dead(letter)).await
     }
 
     async fn process_task(&self, task: Task, receipt: Receipt) -> Option<Outcome> {
         match self.in_flight.enter(&task, receipt) {
             Entering::Entered(guard) => {
-                let mut held = Held::Nothing;
-                let outcome = self.run(&task, &mut held).await;
+                let (mut held, mut said) = (Held::Nothing, None);
+                let outcome = self.run(&task, &mut held, &mut said).await;
+                let outcome = self.tell_of(&task, outcome, said.as_ref()).await;
                 self.mail_log.ended(&task, &outcome, self.clock.now());
                 Some(self.conclude(task, outcome, held, guard).await)
             }
@@ -187,8 +196,8 @@ impl Processor {
         }
     }
 
-    /// Claims the task and sends its mail, as far as that goes.
-    async fn run(&self, task: &Task, held: &mut Held) -> Outcome {
+    /// Claims the task and sends its mail, as far as that goes. `said` is why the last conversation about it failed, if one did.
+    async fn run(&self, task: &Task, held: &mut Held, said: &mut Option<SendError>) -> Outcome {
         if let Err(outcome) = self.is_of_use(task) {
             return outcome;
         }
@@ -205,7 +214,7 @@ impl Processor {
         // Not cut short by a drain: a claim that is under way would be granted after it was released.
         match self.cleared(task, held).await {
             Err(outcome) => outcome,
-            Ok(until) => self.send(task, until).await,
+            Ok(until) => self.send(task, until, said).await,
         }
     }
 
@@ -225,10 +234,12 @@ impl Processor {
         };
         let until = match claim {
             Claim::Ours { until } => until,
-            Claim::Sent | Claim::Elsewhere | Claim::Suppressed => {
+            Claim::Sent | Claim::Elsewhere => {
                 *held = Held::Nothing;
                 return Err(self.not_claimed(task, claim));
             }
+            // Marked, or claimed to be marked with its event.
+            Claim::Suppressed => return Err(self.not_claimed(task, claim)),
         };
         if task.suspect {
             *held = Held::LoneRun;

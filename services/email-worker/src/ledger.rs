@@ -25,6 +25,7 @@ use futures_util::future::BoxFuture;
 use platform::postgres::{self, Kept, Statement};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,8 +34,8 @@ use self::claims::Claims;
 pub use self::down::LedgerDown;
 pub use self::marks::Marking;
 use self::marks::Marks;
+pub(crate) use self::marks::Record;
 pub(crate) use self::proof::{Tables, keep_time, prove};
-use crate::mail_log::Entry;
 use crate::suppressions::AddressHashes;
 
 /// The tables of the worker's database: ledger and rate.
@@ -52,7 +53,8 @@ pub enum Claim {
     Sent,
     /// Another worker, which has claimed it and has not marked it yet.
     Elsewhere,
-    /// Nobody: its address is suppressed. It is marked, as if it had been sent.
+    /// Nobody: its address is suppressed. It is marked, as if it had been sent; or claimed, where [`LedgerOptions::marks_suppressed`] is
+    /// not so.
     Suppressed,
 }
 
@@ -76,6 +78,11 @@ pub struct LedgerOptions {
     pub mark_batch: usize,
     /// A round trip may take so long, a new connection included; then the database counts as down.
     pub answer_within: Duration,
+    /// Whether a task with a suppressed address is marked by the statement that finds it. Otherwise it is claimed, for whoever marks it
+    /// together with its event.
+    pub marks_suppressed: bool,
+    /// Rung whenever events were written.
+    pub events_written: Arc<Notify>,
 }
 
 impl LedgerOptions {
@@ -88,6 +95,8 @@ impl LedgerOptions {
             mark_window: Duration::from_millis(25),
             mark_batch: 100,
             answer_within: Duration::from_secs(2),
+            marks_suppressed: true,
+            events_written: Arc::default(),
         }
     }
 }
@@ -232,12 +241,12 @@ impl Ledger {
     /// # Errors
     /// [`Cancelled`] when the ledger's token ended first.
     pub async fn begin_mark(&self, id: TaskId) -> Result<Marking, Cancelled> {
-        self.begin_mark_with(id, None).await
+        self.begin_record(Record { mark: Some(id), entry: None, event: None }).await
     }
 
-    /// The same, with the mail's row in the mail log, written by the same statement.
-    pub(crate) async fn begin_mark_with(&self, id: TaskId, entry: Option<Entry>) -> Result<Marking, Cancelled> {
-        self.marks.begin(id.as_uuid(), entry).await
+    /// The same of all that one statement writes.
+    pub(crate) async fn begin_record(&self, record: Record) -> Result<Marking, Cancelled> {
+        self.marks.begin(record).await
     }
 
     /// Gives claims back, so that another worker can have them at once. What is sent, or another's, stays as it is; so does

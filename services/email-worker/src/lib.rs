@@ -3,7 +3,7 @@
 //! A task travels through these modules in this order: the [`consumer`] takes it off the queue, [`delivery`] reads it and
 //! claims it in the [`ledger`], waits for the [`circuit_breaker`], a connection of [`smtp`] and the fleet's [`rate`], has
 //! [`mail`] write it as its types say and [`smtp`] send it, and, when that fails, publishes it again as [`send`] decides.
-//! What became of each mail stands in the [`mail_log`].
+//! What became of each mail stands in the [`mail_log`], and is told to others as [`events`].
 
 pub mod app;
 mod aside;
@@ -16,6 +16,7 @@ pub mod consumer;
 pub mod controls;
 pub mod dead_letters;
 pub mod delivery;
+pub mod events;
 pub mod fleet;
 pub mod ledger;
 pub mod mail_log;

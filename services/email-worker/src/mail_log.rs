@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use self::days::Days;
 pub use self::days::keep;
 use self::entry::Attempt;
-pub(crate) use self::entry::{Entry, trace_of_digits};
+pub(crate) use self::entry::{Entry, attempts_after, cut, moment, tells, trace_of_digits};
 use crate::aside::{self, Notes};
 use crate::delivery::outcome::Outcome;
 use crate::delivery::task::Task;

@@ -13,7 +13,7 @@ use super::speed::{Sent, Speed, Trials, Weighed};
 use crate::circuit_breaker::{Cause, Permit, State};
 use crate::delivery::dead_letter::DeadLetter;
 use crate::delivery::task::Task;
-use crate::ledger::{Claim, LedgerDown};
+use crate::ledger::{Claim, LedgerDown, Record};
 use crate::rate::{NoLeave, Prepare, SendPermit};
 use crate::send::classify::{self, DeadReason, Outage, Verdict};
 use crate::smtp::pool::{NoSession, PooledConnection};
@@ -122,7 +122,7 @@ impl Prepare for Start<'_> {
 impl Processor {
     /// Sends a claimed task's mail. Tries again for as long as the failure is not the mail's own; gives up its turn when
     /// the worker drains before `MAIL`, or when the task has waited for as long as it may.
-    pub(super) async fn send(&self, task: &Task, mut claimed_until: Instant) -> Outcome {
+    pub(super) async fn send(&self, task: &Task, mut claimed_until: Instant, said: &mut Option<SendError>) -> Outcome {
         let rendered = match self.write(task).await {
             Ok(rendered) => rendered,
             Err(outcome) => return outcome,
@@ -138,7 +138,7 @@ impl Processor {
                 return self.expired(task);
             }
             // From here on nothing is cancelled: the mail server may have the mail.
-            match self.converse(task, &rendered, turn, &mut trials).await {
+            match self.converse(task, &rendered, turn, &mut trials, said).await {
                 Break(outcome) => return outcome,
                 Continue(wait) => {
                     if let Err(outcome) = self.patiently(task, tokio::time::sleep(wait)).await {
@@ -178,7 +178,14 @@ impl Processor {
     }
 
     /// One conversation about one mail, and what it means.
-    async fn converse(&self, task: &Task, rendered: &Rendered, turn: Turn, trials: &mut Trials) -> Try {
+    async fn converse(
+        &self,
+        task: &Task,
+        rendered: &Rendered,
+        turn: Turn,
+        trials: &mut Trials,
+        said: &mut Option<SendError>,
+    ) -> Try {
         let Turn { mut slot, permit, leave, claimed_until } = turn;
         let (host, port) = self.slots.server().unwrap_or(("file", 0));
         let span = spans::smtp(host, port);
@@ -208,7 +215,12 @@ impl Processor {
                 self.tell_of_the_address(task, began);
                 self.accepted(task, &accepted, slot, permit).await
             }
-            Err(error) => self.refused(task, &error, began, Turn { slot, permit, leave, claimed_until }, trials).await,
+            Err(error) => {
+                let turn = Turn { slot, permit, leave, claimed_until };
+                let tried = self.refused(task, &error, began, turn, trials).await;
+                *said = Some(error);
+                tried
+            }
         }
     }
 
@@ -216,7 +228,9 @@ impl Processor {
     async fn accepted(&self, task: &Task, accepted: &Accepted, mut slot: PooledConnection, permit: Permit) -> Try {
         slot.accepted();
         self.refusers.taken(task.mail.email.ascii_domain());
-        let marking = self.ledger.begin_mark_with(task.identity.id(), self.mail_log.sent(task, self.clock.now())).await;
+        let (mark, now) = (Some(task.identity.id()), self.clock.now());
+        let (entry, event) = (self.mail_log.sent(task, now), self.events.sent(task, accepted, now));
+        let marking = self.ledger.begin_record(Record { mark, entry, event }).await;
         drop(slot);
         permit.accepted();
         let delay = task.created.and_then(|created| self.clock.now().duration_since(created).ok());

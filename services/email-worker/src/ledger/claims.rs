@@ -52,6 +52,7 @@ pub(super) struct Claims {
     owner: Uuid,
     fences: Fences,
     lease: Duration,
+    marks_suppressed: bool,
     answer_within: Duration,
     counters: Arc<LedgerCounters>,
 }
@@ -66,8 +67,10 @@ impl Claims {
     ) -> (Handle, Self) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let queue = Batcher::new(queue, options.claim_window, options.claim_batch);
-        let LedgerOptions { lease, answer_within, .. } = *options;
-        (Handle(sender), Self { queue, waiting: Vec::new(), database, owner, fences, lease, answer_within, counters })
+        let LedgerOptions { lease, marks_suppressed, answer_within, .. } = *options;
+        let waiting = Vec::new();
+        let claims = Self { queue, waiting, database, owner, fences, lease, marks_suppressed, answer_within, counters };
+        (Handle(sender), claims)
     }
 
     pub(super) async fn run(mut self, token: CancellationToken) {
@@ -99,7 +102,7 @@ impl Claims {
         // Where nobody asks for suppressions, the statement knows nothing of them.
         let (refused, ids) = if batch.iter().any(|request| request.address.is_some()) {
             let addresses = batch.iter().map(|request| request.address).collect();
-            let statement = sql::ClaimUnlessSuppressed { claim, addresses };
+            let statement = sql::ClaimUnlessSuppressed { claim, addresses, marks: self.marks_suppressed };
             (self.database.ask(&statement, self.answer_within).await?, statement.claim.ids)
         } else {
             (self.database.ask(&claim, self.answer_within).await?, claim.ids)

@@ -1,45 +1,57 @@
-//! The actor that marks mails as sent.
+//! The actor that marks mails as sent, and writes what belongs to that: rows of the mail log, and events. An event may come alone.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use contract::TaskId;
 use platform::backoff::Backoff;
 use platform::postgres::{Kept, NoAnswer, is_unavailable, words};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::batch::Batcher;
 use super::{Cancelled, LedgerCounters, LedgerDown, LedgerOptions, sql};
+use crate::events::store::Rows as Events;
+use crate::events::{self, Event};
 use crate::mail_log::Entry;
 use crate::mail_log::store::Mails;
 
 /// The first and the longest wait for a database that is away.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// What is written about a mail by one statement.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// It is marked as sent.
+    pub(crate) mark: Option<TaskId>,
+    /// Its row in the mail log.
+    pub(crate) entry: Option<Entry>,
+    /// What others are told.
+    pub(crate) event: Option<Event>,
+}
+
 #[derive(Debug)]
 struct Request {
-    id: Uuid,
-    /// For the mail log.
-    entry: Option<Entry>,
+    record: Record,
     done: oneshot::Sender<()>,
 }
 
 /// Where marks are handed in.
 #[derive(Debug, Clone)]
 pub(super) struct Handle {
-    // One permit a mail that may be accepted and not yet marked. Closed when the actor ends.
+    // One permit a mail that may be accepted and not yet marked, or an event that is not yet written. Closed when the actor ends.
     places: Arc<Semaphore>,
     queue: mpsc::Sender<Request>,
 }
 
 impl Handle {
-    pub(super) async fn begin(&self, id: Uuid, entry: Option<Entry>) -> Result<Marking, Cancelled> {
+    pub(super) async fn begin(&self, record: Record) -> Result<Marking, Cancelled> {
         let place = self.places.acquire().await.map_err(|_| Cancelled)?;
         let (done, marked) = oneshot::channel();
         // The queue is as long as there are places.
-        self.queue.try_send(Request { id, entry, done }).map_err(|_| Cancelled)?;
+        self.queue.try_send(Request { record, done }).map_err(|_| Cancelled)?;
         place.forget();
         Ok(Marking(marked))
     }
@@ -66,6 +78,7 @@ pub(super) struct Marks {
     database: Kept,
     owner: Uuid,
     answer_within: Duration,
+    events_written: Arc<Notify>,
     counters: Arc<LedgerCounters>,
 }
 
@@ -81,7 +94,8 @@ impl Marks {
         let (sender, queue) = mpsc::channel(room);
         let handle = Handle { places: Arc::clone(&places), queue: sender };
         let queue = Batcher::new(queue, options.mark_window, room);
-        (handle, Self { queue, places, database, owner, answer_within: options.answer_within, counters })
+        let (answer_within, events_written) = (options.answer_within, Arc::clone(&options.events_written));
+        (handle, Self { queue, places, database, owner, answer_within, events_written, counters })
     }
 
     pub(super) async fn run(mut self, token: CancellationToken) {
@@ -120,22 +134,23 @@ impl Marks {
         Ok(())
     }
 
-    /// Marks the batch and empties it, or leaves it as it is.
+    /// Writes the batch and empties it, or leaves it as it is.
     async fn mark(&mut self, batch: &mut Vec<Request>) -> Result<(), LedgerDown> {
-        let mut ids: Vec<Uuid> = batch.iter().map(|request| request.id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        if ids.is_empty() {
+        if batch.is_empty() {
             return Ok(());
         }
-        self.counters.mark_trips.fetch_add(1, Ordering::Relaxed);
+        let records = || batch.iter().map(|request| &request.record);
+        let mut ids: Vec<Uuid> = records().filter_map(|record| record.mark).map(TaskId::as_uuid).collect();
+        ids.sort_unstable();
+        ids.dedup();
         let marked = ids.len() as u64;
         let mark = sql::Mark { ids, owner: self.owner };
-        let mails = Mails::of(batch.iter().filter_map(|request| request.entry.as_ref()));
-        if mails.is_empty() {
-            self.database.ask(&mark, self.answer_within).await?;
-        } else {
-            self.mark_and_log(sql::MarkAndLog { mark, mails }).await?;
+        let mails = Mails::of(records().filter_map(|record| record.entry.as_ref()));
+        let events = Events::of(records().filter_map(|record| record.event.as_ref()));
+        let tells = !events.is_empty();
+        self.write(sql::Record { mark, mails, events }).await?;
+        if tells {
+            self.events_written.notify_one();
         }
         self.counters.marks.fetch_add(marked, Ordering::Relaxed);
         self.places.add_permits(batch.len());
@@ -146,18 +161,32 @@ impl Marks {
         Ok(())
     }
 
-    /// A log that can't be written holds up no mark.
-    async fn mark_and_log(&mut self, statement: sql::MarkAndLog<'_>) -> Result<(), LedgerDown> {
-        match self.database.ask(&statement, self.answer_within).await {
-            Err(NoAnswer::Failed(refused)) if !is_unavailable(&refused) => {
-                let rows = statement.mails.len();
-                tracing::warn!(error = %words(&refused), rows, "mails are marked without their rows in the mail log");
-                crate::mail_log::lost(rows);
-                self.counters.mark_trips.fetch_add(1, Ordering::Relaxed);
-                Ok(self.database.ask(&statement.mark, self.answer_within).await?)
+    /// A log or events that can't be written hold up no mark.
+    async fn write(&mut self, mut statement: sql::Record<'_>) -> Result<(), LedgerDown> {
+        loop {
+            self.counters.mark_trips.fetch_add(1, Ordering::Relaxed);
+            match self.database.ask(&statement, self.answer_within).await {
+                Err(NoAnswer::Failed(refused)) if !is_unavailable(&refused) && statement.is_more_than_marks() => {
+                    leave_out(&mut statement, &words(&refused));
+                }
+                answer => return Ok(answer?),
             }
-            answer => Ok(answer?),
         }
+    }
+}
+
+/// What decides nothing is left out first.
+fn leave_out(statement: &mut sql::Record<'_>, refused: &str) {
+    if statement.mails.is_empty() {
+        let events = statement.events.len();
+        tracing::error!(error = refused, events, "mails are marked without their events: nobody will hear of them");
+        events::lost(events as u64);
+        statement.events = Events::of([]);
+    } else {
+        let rows = statement.mails.len();
+        tracing::warn!(error = refused, rows, "mails are marked without their rows in the mail log");
+        crate::mail_log::lost(rows);
+        statement.mails = Mails::of([]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Forgets what the ledger has kept long enough, and which addresses were suppressed.
+//! Forgets what the ledger has kept long enough, which addresses were suppressed, and events that nobody took for as long.
 //!
 //! Small batches with a pause between them: a purge holds a few locks for a millisecond or two, on rows that nobody asks for, and
 //! is never so long at work that a mail waits for it.
@@ -10,6 +10,7 @@ use rand::RngExt as _;
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
+use crate::events;
 use crate::ledger::LedgerDown;
 
 /// The fleet purges one at a time: whoever holds this advisory lock. The number is the project's own.
@@ -70,7 +71,12 @@ pub async fn purge(pool: &PgPool, options: &RetentionOptions) -> Result<u64, Led
     let batch = options.batch;
     let old = purge_all(pool, options, &Purge { due: OLD, keep: options.keep, batch }).await?;
     let over = purge_all(pool, options, &Purge { due: OVER, keep: Duration::ZERO, batch }).await?;
-    Ok(old + over)
+    let unheard = purge_all(pool, options, &Purge { due: UNHEARD, keep: options.keep, batch }).await?;
+    if unheard > 0 {
+        tracing::error!(events = unheard, "events waited for the broker for too long and are dropped");
+        events::lost(unheard);
+    }
+    Ok(old + over + unheard)
 }
 
 async fn purge_all(pool: &PgPool, options: &RetentionOptions, statement: &Purge) -> Result<u64, LedgerDown> {
@@ -104,9 +110,21 @@ const OVER: &str = "
     )
     DELETE FROM suppressions WHERE hash IN (SELECT hash FROM due)";
 
+/// Events that no relay could bring to the broker in all that time. Their ids tell when they were written.
+const UNHEARD: &str = "
+    WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1) AS mine),
+    due AS MATERIALIZED (
+        SELECT id FROM mail_events
+        WHERE (SELECT mine FROM turn) AND id < rpad(
+            lpad(to_hex((extract(epoch FROM now() - make_interval(secs => $2)) * 1000)::bigint), 12, '0'), 32, '0'
+        )::uuid
+        ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM mail_events WHERE id IN (SELECT id FROM due)";
+
 /// Deletes a batch of rows; answers how many there were.
 struct Purge {
-    /// [`OLD`] or [`OVER`].
+    /// [`OLD`], [`OVER`] or [`UNHEARD`].
     due: &'static str,
     keep: Duration,
     batch: u32,

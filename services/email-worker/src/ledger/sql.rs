@@ -11,6 +11,7 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::Claim as Claimed;
+use crate::events::store::{Rows as Events, tell};
 use crate::mail_log::store::{Mails, upsert};
 use crate::suppressions::AddressHashes;
 
@@ -62,13 +63,15 @@ fn refusal(sent: bool, suppressed: bool) -> Claimed {
     }
 }
 
-/// The same, but what has a suppressed address is marked as it is claimed: nobody sends it, and a copy of it is known.
+/// The same, but what has a suppressed address is marked as it is claimed: nobody sends it, and a copy of it is known. Or it is claimed
+/// alone, and told apart, for whoever marks it with more.
 ///
 /// The addresses are looked up one by one, by their index: no list of them is read to the end.
 pub(super) struct ClaimUnlessSuppressed {
     pub(super) claim: Claim,
     /// One for each id, where it may be suppressed.
     pub(super) addresses: Vec<Option<AddressHashes>>,
+    pub(super) marks: bool,
 }
 
 impl Statement for ClaimUnlessSuppressed {
@@ -88,7 +91,7 @@ impl Statement for ClaimUnlessSuppressed {
                  FROM unnest($1::uuid[], $5::bytea[], $6::bytea[]) AS asked (id, hash, old)
              ), claimed AS (
                  INSERT INTO ledger AS held (id, owner, fence, until, sent_at)
-                 SELECT asked.id, $2, $4, now() + make_interval(secs => $3), CASE WHEN asked.suppressed THEN now() END FROM asked
+                 SELECT asked.id, $2, $4, now() + make_interval(secs => $3), CASE WHEN asked.suppressed AND $7 THEN now() END FROM asked
                  ON CONFLICT (id) DO UPDATE SET
                      owner = excluded.owner, fence = excluded.fence, until = excluded.until, sent_at = excluded.sent_at
                  WHERE held.sent_at IS NULL
@@ -107,6 +110,7 @@ impl Statement for ClaimUnlessSuppressed {
         .bind(fence)
         .bind(now)
         .bind(old)
+        .bind(self.marks)
         .fetch_all(conn)
         .await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, refusal(row.try_get(1)?, row.try_get(2)?)))).collect()
@@ -143,18 +147,53 @@ impl Statement for Mark {
     }
 }
 
-/// Marks tasks as sent, and writes their rows in the mail log.
-pub(super) struct MarkAndLog<'e> {
+/// Marks tasks as sent, and writes rows of the mail log and events: as many of the three as there are.
+pub(super) struct Record<'e> {
     pub(super) mark: Mark,
     pub(super) mails: Mails<'e>,
+    pub(super) events: Events<'e>,
 }
 
-impl Statement for MarkAndLog<'_> {
+impl Record<'_> {
+    /// Whether something else is written with the marks.
+    pub(super) fn is_more_than_marks(&self) -> bool {
+        !self.mails.is_empty() || !self.events.is_empty()
+    }
+}
+
+impl Statement for Record<'_> {
     type Answer = ();
 
     async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
-        let statement = self.mails.bind(concat!("WITH marked AS (", mark!("$14", "$15"), ") ", upsert!()));
-        statement.bind(&self.mark.ids).bind(self.mark.owner).execute(conn).await.map(drop)
+        let Self { mark, mails, events } = self;
+        let statement = match (mails.is_empty(), events.is_empty()) {
+            (true, true) => return mark.ask(conn).await,
+            (false, true) => {
+                let sql = concat!("WITH marked AS (", mark!("$14", "$15"), ") ", upsert!());
+                mails.bind(sql).bind(&mark.ids).bind(mark.owner)
+            }
+            (true, false) => {
+                let sql = concat!(
+                    "WITH marked AS (",
+                    mark!("$1", "$2"),
+                    ") ",
+                    tell!("$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10")
+                );
+                events.bind(sqlx::query(sql).bind(&mark.ids).bind(mark.owner))
+            }
+            (false, false) => {
+                let sql = concat!(
+                    "WITH marked AS (",
+                    mark!("$14", "$15"),
+                    "), told AS (",
+                    tell!("$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23"),
+                    ") ",
+                    upsert!()
+                );
+                events.bind(mails.bind(sql).bind(&mark.ids).bind(mark.owner))
+            }
+        };
+        statement.execute(conn).await.map(drop)
     }
 }
 
@@ -262,7 +301,8 @@ impl Statement for Probe {
                   (SELECT count(*) FROM (SELECT kind, at_once, until FROM sending_controls LIMIT 1) AS control) AS controls,
                   (SELECT count(*) FROM (SELECT per_second, trouble FROM dead_letter_jobs LIMIT 1) AS job) AS jobs,
                   (SELECT count(*) FROM (SELECT last_delay_at FROM worker_reports LIMIT 1) AS report) AS reports,
-                  (SELECT count(*) FROM (SELECT minute, reason FROM fleet_minutes LIMIT 1) AS minute) AS minutes",
+                  (SELECT count(*) FROM (SELECT minute, reason FROM fleet_minutes LIMIT 1) AS minute) AS minutes,
+                  (SELECT count(*) FROM (SELECT event_id, event_type FROM mail_events LIMIT 1) AS event) AS events",
         )
         .fetch_one(conn)
         .await

@@ -58,7 +58,7 @@ impl Entry {
     /// What a run came to.
     pub(super) fn of(task: &Task, outcome: &Outcome, now: SystemTime, day: Date) -> Self {
         let mut entry = Self::about(task, outcome.label(), now, day);
-        entry.attempts = attempts_after(task, outcome);
+        entry.attempts = count(attempts_after(task, outcome));
         match outcome {
             Outcome::Deferred { delay, .. } => entry.due = now.checked_add(*delay).and_then(moment),
             Outcome::Dead(letter) => {
@@ -121,7 +121,7 @@ impl Attempt {
 }
 
 /// Whether a run tells what becomes of its mail. One that was sent is told by the statement that marks it.
-pub(super) fn tells(outcome: &Outcome) -> bool {
+pub(crate) fn tells(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Sent(_) | Outcome::Duplicate | Outcome::SetApart(_) | Outcome::Suspected | Outcome::Returned => false,
         Outcome::Deferred { cause, .. } => !matches!(cause, Deferral::ClaimedElsewhere | Deferral::HeldTooLong),
@@ -144,17 +144,17 @@ pub(super) fn first_run(task: &Task, outcome: Option<&Outcome>, now: SystemTime)
 }
 
 /// Attempts so far, this run's included where it was one.
-fn attempts_after(task: &Task, outcome: &Outcome) -> i32 {
+pub(crate) fn attempts_after(task: &Task, outcome: &Outcome) -> u32 {
     let one_more = match outcome {
         Outcome::Deferred { .. } => tells(outcome),
         Outcome::Dead(letter) => letter.reason.ended_an_attempt(),
         _ => false,
     };
-    count(if one_more { task.attempt.next().into() } else { task.attempt.into() })
+    if one_more { task.attempt.next().into() } else { task.attempt.into() }
 }
 
 /// As the calendar has it, which ends with the year 9999: what a stranger's task says may lie beyond it.
-pub(super) fn moment(at: SystemTime) -> Option<OffsetDateTime> {
+pub(crate) fn moment(at: SystemTime) -> Option<OffsetDateTime> {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     OffsetDateTime::from_unix_timestamp_nanos(i128::try_from(since.as_nanos()).ok()?).ok()
 }
@@ -163,8 +163,8 @@ fn count(attempts: u32) -> i32 {
     i32::try_from(attempts).unwrap_or(i32::MAX)
 }
 
-/// PostgreSQL has no text with a zero byte.
-fn cut(text: &str) -> String {
+/// As much as is kept of it. PostgreSQL has no text with a zero byte.
+pub(crate) fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(LONGEST)].replace('\0', " ")
 }
 

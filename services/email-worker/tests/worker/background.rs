@@ -10,8 +10,12 @@ async fn a_background_task_that_panics_ends_the_worker_with_its_name() {
     let (world, mails) = (World::new().await, Dir::new("mails"));
     let directory = mails.path().display().to_string();
     // All that a worker can do: each has tasks of its own.
-    let all_on =
-        [("ADDRESS_HASH_KEY", "0123456789abcdef0123456789abcdef"), ("MAIL_LOG", "full"), ("MAILS_DIR", &*directory)];
+    let all_on = [
+        ("ADDRESS_HASH_KEY", "0123456789abcdef0123456789abcdef"),
+        ("MAIL_LOG", "full"),
+        ("MAIL_EVENTS", "on"),
+        ("MAILS_DIR", &*directory),
+    ];
     let all = [
         "admin",
         "claims",
@@ -28,6 +32,8 @@ async fn a_background_task_that_panics_ends_the_worker_with_its_name() {
         "suppressions",
         "suppressions-doubt",
         "mail-log",
+        "events",
+        "events-waiting",
         "mail-types",
         "mail-types-told",
     ];

@@ -17,6 +17,7 @@ mod delivery_limit;
 mod dkim;
 mod domains;
 mod drain;
+mod events;
 mod frames;
 mod helpers;
 mod holding;
