@@ -60,8 +60,8 @@ fn in_prometheus(metric: &Metric) -> String {
 /// Lets every metric have a value, compares all with the table, and returns what becomes of them in Prometheus.
 async fn told_by_services(system: &System) -> Series {
     let api = system.api(&[("HASH_COST", "cheap"), RESOURCE]).await;
-    // Some instruments are there only with a rate.
-    let worker = system.worker(&[("MAIL_RATE", "50"), RESOURCE]);
+    // Some instruments are there only with a rate, or with events.
+    let worker = system.worker(&[("MAIL_RATE", "50"), ("MAIL_EVENTS", "on"), RESOURCE]);
     worker.ready().await;
     let answers = Load::new(vec![api.base_url()], "metrics").run(1, 1).await;
     assert_eq!(answers[0].status, Some(201), "somebody is registered");

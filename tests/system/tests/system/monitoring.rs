@@ -59,7 +59,7 @@ async fn no_panel_is_empty_and_each_alert_fires_and_resolves() {
     stage.fires("SluiceBacklogWithoutWorker").await;
 
     let types = MailTypes::new();
-    let own = [("MAILS_DIR", types.path()), ("MAIL_RATE", "2000")];
+    let own = [("MAILS_DIR", types.path()), ("MAIL_RATE", "2000"), ("MAIL_EVENTS", "on")];
     let worker = system.worker(&[OF_THE_CHART.as_slice(), &own].concat());
     stage.scrape(&worker);
     stage.resolves("SluiceBacklogWithoutWorker").await;
@@ -110,6 +110,8 @@ async fn no_panel_is_empty_and_each_alert_fires_and_resolves() {
     stage.fires("SluiceMailServerThrottles").await;
     system.smtp.set_script(Script::healthy());
     stage.resolves("SluiceMailServerThrottles").await;
+
+    an_event_that_nobody_takes(&stage).await;
 
     stage.fires("SluiceOutboxStuck").await;
     shop.to_the_broker.heal();
@@ -183,6 +185,23 @@ async fn a_certificate_that_is_not_taken(stage: &Stage) {
     stage.is_scraped(&good).await;
     stage.resolves("SluiceNoSecureConnection").await;
     assert!(good.terminate().await.success(), "it ends well");
+}
+
+/// It is old, and somebody's transaction holds it: relays pass over what they can't lock.
+async fn an_event_that_nobody_takes(stage: &Stage) {
+    let mut holding = stage.system.ledger_pool().acquire().await.unwrap();
+    let held = "BEGIN;
+         INSERT INTO mail_events (id, event_id, mail_id, event_type, body, created_at)
+         SELECT id, id, id, 'mail.sent', '{}', now() - interval '1 hour'
+         FROM (SELECT '01900000-0000-7000-8000-000000000000'::uuid AS id) AS event;
+         COMMIT;
+         BEGIN;
+         SELECT id FROM mail_events FOR UPDATE";
+    // Unless a relay is faster by chance.
+    while sqlx::raw_sql(held).fetch_all(&mut *holding).await.unwrap().is_empty() {}
+    stage.fires("SluiceEventsStuck").await;
+    sqlx::raw_sql("COMMIT").execute(&mut *holding).await.unwrap();
+    stage.resolves("SluiceEventsStuck").await;
 }
 
 /// Files of mail types that can be broken.
