@@ -3,10 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use contract::{TaskId, header, queue};
+use contract::{EventKind, TaskId, event, header, queue};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 use system::System;
+use testkit::lapin::ExchangeKind;
+use testkit::lapin::options::ExchangeDeclareOptions;
+use testkit::lapin::types::{AMQPValue, FieldTable};
 use testkit::{Command, Mail, Stage as At};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -17,6 +20,8 @@ use crate::load::Answers;
 use crate::schedule::INSTANCES;
 use crate::stage::{Clock, Stage};
 
+/// The queue that listens to events: no part of the system.
+pub(crate) const LISTENER: &str = "chaos.events";
 /// What the worker logs when it has heard the mail server's 250.
 const HEARD: &str = "mail sent";
 
@@ -58,6 +63,39 @@ async fn execute(pool: &PgPool, statement: &str) {
     sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(pool).await.unwrap();
 }
 
+/// Binds a queue to the events of mails that were sent, before there is a worker.
+pub(crate) async fn listen(system: &System) {
+    let client = system.rabbit.client().await;
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    let (channel, exchange) = (client.channel(), event::EXCHANGE);
+    channel.exchange_declare(exchange.into(), ExchangeKind::Topic, durable, FieldTable::default()).await.unwrap();
+    let mut quorum = FieldTable::default();
+    quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    client.declare(LISTENER, quorum).await.unwrap();
+    let sent = EventKind::Sent.event_type();
+    let bound =
+        channel.queue_bind(LISTENER.into(), exchange.into(), sent.into(), Default::default(), Default::default());
+    bound.await.unwrap();
+    client.close().await;
+}
+
+/// What it heard.
+async fn told(system: &System) -> Vec<TaskId> {
+    let (client, mut told) = (system.rabbit.client().await, Vec::new());
+    while let Some(event) = client.take(LISTENER).await {
+        let subject = event.header("cloudEvents:subject").expect("each event names its mail");
+        told.push(TaskId::from_message_id(&subject));
+    }
+    client.close().await;
+    told
+}
+
+/// Events that wait for the broker.
+pub(crate) async fn untold(ledger: &PgPool) -> u64 {
+    let untold: i64 = sqlx::query_scalar("SELECT count(*) FROM mail_events").fetch_one(ledger).await.unwrap();
+    untold.unsigned_abs()
+}
+
 /// Everything, once it is quiet.
 pub(crate) async fn collect(
     stage: &Stage,
@@ -85,6 +123,7 @@ pub(crate) async fn collect(
         mails: acceptances(stage.clock, &system.smtp.mails(), &commands),
         heard: heard(stage),
         marks: marks(stage.clock, system.ledger_pool()).await,
+        told: told(system).await,
         dead,
         // In the order of their arrival: the last one stays.
         refused: refused.filter_map(|command| Some((command.recipient.clone()?, stage.clock.of(command.at)))).collect(),

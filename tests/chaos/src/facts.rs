@@ -101,6 +101,8 @@ pub(crate) struct Facts {
     pub(crate) mails: Vec<Acceptance>,
     pub(crate) heard: Vec<Note>,
     pub(crate) marks: Vec<Note>,
+    /// Mails that listeners were told of as sent, as often as they were.
+    pub(crate) told: Vec<TaskId>,
     pub(crate) dead: Vec<Dead>,
     /// Recipients that the mail server refused for good, and when it last did.
     pub(crate) refused: HashMap<String, f64>,

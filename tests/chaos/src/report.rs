@@ -79,6 +79,7 @@ pub(crate) fn counts(facts: &Facts, tried_again: usize, verdict: &Verdict) -> Ve
         ("bare tasks, of ten contents".to_owned(), facts.twins.iter().map(|twin| twin.confirmed).sum(), "tasks"),
         ("their mails and dead letters".to_owned(), verdict.twins, "ends"),
         ("mails".to_owned(), facts.mails.len(), "mails"),
+        ("events of these".to_owned(), facts.told.len(), "events"),
     ];
     let dead = verdict.dead.iter().map(|(reason, count)| (format!("dead letters: {reason}"), *count, "tasks"));
     let repeated = verdict.repeated.iter().map(|(window, count)| (format!("repeated: {window}"), *count, "mails"));

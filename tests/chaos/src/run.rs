@@ -77,8 +77,10 @@ async fn drained(stage: &Stage, confirmed: usize) -> bool {
     let client = stage.system.rabbit.client().await;
     while !arrived && Instant::now() < deadline {
         let queues = stage.system.rabbit.queues().await;
-        let queued: u64 = queues.iter().filter(|info| info.name != queue::DEAD).map(|info| info.total).sum();
-        if queued > 0 || stage.system.outbox().await > 0 || stage.jobs().await > 0 {
+        let queued: u64 = queues.iter().filter(|info| is_on_the_way(&info.name)).map(|info| info.total).sum();
+        let untold = evidence::untold(stage.system.ledger_pool()).await;
+        let on_their_way = stage.system.outbox().await + stage.jobs().await;
+        if queued > 0 || untold > 0 || on_their_way > 0 {
             empty_since = None;
         } else {
             let empty_for = empty_since.get_or_insert_with(Instant::now).elapsed();
@@ -92,12 +94,20 @@ async fn drained(stage: &Stage, confirmed: usize) -> bool {
     arrived
 }
 
+/// What is in a queue of this name is to come to an end elsewhere.
+fn is_on_the_way(name: &str) -> bool {
+    name != queue::DEAD && name != evidence::LISTENER
+}
+
 /// What lies where, exactly, once nobody takes anything any more.
 async fn left(stage: &Stage) -> Vec<(String, u64)> {
     let client = stage.system.rabbit.client().await;
-    let mut left = vec![("the outbox".to_owned(), stage.system.outbox().await.unsigned_abs())];
+    let mut left = vec![
+        ("the outbox".to_owned(), stage.system.outbox().await.unsigned_abs()),
+        ("the table of events".to_owned(), evidence::untold(stage.system.ledger_pool()).await),
+    ];
     for info in stage.system.rabbit.queues().await {
-        if info.name != queue::DEAD {
+        if is_on_the_way(&info.name) {
             let count = u64::from(client.ready(&info.name).await);
             left.push((info.name, count));
         }

@@ -8,6 +8,7 @@ use system::System;
 use testkit::{Script, Service, Stage as At_, TcpProxy};
 use tokio::time::{sleep, timeout};
 
+use crate::evidence;
 use crate::facts::Happened;
 use crate::load;
 use crate::report::progress;
@@ -117,6 +118,7 @@ impl Stage {
             ];
             apis.push(system.api(&settings).await);
         }
+        evidence::listen(&system).await;
         for n in 0..INSTANCES {
             // By its name at the database and in the envelope each worker can be told from the other.
             let ledger = ledger.replace("//sluice@", &format!("//worker_{n}@"));
@@ -129,6 +131,7 @@ impl Stage {
                 ("SMTP_DATA_TIMEOUT", &format!("{SEND_TIMEOUT}s")),
                 ("SMTP_CONNECT_TIMEOUT", "2s"),
                 ("MAIL_RETRY_SCHEDULE", "1s,2s,4s"),
+                ("MAIL_EVENTS", "on"),
                 ("LOG_LEVEL", "info,email_worker=debug"),
                 ("OTEL_SDK_DISABLED", "true"),
             ]);

@@ -45,12 +45,14 @@ pub(crate) enum Rule {
     CrashIsBounded,
     CopiesAreFew,
     DeadHasReason,
+    MarkedIsTold,
+    ToldIsSent,
     NothingLeft,
     NothingOdd,
 }
 
 impl Rule {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::AnsweredInTheEnd,
         Self::ConfirmedInTheEnd,
         Self::CreatedIsUser,
@@ -61,6 +63,8 @@ impl Rule {
         Self::CrashIsBounded,
         Self::CopiesAreFew,
         Self::DeadHasReason,
+        Self::MarkedIsTold,
+        Self::ToldIsSent,
         Self::NothingLeft,
         Self::NothingOdd,
     ];
@@ -78,6 +82,8 @@ impl Rule {
             Self::CrashIsBounded => "a crash repeated more than slots + 100",
             Self::CopiesAreFew => "more second copies than faults explain",
             Self::DeadHasReason => "dead letter without a good reason",
+            Self::MarkedIsTold => "marked as sent and no event",
+            Self::ToldIsSent => "an event of a mail that was not sent",
             Self::NothingLeft => "left on the way",
             Self::NothingOdd => "odd",
         }
@@ -134,6 +140,7 @@ pub(crate) fn judge(facts: &Facts) -> Verdict {
     twins(facts, &mut verdict);
     crashes(facts, &mut verdict);
     dead_letters(facts, &mut verdict);
+    events(facts, &mut verdict);
     for (queue, count) in facts.left.iter().filter(|(_, count)| *count > 0) {
         verdict.find(Rule::NothingLeft, format!("{count} in {queue}"), None);
     }
@@ -309,6 +316,19 @@ fn dead_letters(facts: &Facts, verdict: &mut Verdict) {
             verdict.find(Rule::DeadHasReason, format!("{name}: {reason}"), *id);
         }
         *verdict.dead.entry(reason.to_owned()).or_default() += 1;
+    }
+}
+
+/// At least one for each mark, and none of what the mail server has not.
+fn events(facts: &Facts, verdict: &mut Verdict) {
+    let told: HashSet<TaskId> = facts.told.iter().copied().collect();
+    let marked: HashSet<TaskId> = facts.marks.iter().map(|mark| mark.id).collect();
+    let sent: HashSet<TaskId> = facts.mails.iter().map(|mail| mail.id).collect();
+    for id in marked.difference(&told) {
+        verdict.find(Rule::MarkedIsTold, id.to_string(), Some(*id));
+    }
+    for id in told.difference(&sent) {
+        verdict.find(Rule::ToldIsSent, id.to_string(), Some(*id));
     }
 }
 

@@ -46,6 +46,7 @@ fn good() -> Facts {
         twins: twins(),
         heard: mails.iter().map(note).collect(),
         marks: mails.iter().map(note).collect(),
+        told: mails.iter().map(|mail| mail.id).collect(),
         mails,
         dead: vec![Dead { id: Some(id(3)), reason: Some("user-unknown".to_owned()) }],
         refused: [(email(3), 3.0)].into(),
@@ -71,8 +72,8 @@ fn a_run_in_which_everything_adds_up_passes() {
 fn whatever_does_not_add_up_is_found() {
     type Break = fn(&mut Facts);
     let table: &[(&str, Break, &[Rule])] = &[
-        ("a user's mail is missing", |f| drop(f.mails.remove(0)), &[Rule::NotLost]),
-        ("a published task's mail is missing", |f| drop(f.mails.remove(2)), &[Rule::NotLost]),
+        ("a user's mail is missing", |f| drop(f.mails.remove(0)), &[Rule::NotLost, Rule::ToldIsSent]),
+        ("a published task's mail is missing", |f| drop(f.mails.remove(2)), &[Rule::NotLost, Rule::ToldIsSent]),
         ("a dead letter is missing", |f| f.dead.clear(), &[Rule::NotLost]),
         (
             "a registration without an answer",
@@ -100,6 +101,9 @@ fn whatever_does_not_add_up_is_found() {
             |f| f.users.retain(|user| *user != email(3)),
             &[Rule::CreatedIsUser, Rule::UserHasTask],
         ),
+        ("a mark without an event", |f| drop(f.told.remove(0)), &[Rule::MarkedIsTold]),
+        ("an event of a mail that was not sent", |f| f.told.push(id(3)), &[Rule::ToldIsSent]),
+        ("an event twice", |f| f.told.push(id(1)), &[]),
         ("a mail of nobody", |f| f.mails.push(mail(9, 5.0)), &[Rule::NoStranger]),
         ("a mail to somebody else", |f| f.mails[0].email = email(2), &[Rule::NoStranger]),
         ("a mail twice", |f| f.mails.push(mail(1, 5.0)), &[Rule::RepeatedInWindow]),
@@ -146,6 +150,8 @@ fn a_task_that_was_not_confirmed_is_not_lost_and_may_not_be_mailed_twice() {
     let mut facts = good();
     facts.published[0].promised = false;
     facts.mails.remove(2);
+    facts.marks.remove(2);
+    facts.told.remove(2);
     assert_eq!(broken(&facts), [Rule::ConfirmedInTheEnd], "not lost: nobody promised it");
     facts.mails.extend([mail(4, 4.0), mail(4, 5.0)]);
     assert_eq!(broken(&facts), [Rule::ConfirmedInTheEnd, Rule::RepeatedInWindow]);
