@@ -44,6 +44,8 @@ enum Subject {
     Worker,
     /// What the mail log costs a mail
     MailLog,
+    /// What events cost a mail
+    Events,
     /// What a mail of an own type costs, beside the built-in one
     MailTypes,
     /// How fast a relay empties an application's outbox, beside user-api's
@@ -71,6 +73,9 @@ fn main() {
         }
         if wanted(Subject::MailLog) {
             worker::mail_log(&mut report).await;
+        }
+        if wanted(Subject::Events) {
+            worker::events(&mut report).await;
         }
         if wanted(Subject::MailTypes) {
             mail_types::run(&mut report, before.as_deref()).await;

@@ -13,7 +13,7 @@ pub(crate) const TASKS: usize = 60_000;
 const EDGE: usize = 5_000;
 /// Worker and bare clients take turns, so that both see the same machine.
 const ROUNDS: usize = 3;
-/// With the mail log and without: the difference is smaller than that of two moments of a machine.
+/// With the mail log or events, and without: the difference is smaller than that of two moments of a machine.
 const PAIRS: usize = 7;
 /// Far more than any machine needs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -47,9 +47,26 @@ pub(crate) async fn run(report: &mut Report) {
     report.add("round trips to the database a mail, at full rate", median(trips), "per mail", Goal::AtMost(0.05));
 }
 
-/// What the mail log costs: one process with a key to hash addresses with, in turns.
+/// What the mail log costs.
 pub(crate) async fn mail_log(report: &mut Report) {
-    report.measuring("the worker with its mail log, and without");
+    in_turns(report, "mail log", &[("MAIL_LOG", "full")], &[("MAIL_LOG", "off")], Goal::AtMost(1.1)).await;
+}
+
+/// What events cost, with their relay and without anybody listening: what they are for is another's work.
+pub(crate) async fn events(report: &mut Report) {
+    // The relay claims and commits for itself.
+    in_turns(report, "events", &[("MAIL_EVENTS", "on")], &[("MAIL_EVENTS", "off")], Goal::None).await;
+}
+
+/// One process with a key to hash addresses with, in turns with something and without it.
+async fn in_turns(
+    report: &mut Report,
+    what: &str,
+    with: &[(&'static str, &str)],
+    without: &[(&'static str, &str)],
+    of_trips: Goal,
+) {
+    report.measuring(&format!("the worker with its {what}, and without"));
     let servers = Servers::start().await;
     let key = ("ADDRESS_HASH_KEY", "0123456789abcdef0123456789abcdef");
     let [mut rate, mut cpu, mut trips] = [vec![], vec![], vec![]];
@@ -59,26 +76,22 @@ pub(crate) async fn mail_log(report: &mut Report) {
         for turn in [round % 2, (round + 1) % 2] {
             servers.publish(TASKS).await;
             tokio::time::sleep(Duration::from_secs(2)).await;
-            let mode = if turn == 0 { "full" } else { "off" };
-            measured[turn] = Some(at_full_rate(&servers, &[key, ("MAIL_LOG", mode)]).await);
+            let mode = if turn == 0 { with } else { without };
+            measured[turn] = Some(at_full_rate(&servers, &[&[key], mode].concat()).await);
         }
-        let [Some(full), Some(off)] = measured else { unreachable!("both took their turn") };
+        let [Some(on), Some(off)] = measured else { unreachable!("both took their turn") };
         report.note(&format!(
-            "full {:.0} mails/s, {:.1} us of CPU a mail; off {:.0} mails/s, {:.1} us",
-            full.per_second, full.cpu, off.per_second, off.cpu
+            "on {:.0} mails/s, {:.1} us of CPU a mail; off {:.0} mails/s, {:.1} us",
+            on.per_second, on.cpu, off.per_second, off.cpu
         ));
-        rate.push(full.per_second / off.per_second);
-        cpu.push(full.cpu / off.cpu);
-        trips.push(full.trips / off.trips);
+        rate.push(on.per_second / off.per_second);
+        cpu.push(on.cpu / off.cpu);
+        trips.push(on.trips / off.trips);
     }
-    report.add("mails a second with the mail log / without", median(rate), "ratio", Goal::AtLeast(0.9));
-    report.add("CPU of the worker a mail, with the mail log / without", median(cpu), "ratio", Goal::None);
-    report.add(
-        "round trips to the database a mail, with the mail log / without",
-        median(trips),
-        "ratio",
-        Goal::AtMost(1.1),
-    );
+    let figure = |figure: &str| format!("{figure}, with {what} / without");
+    report.add(&figure("mails a second"), median(rate), "ratio", Goal::AtLeast(0.9));
+    report.add(&figure("CPU of the worker a mail"), median(cpu), "ratio", Goal::None);
+    report.add(&figure("round trips to the database a mail"), median(trips), "ratio", of_trips);
 }
 
 struct FullRate {
