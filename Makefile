@@ -54,7 +54,7 @@ render: ## Prints plain manifests of the charts, for people without Helm (ENV=de
 deny: ## Checks licences, sources and advisories of dependencies
 	@scripts/deny
 
-# ONLY chooses some of it: make bench ONLY=worker (or registration, mail-log, events, mail-types, relay, size).
+# ONLY chooses some of it: make bench ONLY=worker (or registration, mail-log, events, mail-types, relay, console, size).
 # BEFORE=path/to/email-worker compares a worker of another build, in turns, in mail-types.
 bench: ## Measures speed and size; a table, and target/bench/results.json
 	@scripts/setup servers

@@ -1,6 +1,6 @@
 //! Keeps a snapshot of the dead letters for whoever looks at them. Nobody looks: nothing is read.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use amqp::Broker;
@@ -40,22 +40,36 @@ pub struct Known {
 pub struct Look {
     known: watch::Sender<Known>,
     wanted: Notify,
-    next: Mutex<Option<Instant>>,
+    pace: Mutex<Pace>,
+}
+
+/// When it is read again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pace {
+    /// How long the last reading took.
+    took: Duration,
+    /// Not before; none: at once.
+    next: Option<Instant>,
 }
 
 impl Default for Look {
     fn default() -> Self {
-        Self { known: watch::channel(Known::default()).0, wanted: Notify::new(), next: Mutex::default() }
+        Self { known: watch::channel(Known::default()).0, wanted: Notify::new(), pace: Mutex::default() }
     }
 }
 
 impl Look {
-    /// What is known; where it is out of date, after it was read anew, but not later than this.
+    /// What is known; where it is out of date, after it was read anew, but not later than this. One that is there is not waited for
+    /// where the last reading took longer.
     pub async fn within(&self, patience: Duration) -> Known {
+        let pace = *self.pace();
+        if pace.next.is_some_and(|next| Instant::now() < next) {
+            return self.known.borrow().clone();
+        }
         let mut changes = self.known.subscribe();
         let before = changes.borrow().readings;
-        if self.is_due() {
-            self.wanted.notify_one();
+        self.wanted.notify_one();
+        if pace.took < patience || changes.borrow().snapshot.is_none() {
             // Too late, or the one who reads is gone: what is known stays as it was.
             let _ = timeout(patience, changes.wait_for(|known| known.readings != before)).await;
         }
@@ -64,11 +78,11 @@ impl Look {
 
     /// What is known is out of date.
     pub fn forget(&self) {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.pace().next = None;
     }
 
-    fn is_due(&self) -> bool {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|next| Instant::now() >= next)
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads when somebody looks, until told to stop.
@@ -80,8 +94,8 @@ impl Look {
             }
             let began = Instant::now();
             let read = self.read(&broker, &stop).await;
-            let rest = FRESH.max(began.elapsed() * REST);
-            *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + rest);
+            let took = began.elapsed();
+            *self.pace() = Pace { took, next: Some(Instant::now() + FRESH.max(took * REST)) };
             self.known.send_modify(|known| {
                 known.reading = None;
                 known.readings += 1;

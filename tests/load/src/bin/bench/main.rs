@@ -13,6 +13,7 @@
 )]
 
 mod bare;
+mod console;
 mod mail_types;
 mod registration;
 mod relay;
@@ -50,6 +51,8 @@ enum Subject {
     MailTypes,
     /// How fast a relay empties an application's outbox, beside user-api's
     Relay,
+    /// How soon the console answers with five million mails and 200,000 dead letters, and what a redrive of all costs
+    Console,
     /// How soon the services are ready, and how much memory they take
     Size,
 }
@@ -82,6 +85,9 @@ fn main() {
         }
         if wanted(Subject::Relay) {
             relay::run(&mut report).await;
+        }
+        if wanted(Subject::Console) {
+            console::run(&mut report).await;
         }
         if wanted(Subject::Size) {
             size::run(&mut report).await;
