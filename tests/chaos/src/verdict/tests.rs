@@ -132,7 +132,7 @@ fn whatever_does_not_add_up_is_found() {
         ("nobody crashed", |f| f.dead[0].reason = Some("crashes-worker".to_owned()), &[Rule::DeadHasReason]),
         ("no answer was lost", |f| f.dead[0].reason = Some("outcome-unknown".to_owned()), &[Rule::DeadHasReason]),
         ("a dead letter of nobody", |f| f.dead.push(Dead { id: None, reason: None }), &[Rule::DeadHasReason]),
-        ("a twin's mail is missing", |f| drop(f.mails.pop()), &[Rule::NotLost]),
+        ("a twin's mail is missing", |f| drop(f.mails.pop()), &[Rule::NotLost, Rule::ToldIsSent]),
         ("a twin's dead letter is missing", |f| f.twins[0].put_aside = 0, &[Rule::NotLost]),
         ("a twin's mail too many", |f| f.mails.push(twins_mail(23)), &[Rule::RepeatedInWindow]),
         ("something in a queue", |f| f.left[0].1 = 3, &[Rule::NothingLeft]),

@@ -89,9 +89,9 @@ async fn in_turns(
         trips.push(on.trips / off.trips);
     }
     let figure = |figure: &str| format!("{figure}, with {what} / without");
-    report.add(&figure("mails a second"), median(rate), "ratio", Goal::AtLeast(0.9));
-    report.add(&figure("CPU of the worker a mail"), median(cpu), "ratio", Goal::None);
-    report.add(&figure("round trips to the database a mail"), median(trips), "ratio", of_trips);
+    report.add(figure("mails a second"), median(rate), "ratio", Goal::AtLeast(0.9));
+    report.add(figure("CPU of the worker a mail"), median(cpu), "ratio", Goal::None);
+    report.add(figure("round trips to the database a mail"), median(trips), "ratio", of_trips);
 }
 
 struct FullRate {
