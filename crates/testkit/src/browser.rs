@@ -1,5 +1,7 @@
 //! Pages as a browser shows them.
 
+mod visit;
+
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -8,6 +10,8 @@ use std::time::Duration;
 use crate::dir::Dir;
 use crate::eventually::eventually;
 use crate::process::Process;
+
+pub use visit::{Visit, in_chromium};
 
 /// For a page and what it fetches, on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -6,7 +6,7 @@
 //! - [`SmtpServer`] is a mail server with scripts: any answer at any stage, drops, hangs, delays, greylisting, TLS, login.
 //! - [`Prometheus`] is the real one, which scrapes and evaluates rules.
 //! - [`OtlpReceiver`] reads traces, metrics and logs; [`TcpProxy`] cuts and slows networks; [`Service`] runs our own services as processes.
-//! - [`page_in_chromium`] shows a page as people see it.
+//! - [`page_in_chromium`] shows a page as people see it, [`in_chromium`] uses it as they do; [`OidcProvider`] signs them in.
 //! - [`fuzz`] throws a corpus and its mutations at a parser.
 //! - [`eventually`] waits for an outcome instead of sleeping.
 //!
@@ -25,6 +25,7 @@ mod dir;
 mod eventually;
 pub mod fuzz;
 mod janitor;
+mod node;
 mod otlp;
 mod pgbouncer;
 mod port;
@@ -45,9 +46,10 @@ pub use lapin;
 /// only as long as tests ask for no features of their own.
 pub use zxcvbn;
 
-pub use browser::{page_in_chromium, page_in_chromium_once_loaded};
+pub use browser::{Visit, in_chromium, page_in_chromium, page_in_chromium_once_loaded};
 pub use dir::Dir;
 pub use eventually::eventually;
+pub use node::{OidcProvider, node_is_there};
 pub use otlp::{Attributes, Instrument, Kind, Link, LogRecord, Metric, OtlpReceiver, Point, Span};
 pub use pgbouncer::{PgBouncer, Pooling};
 pub use port::Port;
