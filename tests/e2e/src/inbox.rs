@@ -27,8 +27,6 @@ pub struct Mail {
     pub to: String,
     /// What it is about.
     pub subject: String,
-    /// Its `Message-ID`.
-    pub message_id: String,
     /// When it arrived, RFC 3339.
     pub at: String,
 }
@@ -51,7 +49,6 @@ impl Inbox {
         let mail = |mail: &Value| Mail {
             to: text(&mail["to"][0]["address"]),
             subject: text(&mail["subject"]),
-            message_id: text(&mail["messageId"]),
             at: text(&mail["time"]),
         };
         seen.extend(listed.iter().map(mail));
