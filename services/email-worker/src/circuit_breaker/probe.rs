@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Cause, CircuitBreaker, Probe, State};
 use crate::delivery::Processor;
 use crate::rate::Throttled;
-use crate::send::classify;
+use crate::send::classify::Classification;
 
 /// Probes whatever opened the circuit, when its backoff says so, and reports the circuit's state, until the token is
 /// cancelled.
@@ -71,7 +71,7 @@ async fn ask(processor: &Processor, probe: Probe, database: &Component) -> Resul
                 }
                 _ => tracing::info!(%error, "the mail server is still ill"),
             }
-            let cause = Cause::MailServer(classify::judge(&error).outage());
+            let cause = Cause::MailServer(Classification::of(&error).outage());
             processor.breaker.heard(cause, &error);
             cause
         }),

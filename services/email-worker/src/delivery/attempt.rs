@@ -15,7 +15,7 @@ use crate::delivery::dead_letter::DeadLetter;
 use crate::delivery::task::Task;
 use crate::ledger::{Claim, LedgerDown, Record};
 use crate::rate::{NoLeave, Prepare, SendPermit};
-use crate::send::classify::{self, DeadReason, Outage, Verdict};
+use crate::send::classify::{self, Classification, DeadReason, Outage};
 use crate::smtp::pool::{NoSession, PooledConnection};
 use crate::smtp::{Accepted, Broken, SendError, Stage};
 use crate::spans;
@@ -258,42 +258,42 @@ impl Processor {
     async fn refused(&self, task: &Task, error: &SendError, began: Instant, turn: Turn, trials: &mut Trials) -> Try {
         let Turn { mut slot, permit, leave, .. } = turn;
         let id = task.identity.id();
-        let verdict = match permit.probing() {
-            Some(Cause::MailServer(Outage::EveryoneRefused)) => classify::judge(error).while_everyone_is_refused(),
-            _ => classify::judge(error),
+        let class = match permit.probing() {
+            Some(Cause::MailServer(Outage::EveryoneRefused)) => Classification::of(error).while_everyone_is_refused(),
+            _ => Classification::of(error),
         };
-        let verdict = if slot.may_be_one_too_many() { verdict.where_one_may_be_too_many(error) } else { verdict };
+        let class = if slot.may_be_one_too_many() { class.where_one_may_be_too_many(error) } else { class };
         self.metrics.refused(classify::reason(error), error.stage());
         let sent = Sent { domain: task.mail.email.ascii_domain(), began, episode: leave.episode() };
-        let (verdict, perhaps) = match self.speed().weigh(verdict, error, sent, trials) {
-            Weighed::Verdict(verdict) => (verdict, None),
-            Weighed::Perhaps(verdict, domain) => (verdict, Some(domain)),
+        let (class, perhaps) = match self.speed().weigh(class, error, sent, trials) {
+            Weighed::Known(class) => (class, None),
+            Weighed::Perhaps(class, domain) => (class, Some(domain)),
             Weighed::AgainIn(wait) => {
                 leave.answered();
                 permit.put_off();
                 return Continue(wait);
             }
         };
-        match (&verdict, error) {
-            (Verdict::TooFast | Verdict::CircuitOpen(Outage::Throttled), _) => {
+        match (&class, error) {
+            (Classification::TooFast | Classification::CircuitOpen(Outage::Throttled), _) => {
                 leave.too_fast(&error.to_string(), perhaps);
             }
             (_, SendError::Refused { .. }) => leave.answered(),
             // It did not answer: whether it would take mails again is not known.
             _ => drop(leave),
         }
-        let outcome = match verdict {
-            Verdict::CircuitOpen(outage) => {
+        let outcome = match class {
+            Classification::CircuitOpen(outage) => {
                 self.ill(permit, outage, error);
                 return AGAIN;
             }
-            Verdict::TooFast => {
+            Classification::TooFast => {
                 permit.put_off();
                 return AGAIN;
             }
             // No session at all, or one too many.
-            Verdict::TooManyConnections => {
-                let explicit = classify::judge(error) == Verdict::TooManyConnections;
+            Classification::TooManyConnections => {
+                let explicit = Classification::of(error) == Classification::TooManyConnections;
                 if error.stage() != Some(Stage::Connect) && slot.turned_away(explicit).await {
                     permit.put_off();
                 } else {
@@ -301,8 +301,8 @@ impl Processor {
                 }
                 return AGAIN;
             }
-            Verdict::OutcomeUnknown => self.unanswered(task, error, slot, permit).await,
-            Verdict::Reconnect => match slot.reopen().await {
+            Classification::OutcomeUnknown => self.unanswered(task, error, slot, permit).await,
+            Classification::Reconnect => match slot.reopen().await {
                 Err(NoSession::OthersStand) if trials.once_more() => return AGAIN,
                 Ok(()) | Err(NoSession::OthersStand) => {
                     permit.refused(id, error);
@@ -313,11 +313,11 @@ impl Processor {
                     return AGAIN;
                 }
             },
-            Verdict::Retry(_) => {
+            Classification::Retry(_) => {
                 permit.refused(id, error);
                 self.after_failure(task, error)
             }
-            Verdict::Dead(reason) => {
+            Classification::Dead(reason) => {
                 if self.breaker.state() == State::Closed {
                     self.suppressions.refused(task.mail.email.ascii_domain(), task.address.as_ref(), error);
                 }
@@ -368,7 +368,7 @@ impl Processor {
 
     /// A session could not be opened.
     pub(super) fn server_is_ill(&self, error: &SendError, permit: Permit) {
-        self.ill(permit, classify::judge(error).outage(), error);
+        self.ill(permit, Classification::of(error).outage(), error);
     }
 
     fn ill(&self, permit: Permit, outage: Outage, error: &SendError) {
@@ -388,7 +388,7 @@ impl Processor {
 
 /// It closed an idle connection; not for the number of them, which is to be learnt.
 fn hung_up_on_us(error: &SendError) -> bool {
-    error.session_was_stale() && classify::judge(error) != Verdict::TooManyConnections
+    error.session_was_stale() && Classification::of(error) != Classification::TooManyConnections
 }
 
 fn dead(error: &SendError, reason: DeadReason) -> Outcome {

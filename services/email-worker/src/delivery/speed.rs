@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::rate::FleetRate;
-use crate::send::classify::{Advice, Doubts, Kind, Outage, Reason, Unclear, Verdict, Whose};
+use crate::send::classify::{Advice, Classification, Doubts, Kind, Outage, Reason, Unclear, Whose};
 use crate::smtp::{Reply, SendError, Stage};
 
 /// A mail that was refused for the speed so often, while so many others were taken, is refused for itself, whatever is said.
@@ -72,9 +72,9 @@ pub(crate) struct Sent<'a> {
 /// What a refusal means once it is known whether it was for the speed.
 pub(crate) enum Weighed<'a> {
     /// This.
-    Verdict(Verdict),
+    Known(Classification),
     /// This, and as far as anybody knows it may be the own limit of this domain.
-    Perhaps(Verdict, &'a str),
+    Perhaps(Classification, &'a str),
     /// Nobody knows yet: the same mail again, after this time.
     AgainIn(Duration),
 }
@@ -87,31 +87,31 @@ pub(crate) struct Speed<'w> {
 }
 
 impl Speed<'_> {
-    /// Looks at a verdict in the light of what else is known.
+    /// Looks at a classification in the light of what else is known.
     pub(crate) fn weigh<'a>(
         &self,
-        verdict: Verdict,
+        class: Classification,
         error: &SendError,
         sent: Sent<'a>,
         trials: &mut Trials,
     ) -> Weighed<'a> {
-        let SendError::Refused { stage, reply, .. } = error else { return Weighed::Verdict(verdict) };
-        match verdict {
-            Verdict::TooFast => self.too_fast(*stage, sent.domain, trials),
-            Verdict::Retry(Reason::Unclear) if self.rate.adapts() => {
+        let SendError::Refused { stage, reply, .. } = error else { return Weighed::Known(class) };
+        match class {
+            Classification::TooFast => self.too_fast(*stage, sent.domain, trials),
+            Classification::Retry(Reason::Unclear) if self.rate.adapts() => {
                 match self.is_it_the_speed(kind(*stage, reply), sent, trials) {
                     Advice::TooFast => self.too_fast(*stage, sent.domain, trials),
-                    Advice::ItsOwn => Weighed::Verdict(verdict),
+                    Advice::ItsOwn => Weighed::Known(class),
                     Advice::TryAgainIn(wait) => Weighed::AgainIn(wait),
                 }
             }
-            other => Weighed::Verdict(other),
+            other => Weighed::Known(other),
         }
     }
 
     fn too_fast<'a>(&self, stage: Stage, domain: &'a str, trials: &mut Trials) -> Weighed<'a> {
         if !self.rate.adapts() {
-            return Weighed::Verdict(its_own(stage));
+            return Weighed::Known(its_own(stage));
         }
         // At MAIL no recipient was spoken of yet.
         let now = Instant::now();
@@ -125,23 +125,23 @@ impl Speed<'_> {
         match whose {
             Whose::Domain => {
                 self.rate.unlearn(domain);
-                return Weighed::Verdict(its_own(stage));
+                return Weighed::Known(its_own(stage));
             }
             // What one domain teaches would hold for all. A fleet that is held back already loses little by it, until it is
             // known.
             Whose::Unknown if !self.rate.is_held_back() => return Weighed::AgainIn(WAIT_AND_SEE),
             Whose::Unknown | Whose::Account => {}
         }
-        let verdict = self.slower_or(its_own(stage), trials);
-        if whose == Whose::Unknown { Weighed::Perhaps(verdict, domain) } else { Weighed::Verdict(verdict) }
+        let class = self.slower_or(its_own(stage), trials);
+        if whose == Whose::Unknown { Weighed::Perhaps(class, domain) } else { Weighed::Known(class) }
     }
 
     /// The fleet slows down, unless that is of no use: for this mail, or for any.
-    fn slower_or(&self, its_own: Verdict, trials: &mut Trials) -> Verdict {
+    fn slower_or(&self, its_own: Classification, trials: &mut Trials) -> Classification {
         if self.doubts.hopeless(Instant::now()) {
-            return Verdict::CircuitOpen(Outage::Throttled);
+            return Classification::CircuitOpen(Outage::Throttled);
         }
-        if trials.is_stubborn(self.rate.counts().accepted) { its_own } else { Verdict::TooFast }
+        if trials.is_stubborn(self.rate.counts().accepted) { its_own } else { Classification::TooFast }
     }
 
     fn is_it_the_speed(&self, kind: Kind, sent: Sent<'_>, trials: &mut Trials) -> Advice {
@@ -174,8 +174,8 @@ impl Speed<'_> {
 }
 
 /// A refusal for the speed where nothing is learnt of it.
-fn its_own(stage: Stage) -> Verdict {
-    if stage <= Stage::Mail { Verdict::CircuitOpen(Outage::ServerError) } else { Verdict::Retry(Reason::Speeding) }
+fn its_own(stage: Stage) -> Classification {
+    if stage <= Stage::Mail { Classification::CircuitOpen(Outage::ServerError) } else { Classification::Retry(Reason::Speeding) }
 }
 
 fn kind(stage: Stage, reply: &Reply) -> Kind {
@@ -242,7 +242,7 @@ mod tests {
                 let reply = Reply::new(450, "4.7.1 later", &[]);
                 let error = SendError::Refused { stage: Stage::Mail, reply, fresh: true };
                 let sent = Sent { domain: "one.example", began: Instant::now(), episode: 0 };
-                speed.weigh(Verdict::Retry(Reason::Unclear), &error, sent, trials)
+                speed.weigh(Classification::Retry(Reason::Unclear), &error, sent, trials)
             };
             // Mails are taken at once, as a rule.
             (0..100).for_each(|_| speed.taken("one.example", true, &Trials::default()));
@@ -252,31 +252,31 @@ mod tests {
                 speed.taken("one.example", true, &trials);
             }
             let next = refused(&mut Trials::default());
-            assert_eq!(matches!(next, Weighed::Verdict(Verdict::TooFast)), is_taken, "of another mail");
+            assert_eq!(matches!(next, Weighed::Known(Classification::TooFast)), is_taken, "of another mail");
         }
     }
 
     #[test]
     fn where_nothing_is_learnt_a_refusal_for_the_speed_is_the_servers_up_to_mail_and_the_mails_after_it() {
-        for (stage, verdict) in [
-            (Stage::Connect, Verdict::CircuitOpen(Outage::ServerError)),
-            (Stage::Mail, Verdict::CircuitOpen(Outage::ServerError)),
-            (Stage::Rcpt, Verdict::Retry(Reason::Speeding)),
-            (Stage::Data, Verdict::Retry(Reason::Speeding)),
-            (Stage::Content, Verdict::Retry(Reason::Speeding)),
+        for (stage, class) in [
+            (Stage::Connect, Classification::CircuitOpen(Outage::ServerError)),
+            (Stage::Mail, Classification::CircuitOpen(Outage::ServerError)),
+            (Stage::Rcpt, Classification::Retry(Reason::Speeding)),
+            (Stage::Data, Classification::Retry(Reason::Speeding)),
+            (Stage::Content, Classification::Retry(Reason::Speeding)),
         ] {
-            assert_eq!(its_own(stage), verdict, "{stage}");
+            assert_eq!(its_own(stage), class, "{stage}");
         }
     }
 
     /// What a refusal at this stage means, in the words of the table below.
-    fn weighed(adapts: bool, verdict: Verdict, stage: Stage) -> String {
+    fn weighed(adapts: bool, class: Classification, stage: Stage) -> String {
         let (rate, doubts) = (FleetRate::at_rest(adapts), Doubts::default());
         let error = SendError::Refused { stage, reply: Reply::new(450, "4.7.1 later", &[]), fresh: true };
         let sent = Sent { domain: "one.example", began: Instant::now(), episode: 0 };
-        match (Speed { rate: &rate, doubts: &doubts }).weigh(verdict, &error, sent, &mut Trials::default()) {
-            Weighed::Verdict(verdict) => format!("{verdict:?}"),
-            Weighed::Perhaps(verdict, domain) => format!("perhaps {verdict:?} of {domain}"),
+        match (Speed { rate: &rate, doubts: &doubts }).weigh(class, &error, sent, &mut Trials::default()) {
+            Weighed::Known(class) => format!("{class:?}"),
+            Weighed::Perhaps(class, domain) => format!("perhaps {class:?} of {domain}"),
             Weighed::AgainIn(_) => "again later".to_owned(),
         }
     }
@@ -284,9 +284,9 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_weighed_where_something_is_learnt_and_by_its_stage() {
         use Stage::{Connect, Content, Mail, Rcpt};
-        const FAST: Verdict = Verdict::TooFast;
-        const UNCLEAR: Verdict = Verdict::Retry(Reason::Unclear);
-        for (adapts, verdict, stage, expected) in [
+        const FAST: Classification = Classification::TooFast;
+        const UNCLEAR: Classification = Classification::Retry(Reason::Unclear);
+        for (adapts, class, stage, expected) in [
             (false, FAST, Mail, "CircuitOpen(ServerError)"),
             (false, FAST, Rcpt, "Retry(Speeding)"),
             (false, UNCLEAR, Rcpt, "Retry(Unclear)"),
@@ -295,15 +295,15 @@ mod tests {
             (true, FAST, Rcpt, "again later"),
             (true, FAST, Content, "again later"),
             (true, UNCLEAR, Rcpt, "again later"),
-            (true, Verdict::Retry(Reason::Greylisted), Rcpt, "Retry(Greylisted)"),
+            (true, Classification::Retry(Reason::Greylisted), Rcpt, "Retry(Greylisted)"),
         ] {
-            let of = format!("{verdict:?} at {stage}, learns: {adapts}");
-            assert_eq!(weighed(adapts, verdict, stage), expected, "{of}");
+            let of = format!("{class:?} at {stage}, learns: {adapts}");
+            assert_eq!(weighed(adapts, class, stage), expected, "{of}");
         }
         let (rate, doubts) = (FleetRate::at_rest(true), Doubts::default());
         let sent = Sent { domain: "one.example", began: Instant::now(), episode: 0 };
         let broken = SendError::Unanswered { cause: crate::smtp::Broken::Dropped };
         let weighed = (Speed { rate: &rate, doubts: &doubts }).weigh(FAST, &broken, sent, &mut Trials::default());
-        assert!(matches!(weighed, Weighed::Verdict(Verdict::TooFast)), "nobody refused it");
+        assert!(matches!(weighed, Weighed::Known(Classification::TooFast)), "nobody refused it");
     }
 }

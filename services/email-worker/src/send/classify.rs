@@ -15,16 +15,16 @@ use contract::Malformed;
 
 pub use doubt::{Advice, Doubts, Kind, Unclear, Whose};
 pub use everyone::{Everyone, TooMany};
-pub use reading::{Concerns, Judgement, Lasting, read};
+pub use reading::{Concerns, Reading, Lasting, read};
 pub use reason::Reason;
 pub use unanswered::Unanswered;
 pub use unknown::{Unknown, unknown};
 
 use crate::smtp::{Broken, Reply, SendError, Stage, Unsendable};
 
-/// What to do after a mail was not accepted.
+/// What a failure asks for: a reply of the mail server, or a conversation that broke off.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Classification {
     /// The server, or our login or sender there, is ill: open the circuit. The mail has spent nothing.
     CircuitOpen(Outage),
     /// More mails a second than the server takes of us. The mail has spent nothing.
@@ -139,7 +139,23 @@ impl DeadReason {
     }
 }
 
-impl Verdict {
+impl Classification {
+    /// What `error` means. A stale session ([`SendError::session_was_stale`]) is to be looked for first: there the mail was
+    /// not spoken of, and another session is opened at once.
+    pub fn of(error: &SendError) -> Self {
+        match error {
+            SendError::Refused { stage, reply, .. } => classify_reply(*stage, reply),
+            SendError::Broken { stage: Stage::Connect, cause, .. } => Self::CircuitOpen(match cause {
+                Broken::Lacks(_) => Outage::LoginRefused,
+                Broken::Tls(_) => Outage::Tls,
+                _ => Outage::Unreachable,
+            }),
+            SendError::Broken { .. } => Self::Reconnect,
+            SendError::Unanswered { .. } => Self::OutcomeUnknown,
+            SendError::Unsendable(Unsendable::NeedsSmtpUtf8) => Self::Dead(DeadReason::Refused(Reason::NeedsSmtpUtf8)),
+        }
+    }
+
     /// What it means for the one mail that a half-open circuit admits while everyone is refused: a server that refuses
     /// everyone has not judged this mail, so that it is not lost to it.
     #[must_use]
@@ -159,7 +175,7 @@ impl Verdict {
                 Self::TooFast | Self::CircuitOpen(Outage::ServerError | Outage::SenderRefused),
                 SendError::Refused { stage: Stage::Mail, reply, .. },
             ) if (400..500).contains(&reply.code) => Self::TooManyConnections,
-            (verdict, _) => verdict,
+            (class, _) => class,
         }
     }
 
@@ -174,56 +190,40 @@ impl Verdict {
     }
 }
 
-/// What `error` means. A stale session ([`SendError::session_was_stale`]) is to be looked for first: there the mail was
-/// not spoken of, and another session is opened at once.
-pub fn judge(error: &SendError) -> Verdict {
-    match error {
-        SendError::Refused { stage, reply, .. } => judge_reply(*stage, reply),
-        SendError::Broken { stage: Stage::Connect, cause, .. } => Verdict::CircuitOpen(match cause {
-            Broken::Lacks(_) => Outage::LoginRefused,
-            Broken::Tls(_) => Outage::Tls,
-            _ => Outage::Unreachable,
-        }),
-        SendError::Broken { .. } => Verdict::Reconnect,
-        SendError::Unanswered { .. } => Verdict::OutcomeUnknown,
-        SendError::Unsendable(Unsendable::NeedsSmtpUtf8) => Verdict::Dead(DeadReason::Refused(Reason::NeedsSmtpUtf8)),
-    }
-}
-
-fn judge_reply(stage: Stage, reply: &Reply) -> Verdict {
-    let Judgement { reason, lasting, concerns } = read(stage, reply);
+fn classify_reply(stage: Stage, reply: &Reply) -> Classification {
+    let Reading { reason, lasting, concerns } = read(stage, reply);
     match (stage, reply.code, reason) {
         // A limit of the account, at whatever stage it is told.
-        (_, _, Reason::QuotaUsedUp) => Verdict::CircuitOpen(Outage::QuotaUsedUp),
-        (_, _, Reason::TooManyConnections) => Verdict::TooManyConnections,
-        (_, _, Reason::Speeding) if concerns == Concerns::Us => Verdict::TooFast,
+        (_, _, Reason::QuotaUsedUp) => Classification::CircuitOpen(Outage::QuotaUsedUp),
+        (_, _, Reason::TooManyConnections) => Classification::TooManyConnections,
+        (_, _, Reason::Speeding) if concerns == Concerns::Us => Classification::TooFast,
 
-        (Stage::Connect, 530 | 534 | 535 | 538, _) => Verdict::CircuitOpen(Outage::LoginRefused),
-        (Stage::Connect, ..) => Verdict::CircuitOpen(Outage::NotGreeted),
+        (Stage::Connect, 530 | 534 | 535 | 538, _) => Classification::CircuitOpen(Outage::LoginRefused),
+        (Stage::Connect, ..) => Classification::CircuitOpen(Outage::NotGreeted),
         // Whatever was asked: without a login, or without TLS, this server will never take anything.
-        (_, 530 | 534 | 535 | 538, _) => Verdict::CircuitOpen(Outage::LoginWanted),
-        (_, 454, _) if is_about_tls(reply) => Verdict::CircuitOpen(Outage::LoginWanted),
+        (_, 530 | 534 | 535 | 538, _) => Classification::CircuitOpen(Outage::LoginWanted),
+        (_, 454, _) if is_about_tls(reply) => Classification::CircuitOpen(Outage::LoginWanted),
 
-        (Stage::Mail, ..) => judge_at_mail(reply, reason, lasting),
+        (Stage::Mail, ..) => classify_at_mail(reply, reason, lasting),
 
-        (_, 421, Reason::SystemError | Reason::Unclear) => Verdict::Reconnect,
+        (_, 421, Reason::SystemError | Reason::Unclear) => Classification::Reconnect,
         // Our account was stopped: said of one mail, meant for all.
-        (_, _, Reason::Rejected) if phrases::stop_us(&reply.text) => Verdict::CircuitOpen(Outage::SenderRefused),
-        (..) if lasting == Lasting::Now => Verdict::Retry(reason),
-        (..) => Verdict::Dead(DeadReason::Refused(reason)),
+        (_, _, Reason::Rejected) if phrases::stop_us(&reply.text) => Classification::CircuitOpen(Outage::SenderRefused),
+        (..) if lasting == Lasting::Now => Classification::Retry(reason),
+        (..) => Classification::Dead(DeadReason::Refused(reason)),
     }
 }
 
 /// Only size and address are the mail's own here; all else is refused to everyone.
-fn judge_at_mail(reply: &Reply, reason: Reason, lasting: Lasting) -> Verdict {
+fn classify_at_mail(reply: &Reply, reason: Reason, lasting: Lasting) -> Classification {
     match (reason, lasting) {
-        (Reason::MailTooLarge | Reason::NeedsSmtpUtf8, Lasting::ForGood) => Verdict::Dead(DeadReason::Refused(reason)),
-        (Reason::SecurityError, Lasting::ForGood) => Verdict::CircuitOpen(Outage::LoginWanted),
+        (Reason::MailTooLarge | Reason::NeedsSmtpUtf8, Lasting::ForGood) => Classification::Dead(DeadReason::Refused(reason)),
+        (Reason::SecurityError, Lasting::ForGood) => Classification::CircuitOpen(Outage::LoginWanted),
         // Closing, on a session just opened: there is no pace at which it would not.
-        (Reason::SystemError | Reason::SystemFull, _) if reply.code == 421 => Verdict::CircuitOpen(Outage::ServerError),
-        (Reason::SystemError | Reason::SystemFull, Lasting::Now) => Verdict::TooFast,
-        (Reason::SystemError | Reason::SystemFull, Lasting::ForGood) => Verdict::CircuitOpen(Outage::ServerError),
-        _ => Verdict::CircuitOpen(Outage::SenderRefused),
+        (Reason::SystemError | Reason::SystemFull, _) if reply.code == 421 => Classification::CircuitOpen(Outage::ServerError),
+        (Reason::SystemError | Reason::SystemFull, Lasting::Now) => Classification::TooFast,
+        (Reason::SystemError | Reason::SystemFull, Lasting::ForGood) => Classification::CircuitOpen(Outage::ServerError),
+        _ => Classification::CircuitOpen(Outage::SenderRefused),
     }
 }
 
@@ -246,7 +246,7 @@ pub fn reason(error: &SendError) -> Reason {
 pub fn tells_of_the_server(error: &SendError) -> bool {
     match error {
         SendError::Refused { stage, reply, .. } => {
-            let Judgement { reason, lasting, .. } = read(*stage, reply);
+            let Reading { reason, lasting, .. } = read(*stage, reply);
             let own_trouble = matches!(reason, Reason::SystemError | Reason::SystemFull);
             (lasting == Lasting::ForGood || own_trouble) && !reason.is_the_addresss_own()
         }

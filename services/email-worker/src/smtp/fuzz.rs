@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::reply::{Accepted, Reply, SendError, Stage};
 use super::session::{Smtp, SmtpOptions, Tls};
 use super::wire::Wire;
-use crate::send::classify::{Verdict, judge};
+use crate::send::classify::Classification;
 
 const LOCAL: &str = "ada.lovelace";
 
@@ -140,7 +140,7 @@ fn fuzz_smtp_answers() {
                     discreet(&error.to_string());
                 }
                 assert!(!usable || matches!(error, SendError::Refused { .. }), "usable after {error}");
-                verdict(&error);
+                classification(&error);
                 if matches!(error, SendError::Refused { .. }) { "refused" } else { "broken off" }
             }
         }
@@ -168,17 +168,17 @@ fn discreet(text: &str) {
 
 /// The words tell a limit of ours from a fault of the mail. They end no mail that the code leaves alive, and keep none for
 /// another try that the code has ended.
-fn verdict(error: &SendError) {
-    let verdict = judge(error);
+fn classification(error: &SendError) {
+    let class = Classification::of(error);
     let SendError::Refused { stage, reply, fresh } = error else {
-        assert!(!matches!(verdict, Verdict::Dead(_)), "nobody said no: {error}");
+        assert!(!matches!(class, Classification::Dead(_)), "nobody said no: {error}");
         return;
     };
     let bare = Reply { text: String::new(), ..reply.clone() };
-    let without = judge(&SendError::Refused { stage: *stage, reply: bare, fresh: *fresh });
-    let tried_again = matches!(verdict, Verdict::Retry(_) | Verdict::Reconnect);
-    assert!(!matches!(without, Verdict::Dead(_)) || !tried_again, "the words of {reply} keep the mail: {verdict:?}");
-    assert!(!reply.is_transient() || !matches!(verdict, Verdict::Dead(_)), "{reply} is for now, and ends the task");
+    let without = Classification::of(&SendError::Refused { stage: *stage, reply: bare, fresh: *fresh });
+    let tried_again = matches!(class, Classification::Retry(_) | Classification::Reconnect);
+    assert!(!matches!(without, Classification::Dead(_)) || !tried_again, "the words of {reply} keep the mail: {class:?}");
+    assert!(!reply.is_transient() || !matches!(class, Classification::Dead(_)), "{reply} is for now, and ends the task");
     assert!((400..600).contains(&reply.code), "{reply} is no refusal");
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::send::classify::{self, Outage, Verdict};
+use crate::send::classify::{Classification, Outage};
 use crate::smtp::{Accepted, Broken, SendError, Session, Stage, Transport};
 use limit::{Limit, News, Place, Refusal};
 
@@ -242,10 +242,10 @@ impl Shared {
                 Ok(session)
             }
             Err(error) => {
-                let verdict = classify::judge(&error);
-                let explicit = verdict == Verdict::TooManyConnections;
+                let class = Classification::of(&error);
+                let explicit = class == Classification::TooManyConnections;
                 let refusal = self.change(|pool| {
-                    if explicit || may_be_for_the_number(verdict.outage(), &error) {
+                    if explicit || may_be_for_the_number(class.outage(), &error) {
                         pool.limit.refused(place, explicit, now)
                     } else {
                         pool.limit.not_opened();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::delivery::speed::{Sent, Speed, Trials, Weighed};
-use crate::send::classify::{self, Doubts, Verdict};
+use crate::send::classify::{Classification, Doubts};
 use crate::smtp::{Reply, SendError, Stage};
 
 /// The first wait of the retry schedule.
@@ -113,9 +113,9 @@ impl Post {
                     break;
                 }
                 let sent = Sent { domain: &domain, began, episode: leave.episode() };
-                let (verdict, perhaps) = match speed.weigh(classify::judge(&error), &error, sent, &mut trials) {
-                    Weighed::Verdict(verdict) => (verdict, None),
-                    Weighed::Perhaps(verdict, domain) => (verdict, Some(domain)),
+                let (class, perhaps) = match speed.weigh(Classification::of(&error), &error, sent, &mut trials) {
+                    Weighed::Known(class) => (class, None),
+                    Weighed::Perhaps(class, domain) => (class, Some(domain)),
                     Weighed::AgainIn(wait) => {
                         leave.answered();
                         drop(connection);
@@ -123,9 +123,9 @@ impl Post {
                         continue;
                     }
                 };
-                match verdict {
-                    Verdict::TooFast => leave.too_fast("451 4.7.1", perhaps),
-                    Verdict::Retry(_) => {
+                match class {
+                    Classification::TooFast => leave.too_fast("451 4.7.1", perhaps),
+                    Classification::Retry(_) => {
                         leave.answered();
                         self.spent.fetch_add(1, Ordering::Relaxed);
                         let not_before = Instant::now() + FIRST_RETRY * 6_u32.pow(letter.attempt.min(2));

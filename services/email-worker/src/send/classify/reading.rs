@@ -26,7 +26,7 @@ pub enum Concerns {
 
 /// What a refusal says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Judgement {
+pub struct Reading {
     /// Why.
     pub reason: Reason,
     /// For how long.
@@ -40,7 +40,7 @@ pub struct Judgement {
 /// In this order: what an enhanced code says that leaves no room, what the words say, what other enhanced codes say, what
 /// the three digits mean at this stage. How long it holds is the first digit's to say, but for a limit of the whole account:
 /// that one passes, whatever the digit.
-pub fn read(stage: Stage, reply: &Reply) -> Judgement {
+pub fn read(stage: Stage, reply: &Reply) -> Reading {
     let lower = words(reply);
     let code = Code::of(reply, &lower);
     let (reason, about) = certain(stage, &code)
@@ -52,7 +52,7 @@ pub fn read(stage: Stage, reply: &Reply) -> Judgement {
     let ours_for_now = concerns == Concerns::Us
         && matches!(reason, Reason::Speeding | Reason::QuotaUsedUp | Reason::TooManyConnections);
     let lasting = if reply.is_transient() || ours_for_now { Lasting::Now } else { Lasting::ForGood };
-    Judgement { reason, lasting, concerns }
+    Reading { reason, lasting, concerns }
 }
 
 /// The codes of a reply: three digits, and subject and detail of RFC 3463 where it has one.

@@ -13,8 +13,8 @@ fn broken(stage: Stage, cause: Broken) -> SendError {
     SendError::Broken { stage, cause, fresh: FRESH }
 }
 
-fn dead(reason: Reason) -> Verdict {
-    Verdict::Dead(DeadReason::Refused(reason))
+fn dead(reason: Reason) -> Classification {
+    Classification::Dead(DeadReason::Refused(reason))
 }
 
 fn every_way_to_break() -> Vec<Broken> {
@@ -36,12 +36,12 @@ const AFTER_MAIL: [Stage; 3] = [Stage::Rcpt, Stage::Data, Stage::Content];
 #[test]
 fn any_failure_before_mail_opens_the_circuit() {
     for reply in ["421 4.3.2 closing", "451 later", "500 what", "550 go away", "554 no", "552 5.3.4 odd", "553 no"] {
-        let verdict = judge(&refused(Stage::Connect, reply));
-        assert!(matches!(verdict, Verdict::CircuitOpen(_)), "{reply}: {verdict:?}");
+        let class = Classification::of(&refused(Stage::Connect, reply));
+        assert!(matches!(class, Classification::CircuitOpen(_)), "{reply}: {class:?}");
     }
     for cause in every_way_to_break() {
-        let verdict = judge(&broken(Stage::Connect, cause.clone()));
-        assert!(matches!(verdict, Verdict::CircuitOpen(_)), "{cause:?}: {verdict:?}");
+        let class = Classification::of(&broken(Stage::Connect, cause.clone()));
+        assert!(matches!(class, Classification::CircuitOpen(_)), "{cause:?}: {class:?}");
     }
 }
 
@@ -53,7 +53,7 @@ fn a_connection_that_cannot_be_secured_has_a_cause_of_its_own() {
         (Broken::Dropped, "unreachable"),
         (Broken::Lacks("AUTH"), "login-refused"),
     ] {
-        assert_eq!(judge(&broken(Stage::Connect, cause.clone())).outage().slug(), outage, "{cause:?}");
+        assert_eq!(Classification::of(&broken(Stage::Connect, cause.clone())).outage().slug(), outage, "{cause:?}");
     }
 }
 
@@ -65,12 +65,12 @@ fn a_refused_login_opens_the_circuit_at_any_stage() {
         let login = if before { Outage::LoginRefused } else { Outage::LoginWanted };
         let tls = if before { Outage::NotGreeted } else { Outage::LoginWanted };
         for reply in ["530 5.7.0 Must issue a STARTTLS command first", "534 5.7.9", "535 5.7.8 no", "538 5.7.11"] {
-            let verdict = judge(&refused(stage, reply));
-            assert_eq!(verdict, Verdict::CircuitOpen(login), "{stage:?} {reply}");
+            let class = Classification::of(&refused(stage, reply));
+            assert_eq!(class, Classification::CircuitOpen(login), "{stage:?} {reply}");
         }
         for reply in ["454 4.7.0 TLS not available due to a local error", "454 4.7.5 certificate", "454 no SSL today"] {
-            let verdict = judge(&refused(stage, reply));
-            assert_eq!(verdict, Verdict::CircuitOpen(tls), "{stage:?} {reply}");
+            let class = Classification::of(&refused(stage, reply));
+            assert_eq!(class, Classification::CircuitOpen(tls), "{stage:?} {reply}");
         }
     }
 }
@@ -78,8 +78,8 @@ fn a_refused_login_opens_the_circuit_at_any_stage() {
 /// Row 2: MAIL | 4yz, 5yz | the same, but for size and SMTPUTF8.
 #[test]
 fn a_refused_sender_opens_the_circuit_but_for_size_and_smtputf8() {
-    let circuit = Verdict::CircuitOpen(Outage::SenderRefused);
-    let login = Verdict::CircuitOpen(Outage::LoginWanted);
+    let circuit = Classification::CircuitOpen(Outage::SenderRefused);
+    let login = Classification::CircuitOpen(Outage::LoginWanted);
     let large = dead(Reason::MailTooLarge);
     let utf8 = dead(Reason::NeedsSmtpUtf8);
     for (reply, expected) in [
@@ -97,45 +97,45 @@ fn a_refused_sender_opens_the_circuit_but_for_size_and_smtputf8() {
         ("555 unknown parameter", &utf8),
         ("550 5.6.7 utf8", &utf8),
     ] {
-        assert_eq!(judge(&refused(Stage::Mail, reply)), *expected, "{reply}");
+        assert_eq!(Classification::of(&refused(Stage::Mail, reply)), *expected, "{reply}");
     }
 }
 
 /// Row 2: its load, which sending slower helps; closing, or broken, is more than that.
 #[test]
 fn trouble_of_the_server_at_mail_is_not_our_senders() {
-    let ill = Verdict::CircuitOpen(Outage::ServerError);
+    let ill = Classification::CircuitOpen(Outage::ServerError);
     for (reply, expected) in [
-        ("451 4.3.0", &Verdict::TooFast),
-        ("451", &Verdict::TooFast),
-        ("451 4.7.1 not now", &Verdict::TooFast),
-        ("450", &Verdict::TooFast),
-        ("452 4.3.1 disk full", &Verdict::TooFast),
-        ("452", &Verdict::TooFast),
-        ("454 4.3.0 busy", &Verdict::TooFast),
+        ("451 4.3.0", &Classification::TooFast),
+        ("451", &Classification::TooFast),
+        ("451 4.7.1 not now", &Classification::TooFast),
+        ("450", &Classification::TooFast),
+        ("452 4.3.1 disk full", &Classification::TooFast),
+        ("452", &Classification::TooFast),
+        ("454 4.3.0 busy", &Classification::TooFast),
         ("421 4.3.2 closing", &ill),
         ("554 5.3.0 broken", &ill),
     ] {
-        assert_eq!(judge(&refused(Stage::Mail, reply)), *expected, "{reply}");
+        assert_eq!(Classification::of(&refused(Stage::Mail, reply)), *expected, "{reply}");
     }
 }
 
 /// A limit of the account is one at whatever stage it is told, and whatever the first digit.
 #[test]
 fn limits_of_the_account_spend_nothing_at_any_stage() {
-    let quota = Verdict::CircuitOpen(Outage::QuotaUsedUp);
+    let quota = Classification::CircuitOpen(Outage::QuotaUsedUp);
     for stage in STAGES {
         for (reply, expected) in [
-            ("454 4.7.0 Throttling failure: Maximum sending rate exceeded", &Verdict::TooFast),
-            ("454 Throttling failure: Maximum sending rate exceeded", &Verdict::TooFast),
-            ("450 4.7.1 too much mail, slow down", &Verdict::TooFast),
-            ("421 4.7.0 rate limit exceeded", &Verdict::TooFast),
-            ("421 4.7.0 too many connections", &Verdict::TooManyConnections),
-            ("451 4.3.2 too many concurrent connections", &Verdict::TooManyConnections),
+            ("454 4.7.0 Throttling failure: Maximum sending rate exceeded", &Classification::TooFast),
+            ("454 Throttling failure: Maximum sending rate exceeded", &Classification::TooFast),
+            ("450 4.7.1 too much mail, slow down", &Classification::TooFast),
+            ("421 4.7.0 rate limit exceeded", &Classification::TooFast),
+            ("421 4.7.0 too many connections", &Classification::TooManyConnections),
+            ("451 4.3.2 too many concurrent connections", &Classification::TooManyConnections),
             ("454 4.7.0 Throttling failure: Daily message quota exceeded", &quota),
             ("550 5.4.5 Daily user sending limit exceeded", &quota),
         ] {
-            assert_eq!(judge(&refused(stage, reply)), *expected, "{stage:?} {reply}");
+            assert_eq!(Classification::of(&refused(stage, reply)), *expected, "{stage:?} {reply}");
         }
     }
 }
@@ -153,7 +153,7 @@ fn a_transient_refusal_after_mail_is_for_now() {
             ("454 4.3.0 busy", Reason::SystemError),
             ("499", Reason::Unclear),
         ] {
-            assert_eq!(judge(&refused(stage, reply)), Verdict::Retry(reason), "{stage:?} {reply}");
+            assert_eq!(Classification::of(&refused(stage, reply)), Classification::Retry(reason), "{stage:?} {reply}");
         }
     }
 }
@@ -175,21 +175,21 @@ fn a_permanent_refusal_after_mail_is_for_good() {
         (Stage::Content, "552 5.2.2 mailbox full", Reason::MailboxFull),
         (Stage::Content, "550 5.6.0", Reason::ContentError),
     ] {
-        assert_eq!(judge(&refused(stage, reply)), dead(reason), "{stage:?} {reply}");
+        assert_eq!(Classification::of(&refused(stage, reply)), dead(reason), "{stage:?} {reply}");
     }
-    let stopped = judge(&refused(Stage::Content, "554 Message rejected: Sending paused for this account."));
-    assert_eq!(stopped, Verdict::CircuitOpen(Outage::SenderRefused));
+    let stopped = Classification::of(&refused(Stage::Content, "554 Message rejected: Sending paused for this account."));
+    assert_eq!(stopped, Classification::CircuitOpen(Outage::SenderRefused));
 }
 
 /// Row 5: after MAIL | 421, dropped, timeout | reconnect.
 #[test]
 fn a_conversation_that_broke_off_is_judged_by_the_next_greeting() {
     for stage in AFTER_MAIL {
-        assert_eq!(judge(&refused(stage, "421 4.4.2 closing")), Verdict::Reconnect, "{stage:?}");
+        assert_eq!(Classification::of(&refused(stage, "421 4.4.2 closing")), Classification::Reconnect, "{stage:?}");
     }
     for stage in [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Content] {
         for cause in every_way_to_break() {
-            assert_eq!(judge(&broken(stage, cause.clone())), Verdict::Reconnect, "{stage:?} {cause:?}");
+            assert_eq!(Classification::of(&broken(stage, cause.clone())), Classification::Reconnect, "{stage:?} {cause:?}");
         }
     }
 }
@@ -197,22 +197,22 @@ fn a_conversation_that_broke_off_is_judged_by_the_next_greeting() {
 /// Row 6: half-open admits one mail.
 #[test]
 fn the_one_mail_is_not_lost_to_a_server_that_refuses_everyone() {
-    for (verdict, expected) in [
-        (dead(Reason::PolicyViolation), Verdict::Retry(Reason::PolicyViolation)),
-        (dead(Reason::ContentRefused), Verdict::Retry(Reason::ContentRefused)),
+    for (class, expected) in [
+        (dead(Reason::PolicyViolation), Classification::Retry(Reason::PolicyViolation)),
+        (dead(Reason::ContentRefused), Classification::Retry(Reason::ContentRefused)),
         (dead(Reason::UserUnknown), dead(Reason::UserUnknown)),
         (dead(Reason::NeedsSmtpUtf8), dead(Reason::NeedsSmtpUtf8)),
-        (Verdict::Retry(Reason::Unclear), Verdict::Retry(Reason::Unclear)),
-        (Verdict::TooFast, Verdict::TooFast),
+        (Classification::Retry(Reason::Unclear), Classification::Retry(Reason::Unclear)),
+        (Classification::TooFast, Classification::TooFast),
     ] {
-        assert_eq!(verdict.clone().while_everyone_is_refused(), expected, "{verdict:?}");
+        assert_eq!(class.clone().while_everyone_is_refused(), expected, "{class:?}");
     }
 }
 
 #[test]
 fn what_no_server_was_asked_is_dead_at_once() {
     let reason = DeadReason::Refused(Reason::NeedsSmtpUtf8);
-    assert_eq!(judge(&SendError::Unsendable(Unsendable::NeedsSmtpUtf8)), Verdict::Dead(reason));
+    assert_eq!(Classification::of(&SendError::Unsendable(Unsendable::NeedsSmtpUtf8)), Classification::Dead(reason));
 }
 
 /// They are what people select dead letters by, and count.
@@ -258,15 +258,15 @@ fn what_is_for_now_or_the_addresss_own_tells_nothing_of_the_server() {
 fn over_a_connection_that_may_be_one_too_many_not_now_at_mail_is_about_the_connection() {
     let read = |stage, reply| {
         let error = refused(stage, reply);
-        judge(&error).where_one_may_be_too_many(&error)
+        Classification::of(&error).where_one_may_be_too_many(&error)
     };
     for reply in ["451 4.3.2 not accepting network messages", "451 later", "421 4.3.2 closing", "450 4.7.1 later"] {
-        assert_eq!(read(Stage::Mail, reply), Verdict::TooManyConnections, "{reply}");
-        assert_ne!(read(Stage::Rcpt, reply), Verdict::TooManyConnections, "{reply} of a recipient");
+        assert_eq!(read(Stage::Mail, reply), Classification::TooManyConnections, "{reply}");
+        assert_ne!(read(Stage::Rcpt, reply), Classification::TooManyConnections, "{reply} of a recipient");
     }
     for reply in
         ["550 5.7.1 not you", "552 5.3.4 too large", "530 5.7.0 log in", "454 4.7.0 Daily message quota exceeded"]
     {
-        assert_eq!(read(Stage::Mail, reply), judge(&refused(Stage::Mail, reply)), "{reply}");
+        assert_eq!(read(Stage::Mail, reply), Classification::of(&refused(Stage::Mail, reply)), "{reply}");
     }
 }

@@ -32,13 +32,13 @@ pub fn unknown(error: &SendError) -> Option<Unknown> {
 }
 
 fn by_reply(reply: &Reply) -> Option<Unknown> {
-    let judgement = read(Stage::Rcpt, reply);
+    let reading = read(Stage::Rcpt, reply);
     let code = reply.enhanced?;
     let means_it = matches!(
-        (judgement.reason, code),
+        (reading.reason, code),
         (Reason::UserUnknown, (5, 1, 1 | 3 | 10)) | (Reason::HostUnknown, (5, 1, 2))
     );
-    (means_it && judgement.lasting == Lasting::ForGood).then_some(Unknown { code, reason: judgement.reason })
+    (means_it && reading.lasting == Lasting::ForGood).then_some(Unknown { code, reason: reading.reason })
 }
 
 #[cfg(test)]

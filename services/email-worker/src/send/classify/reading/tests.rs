@@ -10,7 +10,7 @@ fn each_known_reply_is_read_as_it_is_meant() {
     let mut wrong = Vec::new();
     for Known { from, stage, reply, reason, lasting, concerns } in KNOWN {
         let (code, text) = reply.split_once([' ', '-']).unwrap();
-        let expected = Judgement { reason: *reason, lasting: *lasting, concerns: *concerns };
+        let expected = Reading { reason: *reason, lasting: *lasting, concerns: *concerns };
         let read = read(*stage, &Reply::new(code.parse().unwrap(), text, &[]));
         if read != expected {
             wrong.push(format!("{from}, {stage:?}: {reply}\n  is {expected:?}\n  read as {read:?}"));
@@ -52,13 +52,13 @@ fn any_reply_is_read_and_its_first_digit_holds() {
     for stage in [Stage::Connect, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Content] {
         for code in 400..600 {
             for text in texts {
-                let judgement = read(stage, &Reply::new(code, text, &[]));
+                let reading = read(stage, &Reply::new(code, text, &[]));
                 let expected = if code < 500 { Lasting::Now } else { Lasting::ForGood };
                 let limit =
-                    matches!(judgement.reason, Reason::Speeding | Reason::QuotaUsedUp | Reason::TooManyConnections);
+                    matches!(reading.reason, Reason::Speeding | Reason::QuotaUsedUp | Reason::TooManyConnections);
                 assert!(
-                    judgement.lasting == expected || (limit && judgement.concerns == Concerns::Us),
-                    "{stage:?} {code} {text}: {judgement:?}"
+                    reading.lasting == expected || (limit && reading.concerns == Concerns::Us),
+                    "{stage:?} {code} {text}: {reading:?}"
                 );
             }
         }
