@@ -5,7 +5,7 @@
 //! `docs/decisions`.
 
 mod backlog;
-mod lane;
+mod queue_channel;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::backlog::{Backlog, Waiting};
-use self::lane::{Sent, Way};
+use self::queue_channel::{QueueChannel, Sent};
 use crate::topology::{self, QueueSpec};
 use crate::{AmqpError, Broker, ConfirmChannel, Connection, Outcome, Outgoing};
 
@@ -210,8 +210,8 @@ impl Actor {
 
     fn send(&mut self, connection: &Arc<Connection>, queue: String, messages: Vec<Waiting>) {
         let (channel, spec) = (self.channels.remove(&queue), self.spec(&queue));
-        let way = Way { connection: Arc::clone(connection), spec, channel };
-        self.going_on.push(Box::pin(async move { Event::Sent(lane::send(way, queue, messages).await) }));
+        let over = QueueChannel { connection: Arc::clone(connection), spec, channel };
+        self.going_on.push(Box::pin(async move { Event::Sent(queue_channel::publish(over, queue, messages).await) }));
     }
 
     /// How a queue must be: as it was named at the start, or as its name says.

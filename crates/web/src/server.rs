@@ -1,8 +1,8 @@
 //! HTTP/1.1 over connections that have to behave.
 
+mod connection_limit;
 mod conversation;
 mod pace;
-mod seats;
 mod socket;
 mod unasked;
 
@@ -19,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 pub use pace::Limits;
 
 use crate::problem::{Kind, Problem};
-use seats::Seats;
+use connection_limit::ConnectionLimit;
 
 /// Connections that are told why they are closed, at once; more are closed without a word.
 const FAREWELLS: usize = 64;
-/// What a client that has had its seats waits before it tries again.
+/// What a client that has as many connections as it may have waits before it tries again.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// What connections are allowed.
@@ -43,7 +43,7 @@ pub struct Rules {
 
 /// Serves until the token is cancelled, then finishes what is under way. Dropping the future breaks it off.
 pub async fn serve(listener: TcpListener, app: Router, rules: Rules, token: CancellationToken) {
-    let seats = Seats::new(rules.per_client, rules.trusted);
+    let limit = ConnectionLimit::new(rules.per_client, rules.trusted);
     let (leave, leaving) = watch::channel(None);
     let (mut connections, mut refused) = (JoinSet::new(), JoinSet::new());
     loop {
@@ -54,12 +54,12 @@ pub async fn serve(listener: TcpListener, app: Router, rules: Rules, token: Canc
             accepted = listener.accept(), if connections.len() < rules.connections => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => match seats.take(peer.ip()) {
-                Some(seat) => {
+            Ok((stream, peer)) => match limit.take(peer.ip()) {
+                Some(counted) => {
                     let conversation = conversation::converse(stream, peer, app.clone(), rules.limits, leaving.clone());
                     connections.spawn(async move {
                         conversation.await;
-                        drop(seat);
+                        drop(counted);
                     });
                 }
                 None if refused.len() < FAREWELLS => {

@@ -179,11 +179,11 @@ async fn killed(rabbit: &Rabbit) {
     let task = tokio::spawn(task);
     let confirmed = Arc::new(Mutex::new(HashSet::new()));
     let publishing: Vec<_> = (0..16)
-        .map(|lane| {
+        .map(|task| {
             let (publisher, confirmed) = (publisher.clone(), Arc::clone(&confirmed));
             tokio::spawn(async move {
                 for n in 0..100 {
-                    let id = format!("{lane}-{n}");
+                    let id = format!("{task}-{n}");
                     publisher.publish(message(QUEUE, &id)).await.unwrap();
                     confirmed.lock().unwrap().insert(id);
                 }
@@ -195,8 +195,8 @@ async fn killed(rabbit: &Rabbit) {
     rabbit.kill();
     let at_the_kill = confirmed.lock().unwrap().len();
     rabbit.restart().await;
-    for lane in publishing {
-        timeout(Duration::from_secs(60), lane).await.expect("published after the restart").unwrap();
+    for task in publishing {
+        timeout(Duration::from_secs(60), task).await.expect("published after the restart").unwrap();
     }
     assert!(at_the_kill < 1600, "the broker died too late to matter");
     stop.cancel();

@@ -10,7 +10,7 @@ use crate::topology::{self, QueueSpec, TopologyError};
 use crate::{ConfirmChannel, Connection, Outcome, Outgoing};
 
 /// What messages are published over.
-pub(super) struct Way {
+pub(super) struct QueueChannel {
     pub(super) connection: Arc<Connection>,
     /// What the queue must be, if it is ours to judge.
     pub(super) spec: Option<QueueSpec>,
@@ -30,21 +30,21 @@ pub(super) struct Sent {
 }
 
 /// Publishes messages to their queue.
-pub(super) async fn send(mut way: Way, queue: String, messages: Vec<Waiting>) -> Sent {
+pub(super) async fn publish(mut over: QueueChannel, queue: String, messages: Vec<Waiting>) -> Sent {
     let began = Instant::now();
     let outgoing: Vec<Outgoing> = messages.iter().map(|waiting| waiting.message.clone()).collect();
-    let outcomes = confirmed(&mut way, &outgoing).await;
-    let channel = way.channel.filter(ConfirmChannel::is_open);
-    Sent { queue, messages, began, connection: way.connection, channel, outcomes }
+    let outcomes = confirmed(&mut over, &outgoing).await;
+    let channel = over.channel.filter(ConfirmChannel::is_open);
+    Sent { queue, messages, began, connection: over.connection, channel, outcomes }
 }
 
-async fn confirmed(way: &mut Way, messages: &[Outgoing]) -> Result<Vec<Outcome>, TopologyError> {
-    let channel = match way.channel.take() {
+async fn confirmed(over: &mut QueueChannel, messages: &[Outgoing]) -> Result<Vec<Outcome>, TopologyError> {
+    let channel = match over.channel.take() {
         Some(channel) => channel,
         None => {
-            topology::ensure(&way.connection, way.spec.as_slice()).await?;
-            ConfirmChannel::open(&way.connection, CONFIRM).await?
+            topology::ensure(&over.connection, over.spec.as_slice()).await?;
+            ConfirmChannel::open(&over.connection, CONFIRM).await?
         }
     };
-    Ok(way.channel.insert(channel).publish(messages).await?)
+    Ok(over.channel.insert(channel).publish(messages).await?)
 }
