@@ -107,7 +107,7 @@ impl Hasher {
         let place = shared.admission.enter()?;
         let (done, mut hashed) = oneshot::channel();
         let (asked, metrics) = (Instant::now(), shared.metrics.clone());
-        let ticket = shared.queue.join(move |room| {
+        let queued = shared.queue.join(move |room| {
             metrics.hashing_wait(asked.elapsed());
             let started = Instant::now();
             let hash = work(room);
@@ -117,7 +117,7 @@ impl Hasher {
         });
         let hash = match tokio::time::timeout(shared.max_wait, &mut hashed).await {
             Ok(hash) => hash,
-            Err(_) if ticket.give_up() => {
+            Err(_) if queued.give_up() => {
                 shared.metrics.hashing_wait(shared.max_wait);
                 return Err(shared.admission.overloaded_now().into());
             }

@@ -18,24 +18,24 @@ pub struct Overloaded {
 /// Counts who waits and who is being served, and knows how long a hash takes.
 #[derive(Debug)]
 pub(super) struct Admission {
-    slots: usize,
+    threads: usize,
     max_wait: Duration,
     inside: AtomicUsize,
     /// Mean duration of a hash in nanoseconds, the last ones counting most.
     mean: AtomicU64,
 }
 
-/// How long the next to come waits for one of `slots`, when `inside` are there already.
-fn predicted_wait(inside: usize, slots: usize, mean: Duration) -> Duration {
-    // A slot becomes free every mean / slots.
-    let to_end_before = u32::try_from((inside + 1).saturating_sub(slots)).unwrap_or(u32::MAX);
-    mean.saturating_mul(to_end_before) / u32::try_from(slots.max(1)).unwrap_or(u32::MAX)
+/// How long the next to come waits for one of `threads`, when `inside` are there already.
+fn predicted_wait(inside: usize, threads: usize, mean: Duration) -> Duration {
+    // A thread becomes free every mean / threads.
+    let to_end_before = u32::try_from((inside + 1).saturating_sub(threads)).unwrap_or(u32::MAX);
+    mean.saturating_mul(to_end_before) / u32::try_from(threads.max(1)).unwrap_or(u32::MAX)
 }
 
 impl Admission {
-    pub(super) fn new(slots: usize, max_wait: Duration) -> Self {
+    pub(super) fn new(threads: usize, max_wait: Duration) -> Self {
         let mean = AtomicU64::new(nanos(FIRST_GUESS));
-        Self { slots, max_wait, inside: AtomicUsize::new(0), mean }
+        Self { threads, max_wait, inside: AtomicUsize::new(0), mean }
     }
 
     pub(super) fn look(&self) -> Result<(), Overloaded> {
@@ -62,7 +62,7 @@ impl Admission {
     }
 
     fn wait(&self, inside: usize) -> Duration {
-        predicted_wait(inside, self.slots, Duration::from_nanos(self.mean.load(Relaxed)))
+        predicted_wait(inside, self.threads, Duration::from_nanos(self.mean.load(Relaxed)))
     }
 
     fn overloaded(&self, inside: usize) -> Overloaded {
@@ -77,7 +77,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// A slot was taken for so long by one hash.
+    /// A thread was at one hash for so long.
     pub(super) fn took(&self, duration: Duration) {
         let sample = nanos(duration);
         // Two at once may lose one sample: it is a mean.
@@ -105,17 +105,17 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn the_wait_grows_with_those_inside_and_shrinks_with_the_slots() {
-        for (inside, slots, wait) in
+    fn the_wait_grows_with_those_inside_and_shrinks_with_the_threads() {
+        for (inside, threads, wait) in
             [(0, 2, 0), (1, 2, 0), (2, 2, 10), (3, 2, 20), (202, 2, 2_010), (5, 1, 100), (0, 0, 20)]
         {
-            assert_eq!(predicted_wait(inside, slots, 20 * MS), wait * MS, "{inside} inside, {slots} slots");
+            assert_eq!(predicted_wait(inside, threads, 20 * MS), wait * MS, "{inside} inside, {threads} threads");
         }
     }
 
     #[test]
     fn places_are_given_up_to_the_bound_and_again_when_somebody_leaves() {
-        // 20 ms a hash, two slots, 30 of 40 ms may be predicted: the sixth would wait for four to end, 40 ms.
+        // 20 ms a hash, two threads, 30 of 40 ms may be predicted: the sixth would wait for four to end, 40 ms.
         let admission = Arc::new(Admission::new(2, 40 * MS));
         let mut places: Vec<_> = (0..5).map(|_| admission.enter().unwrap()).collect();
         assert!(admission.look().is_err());

@@ -23,16 +23,16 @@ impl Waiting {
 }
 
 /// The caller's place in the queue. Dropped before the turn has come, it gives it up.
-pub(super) struct Ticket(Waiting);
+pub(super) struct QueuedHash(Waiting);
 
-impl Ticket {
+impl QueuedHash {
     /// Gives up. Too late (false) when it has begun.
     pub(super) fn give_up(&self) -> bool {
         self.0.take().is_some()
     }
 }
 
-impl Drop for Ticket {
+impl Drop for QueuedHash {
     fn drop(&mut self) {
         self.give_up();
     }
@@ -41,7 +41,7 @@ impl Drop for Ticket {
 /// The queue, and how many threads are at it.
 #[derive(Debug)]
 pub(super) struct WorkQueue {
-    slots: usize,
+    threads: usize,
     memory: Arc<Memory>,
     state: Mutex<State>,
 }
@@ -59,24 +59,24 @@ impl std::fmt::Debug for State {
 }
 
 impl WorkQueue {
-    /// At most `slots` threads at once.
-    pub(super) fn new(slots: usize, memory: Arc<Memory>) -> Self {
-        Self { slots, memory, state: Mutex::default() }
+    /// At most so many threads at once.
+    pub(super) fn new(threads: usize, memory: Arc<Memory>) -> Self {
+        Self { threads, memory, state: Mutex::default() }
     }
 
     /// Joins the queue. A thread is started unless as many as may be are at work, one of which will come to it.
-    pub(super) fn join(self: &Arc<Self>, work: impl FnOnce(&mut Room) + Send + 'static) -> Ticket {
+    pub(super) fn join(self: &Arc<Self>, work: impl FnOnce(&mut Room) + Send + 'static) -> QueuedHash {
         let waiting = Waiting(Arc::new(Mutex::new(Some(Box::new(work)))));
         let mut state = lock(&self.state);
         state.waiting.push_back(waiting.clone());
-        if state.working < self.slots {
+        if state.working < self.threads {
             state.working += 1;
             drop(state);
             let queue = Arc::clone(self);
             // It ends when nothing waits, and the runtime waits for it: its callers are told by themselves.
             tokio::task::spawn_blocking(move || queue.work());
         }
-        Ticket(waiting)
+        QueuedHash(waiting)
     }
 
     fn work(&self) {
@@ -117,8 +117,8 @@ mod tests {
 
     use super::*;
 
-    fn queue(slots: usize) -> Arc<WorkQueue> {
-        Arc::new(WorkQueue::new(slots, Arc::new(Memory::new(Duration::from_secs(3600)))))
+    fn queue(threads: usize) -> Arc<WorkQueue> {
+        Arc::new(WorkQueue::new(threads, Arc::new(Memory::new(Duration::from_secs(3600)))))
     }
 
     #[tokio::test]
@@ -128,14 +128,14 @@ mod tests {
             let done = done.clone();
             queue.join(move |_| done.send(n).unwrap())
         };
-        let _tickets: Vec<_> = (0..50).map(join).collect();
+        let _queued: Vec<_> = (0..50).map(join).collect();
         for n in 0..50 {
             assert_eq!(order.recv().await, Some(n));
         }
     }
 
     #[tokio::test]
-    async fn as_many_threads_are_at_it_as_there_are_slots_and_no_more() {
+    async fn as_many_threads_are_at_it_as_there_may_be_and_no_more() {
         let (queue, (done, mut all)) = (queue(2), mpsc::unbounded_channel());
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         // The first waits for the second: they are done by two threads, or never.
@@ -152,7 +152,7 @@ mod tests {
                 done.send(()).unwrap();
             })
         };
-        let _tickets: Vec<_> = (0..50).map(join).collect();
+        let _queued: Vec<_> = (0..50).map(join).collect();
         for _ in 0..50 {
             all.recv().await.unwrap();
         }
