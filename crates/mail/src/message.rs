@@ -40,13 +40,13 @@ fn mailbox_line(header: &str, name: Option<&str>, address: &str) -> String {
 }
 
 /// What all mails of one sender begin with.
-pub(super) struct Letterhead {
+pub(super) struct MessageBuilder {
     from: String,
     domain: String,
 }
 
 /// What differs from mail to mail.
-pub(super) struct Letter<'a> {
+pub(super) struct Message<'a> {
     pub(super) id: TaskId,
     pub(super) envelope: &'a Envelope,
     /// The recipient's name, on one line.
@@ -56,27 +56,27 @@ pub(super) struct Letter<'a> {
     pub(super) written: &'a Written,
 }
 
-impl Letterhead {
+impl MessageBuilder {
     pub(super) fn new(from: &Sender) -> Self {
         let line = mailbox_line("From", from.name(), &from.ascii_address());
         Self { from: line, domain: from.ascii_domain().to_owned() }
     }
 
     /// The mail and its [`END`]. No other line begins with a dot; all is ASCII but for the recipient in `To`.
-    pub(super) fn write(&self, letter: &Letter<'_>) -> String {
-        let Letter { id, envelope, headers, written, .. } = letter;
+    pub(super) fn build(&self, message: &Message<'_>) -> String {
+        let Message { id, envelope, headers, written, .. } = message;
         let html = written.html.as_deref();
         let mut out = String::with_capacity(1024 + 2 * (written.text.len() + html.map_or(0, str::len)));
         out.push_str(headers.from.as_deref().unwrap_or(&self.from));
         // Writing to a String does not fail, here and below.
-        match letter.name {
+        match message.name {
             Some(name) => out.push_str(&mailbox_line("To", Some(name), envelope.recipient())),
             None => _ = write!(out, "To: {}\r\n", envelope.recipient()),
         }
         out.push_str("Subject: ");
         header_text(&written.subject, "Subject: ".len(), &mut out);
         out.push_str("Date: ");
-        date(letter.date, &mut out);
+        date(message.date, &mut out);
         let _ = write!(
             out,
             "\r\nMessage-ID: <{id}@{}>\r\n\

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use crate::address::Envelope;
 use crate::dkim::{Dkim, Unsigned};
-use crate::message::{END, Letter, Letterhead};
+use crate::message::{END, Message, MessageBuilder};
 use crate::problem::Problems;
 use crate::rendered::Rendered;
 use crate::return_path::ReturnPath;
@@ -90,7 +90,7 @@ pub enum Unwritable {
 /// Makes mails. Templates are read when their set is, not for each mail.
 pub struct Renderer {
     types: Types,
-    letterhead: Letterhead,
+    builder: MessageBuilder,
     product: Shown,
     sender: String,
     return_path: Option<ReturnPath>,
@@ -118,7 +118,7 @@ impl Renderer {
     pub fn with_types(options: MailOptions, types: impl Into<Types>) -> Self {
         Self {
             types: types.into(),
-            letterhead: Letterhead::new(&options.from),
+            builder: MessageBuilder::new(&options.from),
             product: Shown::from(options.product),
             sender: options.from.ascii_address(),
             return_path: None,
@@ -194,9 +194,9 @@ impl Renderer {
         let return_path = kind.return_path().or(self.return_path.as_ref());
         let sender = return_path.map_or_else(|| self.sender.clone(), |path| path.of(id));
         let envelope = Envelope::new(sender, request.email);
-        let letter =
-            Letter { id, envelope: &envelope, name: to, date: now, headers: kind.headers(), written: &written };
-        let wire = self.signed(self.letterhead.write(&letter))?;
+        let message =
+            Message { id, envelope: &envelope, name: to, date: now, headers: kind.headers(), written: &written };
+        let wire = self.signed(self.builder.build(&message))?;
         let private = match to {
             Some(to) => Cow::Owned(format!("{}{to}", data.texts())),
             None => Cow::Borrowed(data.texts()),
