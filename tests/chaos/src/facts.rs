@@ -1,4 +1,4 @@
-//! What a run left behind, as plain values: everything that the rules of [`verdict`](crate::verdict) look at.
+//! What a run left behind, as plain values: everything that the rules of [`checker`](crate::checker) look at.
 //! Times are seconds since the run began.
 
 use std::collections::{HashMap, HashSet};

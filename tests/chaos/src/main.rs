@@ -9,6 +9,7 @@
     reason = "a tool for developers"
 )]
 
+mod checker;
 mod copies;
 mod dice;
 mod evidence;
@@ -19,7 +20,6 @@ mod report;
 mod run;
 mod schedule;
 mod stage;
-mod verdict;
 mod windows;
 
 use std::process::ExitCode;

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use contract::TaskId;
 use system::results::{self, Figure};
 
+use crate::checker::{CheckResult, Rule};
 use crate::evidence::story;
 use crate::facts::{Facts, Happened};
 use crate::stage::Stage;
-use crate::verdict::{Rule, Verdict};
 
 /// So many of each rule are told in full.
 const SHOWN: usize = 5;
@@ -65,7 +65,7 @@ pub(crate) fn write_results(rows: &[Figure], failed: &[u64]) {
 }
 
 /// What a seed came to, in figures.
-pub(crate) fn counts(facts: &Facts, tried_again: usize, verdict: &Verdict) -> Vec<Count> {
+pub(crate) fn counts(facts: &Facts, tried_again: usize, result: &CheckResult) -> Vec<Count> {
     let confirmed = facts.published.iter().filter(|task| task.promised).count();
     let mut counts = vec![
         ("faults".to_owned(), facts.faults.len(), "faults"),
@@ -77,14 +77,14 @@ pub(crate) fn counts(facts: &Facts, tried_again: usize, verdict: &Verdict) -> Ve
         ("tasks of a foreign producer".to_owned(), facts.published.len(), "tasks"),
         ("confirmed".to_owned(), confirmed, "tasks"),
         ("bare tasks, of ten contents".to_owned(), facts.twins.iter().map(|twin| twin.confirmed).sum(), "tasks"),
-        ("their mails and dead letters".to_owned(), verdict.twins, "ends"),
+        ("their mails and dead letters".to_owned(), result.twins, "ends"),
         ("mails".to_owned(), facts.mails.len(), "mails"),
         ("events of these".to_owned(), facts.told.len(), "events"),
     ];
-    let dead = verdict.dead.iter().map(|(reason, count)| (format!("dead letters: {reason}"), *count, "tasks"));
-    let repeated = verdict.repeated.iter().map(|(window, count)| (format!("repeated: {window}"), *count, "mails"));
+    let dead = result.dead.iter().map(|(reason, count)| (format!("dead letters: {reason}"), *count, "tasks"));
+    let repeated = result.repeated.iter().map(|(window, count)| (format!("repeated: {window}"), *count, "mails"));
     counts.extend(dead.chain(repeated));
-    let ends = &verdict.ends;
+    let ends = &result.ends;
     if ends.letters_twice > 0 {
         counts.push(("dead letters twice".to_owned(), ends.letters_twice, "letters"));
     }
@@ -96,8 +96,8 @@ fn late(facts: &Facts) -> impl Iterator<Item = &Happened> {
 }
 
 /// Tasks = mails + dead letters + what is still on its way.
-fn sum(facts: &Facts, verdict: &Verdict) -> String {
-    let ends = &verdict.ends;
+fn sum(facts: &Facts, result: &CheckResult) -> String {
+    let ends = &result.ends;
     let left: u64 = facts.left.iter().map(|(_, count)| count).sum();
     let tasks = facts.tasks().count() - ends.unconfirmed;
     let both = match ends.both {
@@ -113,7 +113,7 @@ fn sum(facts: &Facts, verdict: &Verdict) -> String {
 
 /// The figures of one seed; what must be none has a goal.
 #[allow(clippy::cast_precision_loss, reason = "counts of a run")]
-pub(crate) fn rows(seed: u64, counts: &[Count], verdict: &Verdict) -> Vec<Figure> {
+pub(crate) fn rows(seed: u64, counts: &[Count], result: &CheckResult) -> Vec<Figure> {
     let name = |what: &str| format!("seed {seed}: {what}");
     let figures = counts.iter().map(|(what, count, unit)| Figure {
         name: name(what),
@@ -122,7 +122,7 @@ pub(crate) fn rows(seed: u64, counts: &[Count], verdict: &Verdict) -> Vec<Figure
         goal: None,
         ok: None,
     });
-    let rules = Rule::ALL.into_iter().map(|rule| (rule, verdict.count(rule))).map(|(rule, count)| Figure {
+    let rules = Rule::ALL.into_iter().map(|rule| (rule, result.count(rule))).map(|(rule, count)| Figure {
         name: name(rule.name()),
         value: count as f64,
         unit: "cases".to_owned(),
@@ -133,10 +133,10 @@ pub(crate) fn rows(seed: u64, counts: &[Count], verdict: &Verdict) -> Vec<Figure
 }
 
 /// The closing table; where something does not add up, what and why.
-pub(crate) async fn summary(stage: &Stage, facts: &Facts, counts: &[Count], verdict: &Verdict) {
+pub(crate) async fn summary(stage: &Stage, facts: &Facts, counts: &[Count], result: &CheckResult) {
     let seed = stage.seed;
     let mut text = format!("\nseed {seed}\n");
-    let broken = Rule::ALL.into_iter().map(|rule| (rule.name(), verdict.count(rule))).filter(|(_, count)| *count > 0);
+    let broken = Rule::ALL.into_iter().map(|rule| (rule.name(), result.count(rule))).filter(|(_, count)| *count > 0);
     let counted = counts.iter().map(|(name, count, _)| (name.as_str(), *count));
     let all: Vec<_> = counted.chain(broken).collect();
     let width = all.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
@@ -146,15 +146,15 @@ pub(crate) async fn summary(stage: &Stage, facts: &Facts, counts: &[Count], verd
     for Happened { victim, kind, planned, from, .. } in late(facts) {
         text += &format!("  late: {victim} {kind} at {from:.1} s instead of {planned:.1} s\n");
     }
-    text += &format!("  {}\n", sum(facts, verdict));
-    if verdict.findings.is_empty() {
+    text += &format!("  {}\n", sum(facts, result));
+    if result.findings.is_empty() {
         text += "  ok: every task is accounted for\n";
         println!("{text}");
         return;
     }
     let mut shown: BTreeMap<Rule, usize> = BTreeMap::new();
     let mut told: Vec<TaskId> = Vec::new();
-    for finding in &verdict.findings {
+    for finding in &result.findings {
         let count = shown.entry(finding.rule).or_default();
         *count += 1;
         if *count > SHOWN {
@@ -186,15 +186,15 @@ pub(crate) struct Closing {
 }
 
 impl Closing {
-    pub(crate) fn new(facts: &Facts, verdict: &Verdict) -> Self {
+    pub(crate) fn new(facts: &Facts, result: &CheckResult) -> Self {
         Self {
             faults: facts.faults.len(),
             late: late(facts).count(),
             tasks: facts.tasks().count(),
             mails: facts.mails.len(),
             put_aside: facts.dead.len(),
-            repeated: verdict.repeated.values().sum(),
-            findings: verdict.findings.len(),
+            repeated: result.repeated.values().sum(),
+            findings: result.findings.len(),
         }
     }
 }

@@ -11,7 +11,7 @@ use system::results::Figure;
 use crate::report::{self, Closing, progress};
 use crate::schedule::{Fault, Victim, schedule};
 use crate::stage::Stage;
-use crate::{evidence, load, verdict};
+use crate::{checker, evidence, load};
 
 /// How long after the last fault everything may take to arrive.
 const DRAIN: Duration = Duration::from_secs(120);
@@ -60,12 +60,12 @@ pub(crate) async fn run(seed: u64, time: Duration) -> Outcome {
     join_all(stage.apis.iter().chain(&stage.workers).chain([&stage.console]).map(testkit::Service::terminate)).await;
     let left = left(&stage).await;
     let facts = evidence::collect(&stage, &answers, published, twins, left, odd).await;
-    let verdict = verdict::judge(&facts);
+    let result = checker::check(&facts);
     report::write_logs(&stage, &facts);
-    let counts = report::counts(&facts, answers.tried_again, &verdict);
-    report::summary(&stage, &facts, &counts, &verdict).await;
-    let closing = Closing::new(&facts, &verdict);
-    Outcome { passed: verdict.findings.is_empty(), closing, rows: report::rows(seed, &counts, &verdict) }
+    let counts = report::counts(&facts, answers.tried_again, &result);
+    report::summary(&stage, &facts, &counts, &result).await;
+    let closing = Closing::new(&facts, &result);
+    Outcome { passed: result.findings.is_empty(), closing, rows: report::rows(seed, &counts, &result) }
 }
 
 /// Waits until nothing is on its way, or the time is up; returns whether nothing is. The broker's own counts may be old, and are

@@ -4,10 +4,15 @@
 //! a second copy may become: `docs/chaos.md`. The task has an id; bare ones are in [`bare`](crate::bare). A suspect and the
 //! circuit are not in here.
 
+mod state;
+mod step;
 #[cfg(test)]
 mod tests;
 
 use stateright::{Model, Property};
+
+pub use state::{Away, Late, Row, Run, Stage, State};
+pub use step::Step;
 
 /// How many workers there are.
 const WORKERS: usize = 2;
@@ -55,143 +60,6 @@ pub struct Delivery {
     pub left_out: LeftOut,
 }
 
-/// Where a task is put that is not mailed now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Away {
-    /// Tried again later. Retry queues and queue are one here: time is not modelled.
-    Retry,
-    /// For good.
-    DeadLetters,
-}
-
-/// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
-    /// It has a delivery.
-    Holds,
-    /// The ledger said that the task is its own; it waits for a slot of the rate.
-    Claimed,
-    /// It looked at its claim, and said `MAIL`: the claim outlasts this.
-    Sending,
-    /// The mail server took the mail.
-    Accepted {
-        /// A named window is open for this mail already.
-        excused: bool,
-    },
-    /// The ledger knows that the mail was sent, by whomever. The place is given up.
-    Marked,
-    /// The task goes away, and its copy is to be published. The place is given up.
-    Moves(Away),
-    /// The copy is published.
-    Moved,
-}
-
-/// A task in a worker, with the deliveries that are settled together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Run {
-    stage: Stage,
-    /// Deliveries that the broker waits for; those of a lost connection are stale and not among them.
-    receipts: u8,
-}
-
-/// The ledger's row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Row {
-    /// There is none, or its claim is over.
-    Free,
-    /// Claimed by this worker; by nobody, when its process died: the next one has another name.
-    Held(Option<usize>),
-    /// The mail was sent.
-    Sent,
-}
-
-/// A release that was given up as unheard, and is still on its way to the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Late {
-    /// Whose.
-    worker: usize,
-    /// That worker has claimed the task again since.
-    outrun: bool,
-}
-
-/// Everything at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct State {
-    ready: u8,
-    runs: [Vec<Run>; WORKERS],
-    row: Row,
-    late: Option<Late>,
-    mails: u8,
-    dead_letters: u8,
-    /// How often the task was there at most: published by the relay, and doubled by faults.
-    copies: u8,
-    /// Repetitions that the named windows allow, so far.
-    allowed: u8,
-    /// Outcomes that nobody knows, as the header of the task's copies counts them.
-    unknown: u8,
-    /// Mails that were sent where the answer was lost.
-    unheard: u8,
-    /// Refused for good after a mail that no window excuses.
-    refused_after_mail: bool,
-    faults: u8,
-}
-
-/// A step: of a worker, and of its n-th run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// The broker delivers a copy.
-    Deliver(usize),
-    /// The broker delivers a copy of what is in flight there, which came too often to be kept: it is to be published anew.
-    DeliverWorn(usize),
-    /// The run claims.
-    Claim(usize, usize),
-    /// It looks at its claim again, and says `MAIL`.
-    Begin(usize, usize),
-    /// It gives back what it has: held too long, or the worker drains.
-    HandBack(usize, usize),
-    /// The same, and the ledger does not hear of it yet.
-    HandBackLate(usize, usize),
-    /// The ledger hears of it.
-    Late,
-    /// The mail server accepts.
-    Accept(usize, usize),
-    /// The mail server accepts, and its answer is lost.
-    AcceptUnheard(usize, usize),
-    /// The mail server refuses, for now or for good.
-    Refuse(usize, usize, Away),
-    /// The run marks.
-    Mark(usize, usize),
-    /// It publishes its copy.
-    Copy(usize, usize),
-    /// It publishes its copy, the confirm is lost, and it will do so again.
-    CopyUnheard(usize, usize),
-    /// It acknowledges one delivery.
-    Ack(usize, usize),
-    /// The worker dies.
-    Crash(usize),
-    /// Its connection to the broker breaks.
-    Disconnect(usize),
-    /// The claim runs out.
-    Expire,
-}
-
-impl Step {
-    /// Nothing goes wrong, and nobody refuses or gives back.
-    pub fn is_calm(&self) -> bool {
-        use Step::{AcceptUnheard, CopyUnheard, Crash, Disconnect, HandBack, HandBackLate, Refuse};
-        !matches!(
-            self,
-            HandBack(..)
-                | HandBackLate(..)
-                | AcceptUnheard(..)
-                | Refuse(..)
-                | CopyUnheard(..)
-                | Crash(_)
-                | Disconnect(_)
-        )
-    }
-}
-
 impl Delivery {
     /// All rules, two copies, two faults.
     pub fn sound() -> Self {
@@ -207,33 +75,8 @@ impl Delivery {
     fn attaches(&self, run: &Run) -> bool {
         match run.stage {
             _ if self.left_out == LeftOut::Attaching => false,
-            Stage::Marked | Stage::Moves(_) | Stage::Moved => self.left_out == LeftOut::LeavingBeforeCopy,
+            Stage::Marked | Stage::Republishing(_) | Stage::Republished => self.left_out == LeftOut::LeavingBeforeCopy,
             Stage::Holds | Stage::Claimed | Stage::Sending | Stage::Accepted { .. } => true,
-        }
-    }
-
-    fn deliver(&self, state: &mut State, w: usize) {
-        state.ready -= 1;
-        // Acknowledged as it comes: the broker forgets it at once.
-        let receipts = u8::from(self.left_out != LeftOut::AckAfterMark);
-        match state.runs[w].iter_mut().find(|run| self.attaches(run)) {
-            Some(run) => run.receipts += receipts,
-            None => state.runs[w].push(Run { stage: Stage::Holds, receipts }),
-        }
-    }
-
-    fn claim(&self, state: &mut State, w: usize) -> Stage {
-        match state.row {
-            _ if self.left_out == LeftOut::Claims => Stage::Claimed,
-            Row::Sent => Stage::Marked,
-            Row::Held(owner) if owner != Some(w) => Stage::Moves(Away::Retry),
-            Row::Free | Row::Held(_) => {
-                state.row = Row::Held(Some(w));
-                if let Some(late) = state.late.as_mut().filter(|late| late.worker == w) {
-                    late.outrun = true;
-                }
-                Stage::Claimed
-            }
         }
     }
 
@@ -247,78 +90,6 @@ impl Delivery {
             Row::Held(_) => true,
             Row::Free | Row::Sent => false,
         }
-    }
-}
-
-impl Run {
-    /// Nothing is left to do but to acknowledge.
-    fn is_settled(&self) -> bool {
-        matches!(self.stage, Stage::Marked | Stage::Moved)
-    }
-}
-
-impl State {
-    fn release(&mut self, w: usize) {
-        if self.row == Row::Held(Some(w)) {
-            self.row = Row::Free;
-        }
-    }
-
-    fn publish(&mut self, away: Away) {
-        match away {
-            Away::Retry => self.ready += 1,
-            Away::DeadLetters => self.dead_letters += 1,
-        }
-    }
-
-    /// A mail that may be sent again, since nobody will know of it in time.
-    fn excuse(&mut self, stage: &mut Stage) {
-        if *stage == (Stage::Accepted { excused: false }) {
-            *stage = Stage::Accepted { excused: true };
-            self.allowed += 1;
-        }
-    }
-
-    fn crash(&mut self, w: usize) {
-        self.faults += 1;
-        for mut run in std::mem::take(&mut self.runs[w]) {
-            self.ready += run.receipts;
-            self.copies += u8::from(run.stage == Stage::Moved);
-            // The mail server has it, and the ledger will never know.
-            self.excuse(&mut run.stage);
-        }
-        if self.row == Row::Held(Some(w)) {
-            self.row = Row::Held(None);
-        }
-        // The next process has another name.
-        self.late = self.late.filter(|late| late.worker != w);
-    }
-
-    /// Runs go on: what they held is ready again, and they don't know.
-    fn disconnect(&mut self, w: usize) {
-        self.faults += 1;
-        for run in &mut self.runs[w] {
-            self.copies += u8::from(run.receipts > 0 && run.stage != Stage::Marked);
-            self.ready += std::mem::take(&mut run.receipts);
-        }
-    }
-
-    fn broker_has_it(&self) -> bool {
-        self.ready > 0 || self.runs.iter().flatten().any(|run| run.receipts > 0)
-    }
-
-    fn settled(&self) -> usize {
-        self.runs.iter().flatten().filter(|run| run.is_settled()).count()
-    }
-
-    /// Copies that may still become something: ready, or in a run.
-    fn open(&self) -> usize {
-        usize::from(self.ready) + self.runs.iter().map(Vec::len).sum::<usize>() - self.settled()
-    }
-
-    /// Nobody has anything left to do.
-    pub fn is_quiet(&self) -> bool {
-        self.ready == 0 && self.runs.iter().all(Vec::is_empty)
     }
 }
 
@@ -362,14 +133,14 @@ impl Model for Delivery {
                         steps.extend(may_fail.then_some(Step::AcceptUnheard(w, f)));
                     }
                     Stage::Accepted { .. } => steps.push(Step::Mark(w, f)),
-                    Stage::Moves(_) if self.left_out == LeftOut::CopyBeforeAck && run.receipts > 0 => {
+                    Stage::Republishing(_) if self.left_out == LeftOut::CopyBeforeAck && run.receipts > 0 => {
                         steps.push(Step::Ack(w, f));
                     }
-                    Stage::Moves(_) => {
+                    Stage::Republishing(_) => {
                         steps.push(Step::Copy(w, f));
                         steps.extend(may_fail.then_some(Step::CopyUnheard(w, f)));
                     }
-                    Stage::Marked | Stage::Moved => steps.push(Step::Ack(w, f)),
+                    Stage::Marked | Stage::Republished => steps.push(Step::Ack(w, f)),
                 }
             }
             steps.extend((may_fail && !runs.is_empty()).then_some(Step::Crash(w)));
@@ -382,90 +153,7 @@ impl Model for Delivery {
 
     fn next_state(&self, before: &State, step: Step) -> Option<State> {
         let mut state = before.clone();
-        match step {
-            Step::Deliver(w) => self.deliver(&mut state, w),
-            Step::DeliverWorn(w) => {
-                state.ready -= 1;
-                state.runs[w].push(Run { stage: Stage::Moves(Away::Retry), receipts: 1 });
-            }
-            Step::Claim(w, f) => state.runs[w][f].stage = self.claim(&mut state, w),
-            Step::Begin(w, f) => {
-                let unseen = matches!(self.left_out, LeftOut::SecondLook | LeftOut::Claims);
-                state.runs[w][f].stage = match state.row {
-                    row if unseen || row == Row::Held(Some(w)) => Stage::Sending,
-                    // The claim has run out meanwhile: as if it had never been.
-                    _ => self.claim(&mut state, w),
-                };
-            }
-            Step::HandBack(w, f) => {
-                state.release(w);
-                state.ready += state.runs[w].remove(f).receipts;
-            }
-            Step::HandBackLate(w, f) => {
-                state.faults += 1;
-                state.late = Some(Late { worker: w, outrun: false });
-                state.ready += state.runs[w].remove(f).receipts;
-            }
-            Step::Late => {
-                if let Some(Late { worker, outrun }) = state.late.take()
-                    && (!outrun || self.left_out == LeftOut::Fence)
-                {
-                    state.release(worker);
-                }
-            }
-            Step::Accept(w, f) => {
-                state.mails += 1;
-                state.runs[w][f].stage = Stage::Accepted { excused: false };
-            }
-            Step::AcceptUnheard(w, f) => {
-                state.faults += 1;
-                state.mails += 1;
-                state.allowed += 1;
-                state.unheard += 1;
-                state.unknown += 1;
-                state.release(w);
-                let over = state.unknown > REPEATS && self.left_out != LeftOut::RepeatLimit;
-                state.runs[w][f].stage = Stage::Moves(if over { Away::DeadLetters } else { Away::Retry });
-            }
-            Step::Refuse(w, f, away) => {
-                state.refused_after_mail |= away == Away::DeadLetters && state.mails > state.allowed;
-                // The ledger does not remember a refusal.
-                state.release(w);
-                state.runs[w][f].stage = Stage::Moves(away);
-            }
-            Step::Mark(w, f) => {
-                state.row = Row::Sent;
-                state.runs[w][f].stage = Stage::Marked;
-            }
-            Step::Copy(w, f) => {
-                if let Stage::Moves(away) = std::mem::replace(&mut state.runs[w][f].stage, Stage::Moved) {
-                    state.publish(away);
-                }
-            }
-            Step::CopyUnheard(w, f) => {
-                state.faults += 1;
-                state.copies += 1;
-                if let Stage::Moves(away) = state.runs[w][f].stage {
-                    state.publish(away);
-                }
-            }
-            Step::Ack(w, f) => state.runs[w][f].receipts -= 1,
-            Step::Crash(w) => state.crash(w),
-            Step::Disconnect(w) => state.disconnect(w),
-            Step::Expire => {
-                if let Row::Held(Some(owner)) = state.row {
-                    // Accepted, and its mark can't be written for so long: the database is away, or the worker stands still.
-                    let mut runs = std::mem::take(&mut state.runs[owner]);
-                    runs.iter_mut().for_each(|run| state.excuse(&mut run.stage));
-                    state.runs[owner] = runs;
-                }
-                state.row = Row::Free;
-            }
-        }
-        for runs in &mut state.runs {
-            runs.retain(|run| run.receipts > 0 || !run.is_settled());
-            runs.sort_unstable();
-        }
+        self.take(&mut state, step);
         Some(state)
     }
 

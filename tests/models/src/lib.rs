@@ -6,7 +6,7 @@
 //! | [`delivery`] | `services/email-worker`: consumer, delivery, ledger | every task becomes a mail or a dead letter; a mail is repeated only in the windows that the README names |
 //! | [`bare`] | `services/email-worker`: delivery | of tasks that nothing tells apart, as many are mailed as were published; more only in those windows |
 //! | [`relay`] | `services/user-api`: relay, cursor, outbox | a row goes only after the broker has kept its task, and none is skipped for ever; a repetition has a cause that is named |
-//! | [`rate`] | `services/email-worker`: rate | no window of time sees more mails than the rate, and the tolerance for late slots |
+//! | [`rate`] | `services/email-worker`: rate | no window of time sees more mails than the rate, and the tolerance for late permits |
 //! | [`rate::queue`] | `services/email-worker`: rate | mails that wait longer than their claims last are sent at the rate all the same |
 //!
 //! Each model can also leave one of its rules out, and the checker must then find what the rule is there for: a model that can't

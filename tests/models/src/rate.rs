@@ -1,6 +1,6 @@
-//! The rate of the fleet: slots leased from one row, used in time or lost.
+//! The rate of the fleet: permits leased from one row, used in time or lost.
 //!
-//! Time goes in ticks, and a slot is free each tick. The code: `services/email-worker/src/rate`, the row in `rate/row.rs`.
+//! Time goes in ticks, and a permit is free each tick. The code: `services/email-worker/src/rate`, the row in `rate/row.rs`.
 //! That what is leased is also used, however long mails wait, is the subject of [`queue`].
 
 pub mod queue;
@@ -13,9 +13,9 @@ const WORKERS: usize = 2;
 const END: u8 = 7;
 /// The window that is looked at.
 const WINDOW: u8 = 3;
-/// How late a slot may be used.
+/// How late a permit may be used.
 const LATE: u8 = 1;
-/// How far ahead slots are leased.
+/// How far ahead permits are leased.
 const AHEAD: u8 = 3;
 /// Permits of a lease at most.
 const LEASE: u8 = 2;
@@ -25,9 +25,9 @@ const LEASE: u8 = 2;
 pub enum LeftOut {
     /// All rules hold.
     Nothing,
-    /// Late slots are used all the same: what was missed is saved up.
-    Forfeit,
-    /// Each worker counts its own slots, and nobody the fleet's.
+    /// Late permits are used all the same: what was missed is saved up.
+    Expiry,
+    /// Each worker counts its own permits, and nobody the fleet's.
     OneRow,
 }
 
@@ -42,7 +42,7 @@ pub struct Fleet {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
     now: u8,
-    /// The next free slot: the fleet's in the first place, or each worker's own.
+    /// The next free permit: the fleet's in the first place, or each worker's own.
     next_free: [u8; WORKERS],
     /// Permits that a worker has leased and not used.
     leased: [Vec<u8>; WORKERS],
@@ -55,11 +55,11 @@ pub struct State {
 pub enum Step {
     /// Time passes.
     Tick,
-    /// A worker leases so many slots.
+    /// A worker leases so many permits.
     Lease(usize, u8),
-    /// A worker uses its next slot, or loses it.
+    /// A worker uses its next permit, or loses it.
     Use(usize),
-    /// A worker dies, and its slots with it.
+    /// A worker dies, and its permits with it.
     Crash(usize),
 }
 
@@ -82,11 +82,11 @@ impl Model for Fleet {
         for w in 0..WORKERS {
             let next_free = state.next_free[self.row(w)];
             if state.leased[w].is_empty() && next_free < state.now + AHEAD {
-                steps.extend((1..=LEASE).map(|slots| Step::Lease(w, slots)));
+                steps.extend((1..=LEASE).map(|permits| Step::Lease(w, permits)));
             }
-            if let Some(slot) = state.leased[w].first() {
-                // Before its moment a slot is waited for.
-                steps.extend((*slot <= state.now).then_some(Step::Use(w)));
+            if let Some(permit) = state.leased[w].first() {
+                // Before its moment a permit is waited for.
+                steps.extend((*permit <= state.now).then_some(Step::Use(w)));
                 steps.push(Step::Crash(w));
             }
         }
@@ -100,15 +100,15 @@ impl Model for Fleet {
                 state.sent.rotate_left(1);
                 state.sent[WINDOW as usize - 1] = 0;
             }
-            Step::Lease(w, slots) => {
+            Step::Lease(w, permits) => {
                 let row = self.row(w);
                 let first = state.next_free[row].max(state.now);
-                state.next_free[row] = first + slots;
-                state.leased[w] = (first..first + slots).collect();
+                state.next_free[row] = first + permits;
+                state.leased[w] = (first..first + permits).collect();
             }
             Step::Use(w) => {
-                let slot = state.leased[w].remove(0);
-                if state.now <= slot + LATE || self.left_out == LeftOut::Forfeit {
+                let permit = state.leased[w].remove(0);
+                if state.now <= permit + LATE || self.left_out == LeftOut::Expiry {
                     state.sent[WINDOW as usize - 1] += 1;
                 }
             }
@@ -141,8 +141,8 @@ mod tests {
     }
 
     #[test]
-    fn saving_late_slots_up_exceeds_the_rate() {
-        fails(Fleet { left_out: LeftOut::Forfeit }, BOUND);
+    fn saving_late_permits_up_exceeds_the_rate() {
+        fails(Fleet { left_out: LeftOut::Expiry }, BOUND);
     }
 
     #[test]

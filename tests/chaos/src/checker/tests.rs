@@ -56,16 +56,16 @@ fn good() -> Facts {
 }
 
 fn broken(facts: &Facts) -> Vec<Rule> {
-    judge(facts).findings.into_iter().map(|finding| finding.rule).collect()
+    check(facts).findings.into_iter().map(|finding| finding.rule).collect()
 }
 
 #[test]
 fn a_run_in_which_everything_adds_up_passes() {
-    let verdict = judge(&good());
-    assert_eq!(verdict.findings, [], "all is well");
-    assert_eq!(verdict.dead, BTreeMap::from([("user-unknown".to_owned(), 1)]));
-    assert_eq!(verdict.repeated, BTreeMap::new());
-    assert_eq!(verdict.ends, Ends { mailed: 3, put_aside: 1, ..Ends::default() });
+    let result = check(&good());
+    assert_eq!(result.findings, [], "all is well");
+    assert_eq!(result.dead, BTreeMap::from([("user-unknown".to_owned(), 1)]));
+    assert_eq!(result.repeated, BTreeMap::new());
+    assert_eq!(result.ends, Ends { mailed: 3, put_aside: 1, ..Ends::default() });
 }
 
 #[test]
@@ -175,9 +175,9 @@ fn the_second_copy_of_a_task_may_be_taken_after_the_first_was_refused() {
     let mut facts = good();
     facts.faults.push(fault(Victim::Api(0), Kind::Kill, 0.6, 2.0));
     facts.mails.push(mail(3, 5.0));
-    let verdict = judge(&facts);
-    assert_eq!(verdict.findings, []);
-    assert_eq!(verdict.ends.both, 1);
+    let result = check(&facts);
+    assert_eq!(result.findings, []);
+    assert_eq!(result.ends.both, 1);
 }
 
 #[test]
@@ -185,9 +185,9 @@ fn a_task_that_was_there_twice_may_be_refused_twice() {
     let mut facts = good();
     facts.faults.push(fault(Victim::Worker(0), Kind::Kill, 3.1, 4.0));
     facts.dead.push(facts.dead[0].clone());
-    let verdict = judge(&facts);
-    assert_eq!(verdict.findings, []);
-    assert_eq!(verdict.ends.letters_twice, 1);
+    let result = check(&facts);
+    assert_eq!(result.findings, []);
+    assert_eq!(result.ends.letters_twice, 1);
 }
 
 #[test]
@@ -210,9 +210,9 @@ fn faults_explain_a_second_copy_now_and_then_and_not_of_every_task() {
 fn a_repetition_in_a_window_is_counted_there_and_excuses_no_second_one() {
     let mut facts = good();
     facts.mails.push(Acceptance { unsaid: true, ..mail(1, 0.5) });
-    let verdict = judge(&facts);
-    assert_eq!(verdict.findings, []);
-    assert_eq!(verdict.repeated, BTreeMap::from([("answer lost after the dot", 1)]));
+    let result = check(&facts);
+    assert_eq!(result.findings, []);
+    assert_eq!(result.repeated, BTreeMap::from([("answer lost after the dot", 1)]));
     facts.mails.push(mail(1, 6.0));
     assert_eq!(broken(&facts), [Rule::RepeatedInWindow], "one window, two repetitions");
 }

@@ -92,7 +92,7 @@ impl Rule {
 
 /// What came of a run.
 #[derive(Debug, Default)]
-pub(crate) struct Verdict {
+pub(crate) struct CheckResult {
     pub(crate) findings: Vec<Finding>,
     /// Dead letters by reason.
     pub(crate) dead: BTreeMap<String, usize>,
@@ -121,7 +121,7 @@ pub(crate) struct Ends {
     pub(crate) letters_twice: usize,
 }
 
-impl Verdict {
+impl CheckResult {
     pub(crate) fn count(&self, rule: Rule) -> usize {
         self.findings.iter().filter(|finding| finding.rule == rule).count()
     }
@@ -132,70 +132,70 @@ impl Verdict {
 }
 
 /// Looks at everything.
-pub(crate) fn judge(facts: &Facts) -> Verdict {
-    let mut verdict = Verdict::default();
-    load(facts, &mut verdict);
-    users(facts, &mut verdict);
-    tasks(facts, &mut verdict);
-    twins(facts, &mut verdict);
-    crashes(facts, &mut verdict);
-    dead_letters(facts, &mut verdict);
-    events(facts, &mut verdict);
+pub(crate) fn check(facts: &Facts) -> CheckResult {
+    let mut result = CheckResult::default();
+    load(facts, &mut result);
+    users(facts, &mut result);
+    tasks(facts, &mut result);
+    twins(facts, &mut result);
+    crashes(facts, &mut result);
+    dead_letters(facts, &mut result);
+    events(facts, &mut result);
     for (queue, count) in facts.left.iter().filter(|(_, count)| *count > 0) {
-        verdict.find(Rule::NothingLeft, format!("{count} in {queue}"), None);
+        result.find(Rule::NothingLeft, format!("{count} in {queue}"), None);
     }
     for odd in &facts.odd {
-        verdict.find(Rule::NothingOdd, odd, None);
+        result.find(Rule::NothingOdd, odd, None);
     }
-    verdict.findings.sort_by_key(|finding| finding.rule);
-    verdict
+    result.findings.sort_by_key(|finding| finding.rule);
+    result
 }
 
 /// The floor: a run in which nothing was taken says nothing about what became of it. All is healed long before the clients
 /// lose their patience, so each of them comes to its 201, and each message to its confirm.
-fn load(facts: &Facts, verdict: &mut Verdict) {
+fn load(facts: &Facts, result: &mut CheckResult) {
     if facts.asked.is_empty() {
-        verdict.find(Rule::AnsweredInTheEnd, "nobody registered", None);
+        result.find(Rule::AnsweredInTheEnd, "nobody registered", None);
     }
     for email in facts.asked.iter().filter(|email| !facts.created.contains(*email)) {
-        verdict.find(Rule::AnsweredInTheEnd, email, None);
+        result.find(Rule::AnsweredInTheEnd, email, None);
     }
     if facts.published.is_empty() {
-        verdict.find(Rule::ConfirmedInTheEnd, "nothing was published", None);
+        result.find(Rule::ConfirmedInTheEnd, "nothing was published", None);
     }
     for task in facts.published.iter().filter(|task| !task.promised) {
-        verdict.find(Rule::ConfirmedInTheEnd, &task.email, Some(task.id));
+        result.find(Rule::ConfirmedInTheEnd, &task.email, Some(task.id));
     }
 }
 
-fn users(facts: &Facts, verdict: &mut Verdict) {
+fn users(facts: &Facts, result: &mut CheckResult) {
     for email in facts.created.difference(&facts.users) {
-        verdict.find(Rule::CreatedIsUser, email, None);
+        result.find(Rule::CreatedIsUser, email, None);
     }
     let mut tasks: HashMap<&str, usize> = HashMap::new();
     for task in &facts.committed {
         *tasks.entry(&task.email).or_default() += 1;
         if !facts.users.contains(&task.email) {
-            verdict.find(Rule::UserHasTask, format!("{}: a task and no user", task.email), Some(task.id));
+            result.find(Rule::UserHasTask, format!("{}: a task and no user", task.email), Some(task.id));
         }
     }
     for email in &facts.users {
         let count = tasks.get(email.as_str()).copied().unwrap_or(0);
         if count != 1 {
-            verdict.find(Rule::UserHasTask, format!("{email}: {count} tasks"), None);
+            result.find(Rule::UserHasTask, format!("{email}: {count} tasks"), None);
         }
     }
 }
 
 /// Of the mails of a task at most one is outside of the windows, and none where a dead letter came after it.
-fn tasks(facts: &Facts, verdict: &mut Verdict) {
+fn tasks(facts: &Facts, result: &mut CheckResult) {
     let (windows, mails) = (windows(facts), facts.mails_by_task());
     let dead: HashSet<TaskId> = facts.dead.iter().filter_map(|letter| letter.id).collect();
     let known: HashMap<TaskId, &str> = facts.tasks().map(|task| (task.id, task.email.as_str())).collect();
     for task in facts.tasks() {
         let of_task = mails.get(&task.id).map(Vec::as_slice).unwrap_or_default();
         let put_aside = usize::from(dead.contains(&task.id));
-        let ends = &mut verdict.ends;
+        let ends = &mut result.ends;
         *match (of_task.is_empty(), put_aside) {
             (false, 0) => &mut ends.mailed,
             (false, _) => &mut ends.both,
@@ -204,7 +204,7 @@ fn tasks(facts: &Facts, verdict: &mut Verdict) {
             (true, _) => &mut ends.put_aside,
         } += 1;
         if of_task.is_empty() && put_aside == 0 && task.promised {
-            verdict.find(Rule::NotLost, &task.email, Some(task.id));
+            result.find(Rule::NotLost, &task.email, Some(task.id));
         }
         let explained: Vec<Window> = of_task.iter().filter_map(|n| windows[*n]).collect();
         // The task was there twice, and the copies are judged one after the other: refused, then taken. Not the other way round,
@@ -212,7 +212,7 @@ fn tasks(facts: &Facts, verdict: &mut Verdict) {
         let last = of_task.last().map_or(0.0, |n| facts.mails[*n].at);
         let refused_first = facts.refused.get(&task.email).is_some_and(|refused| *refused < last);
         let second_copy = put_aside > 0 && refused_first && may_be_copied(facts, task.since, last);
-        verdict.copied += usize::from(second_copy);
+        result.copied += usize::from(second_copy);
         let ends = of_task.len() + if second_copy { 0 } else { put_aside };
         if ends > explained.len() + 1 {
             let text = format!(
@@ -221,43 +221,43 @@ fn tasks(facts: &Facts, verdict: &mut Verdict) {
                 of_task.len(),
                 explained.len()
             );
-            verdict.find(Rule::RepeatedInWindow, text, Some(task.id));
+            result.find(Rule::RepeatedInWindow, text, Some(task.id));
         }
         for window in explained.iter().take(ends.saturating_sub(1)) {
-            *verdict.repeated.entry(window.name()).or_default() += 1;
+            *result.repeated.entry(window.name()).or_default() += 1;
         }
     }
     let twins: HashSet<&str> = facts.twins.iter().map(|twin| twin.email.as_str()).collect();
     for mail in facts.mails.iter().filter(|mail| !twins.contains(mail.email.as_str())) {
         if known.get(&mail.id) != Some(&mail.email.as_str()) {
-            verdict.find(Rule::NoStranger, format!("a mail to {}", mail.email), Some(mail.id));
+            result.find(Rule::NoStranger, format!("a mail to {}", mail.email), Some(mail.id));
         }
     }
 }
 
 /// As many ends as were published, whatever broke; more only where something did.
-fn twins(facts: &Facts, verdict: &mut Verdict) {
+fn twins(facts: &Facts, result: &mut CheckResult) {
     let broke = facts.faults.iter().any(|fault| fault.kind != Kind::Latency);
     for twin in &facts.twins {
         let mails = facts.mails.iter().filter(|mail| mail.email == twin.email).count();
         let ends = mails + twin.put_aside;
-        verdict.twins += ends;
+        result.twins += ends;
         let text =
             || format!("{}: {} bare tasks, {mails} mails, {} put aside", twin.email, twin.confirmed, twin.put_aside);
         if ends < twin.confirmed {
-            verdict.find(Rule::NotLost, text(), None);
+            result.find(Rule::NotLost, text(), None);
         }
         if ends > twin.tries && !broke {
-            verdict.find(Rule::RepeatedInWindow, text(), None);
+            result.find(Rule::RepeatedInWindow, text(), None);
         }
         if twin.confirmed == 0 {
-            verdict.find(Rule::ConfirmedInTheEnd, &twin.email, None);
+            result.find(Rule::ConfirmedInTheEnd, &twin.email, None);
         }
     }
 }
 
 /// Each crash leaves at most so many mails that were taken and not marked.
-fn crashes(facts: &Facts, verdict: &mut Verdict) {
+fn crashes(facts: &Facts, result: &mut CheckResult) {
     let mut unmarked: HashMap<usize, usize> = HashMap::new();
     for window in windows(facts).into_iter().flatten() {
         if let Window::DiedBeforeMark(kill) = window {
@@ -267,11 +267,11 @@ fn crashes(facts: &Facts, verdict: &mut Verdict) {
     for (kill, count) in unmarked.into_iter().filter(|(_, count)| *count > REPEATED_A_CRASH) {
         let fault = &facts.faults[kill];
         let text = format!("{count} mails by the death of {} at {:.1} s", fault.victim, fault.from);
-        verdict.find(Rule::CrashIsBounded, text, None);
+        result.find(Rule::CrashIsBounded, text, None);
     }
 }
 
-fn dead_letters(facts: &Facts, verdict: &mut Verdict) {
+fn dead_letters(facts: &Facts, result: &mut CheckResult) {
     let tasks: HashMap<TaskId, &Task> = facts.tasks().map(|task| (task.id, task)).collect();
     let is_kill = |victim: Victim, kind: Kind| matches!(victim, Victim::Worker(_)) && kind == Kind::Kill;
     let kills = facts.faults.iter().filter(|fault| is_kill(fault.victim, fault.kind)).count();
@@ -285,18 +285,18 @@ fn dead_letters(facts: &Facts, verdict: &mut Verdict) {
     }
     let put_aside = letters.len();
     for (id, count) in letters.into_iter().filter(|(_, count)| *count > 1) {
-        verdict.ends.letters_twice += count - 1;
-        verdict.copied += 1;
+        result.ends.letters_twice += count - 1;
+        result.copied += 1;
         let Some(task) = tasks.get(&id) else { continue };
         let last = facts.refused.get(&task.email).map_or(f64::INFINITY, |refused| refused + PUT_ASIDE_WITHIN);
         if !may_be_copied(facts, task.since, last) {
             let text = format!("{}: {count} dead letters, and nothing broke that makes a second copy", task.email);
-            verdict.find(Rule::RepeatedInWindow, text, Some(id));
+            result.find(Rule::RepeatedInWindow, text, Some(id));
         }
     }
-    if verdict.copied > COPIES.max(put_aside / 2) {
-        let text = format!("{} of the {put_aside} tasks that were put aside were there twice", verdict.copied);
-        verdict.find(Rule::CopiesAreFew, text, None);
+    if result.copied > COPIES.max(put_aside / 2) {
+        let text = format!("{} of the {put_aside} tasks that were put aside were there twice", result.copied);
+        result.find(Rule::CopiesAreFew, text, None);
     }
     for Dead { id, reason } in &facts.dead {
         let email = id.and_then(|id| tasks.get(&id)).map(|task| task.email.as_str());
@@ -313,22 +313,22 @@ fn dead_letters(facts: &Facts, verdict: &mut Verdict) {
         };
         let reason = reason.as_deref().unwrap_or("no reason");
         if !good {
-            verdict.find(Rule::DeadHasReason, format!("{name}: {reason}"), *id);
+            result.find(Rule::DeadHasReason, format!("{name}: {reason}"), *id);
         }
-        *verdict.dead.entry(reason.to_owned()).or_default() += 1;
+        *result.dead.entry(reason.to_owned()).or_default() += 1;
     }
 }
 
 /// At least one for each mark, and none of what the mail server has not.
-fn events(facts: &Facts, verdict: &mut Verdict) {
+fn events(facts: &Facts, result: &mut CheckResult) {
     let told: HashSet<TaskId> = facts.told.iter().copied().collect();
     let marked: HashSet<TaskId> = facts.marks.iter().map(|mark| mark.id).collect();
     let sent: HashSet<TaskId> = facts.mails.iter().map(|mail| mail.id).collect();
     for id in marked.difference(&told) {
-        verdict.find(Rule::MarkedIsTold, id.to_string(), Some(*id));
+        result.find(Rule::MarkedIsTold, id.to_string(), Some(*id));
     }
     for id in told.difference(&sent) {
-        verdict.find(Rule::ToldIsSent, id.to_string(), Some(*id));
+        result.find(Rule::ToldIsSent, id.to_string(), Some(*id));
     }
 }
 
