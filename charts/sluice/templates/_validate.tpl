@@ -1,4 +1,4 @@
-{{/* Values that are right one by one and do not go together. Each complaint names the key, and says what to do. */}}
+{{/* Values that are right one by one and do not go together. Each message names the key, and says what to do. */}}
 {{- define "sluice.validate" -}}
 {{- $api := .Values.userApi -}}
 {{- $worker := .Values.emailWorker -}}

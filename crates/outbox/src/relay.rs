@@ -44,7 +44,7 @@ pub struct Outbox {
     pub table: Table,
     /// Whether it is what it must be: nothing is claimed while it is not.
     pub fit: watch::Receiver<bool>,
-    /// Rung after each commit of this process, if it commits any.
+    /// Notified after each commit of this process, if it commits any.
     pub committed: Arc<Notify>,
 }
 

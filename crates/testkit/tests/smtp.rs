@@ -61,7 +61,7 @@ async fn every_stage_can_refuse_and_drop() {
         (Script::healthy().reply(Stage::Connect, "554 go away"), "554"),
         (Script::healthy().drop_at(Stage::Connect), ""),
         (Script::healthy().reply(Stage::Ehlo, "421 busy"), "220 421"),
-        (Script::healthy().reply(Stage::Mail, "451 4.3.0 ill"), "220 250 451"),
+        (Script::healthy().reply(Stage::Mail, "451 4.3.0 trouble"), "220 250 451"),
         (Script::healthy().drop_at(Stage::Mail), "220 250"),
         (Script::healthy().reply(Stage::Rcpt, "450 4.2.0 later\nor never"), "220 250 250 450"),
         (Script::healthy().reply(Stage::Rcpt, "550 no").for_recipient("bob@example.com"), "220 250 250 250 354 250"),

@@ -165,12 +165,12 @@ impl Sender {
         let processor = Arc::new(assemble(&config, &pool, mail, parts.moving, asked, &ends, tasks));
         let (rate, name) = (processor.rate.clone(), config.mail_log.hostname.clone());
         tasks.spawn("controls", controls.run(move || rate.look_again()));
-        tasks.spawn("prober", probe::run(Arc::clone(&processor), parts.sending, parts.database, background.clone()));
+        tasks.spawn("probe", probe::run(Arc::clone(&processor), parts.sending, parts.database, background.clone()));
         tasks.spawn("database-clock", ledger::keep_time(pool.clone(), clock, background.clone()));
         let (asked, raised) = (broker(&config, "email-worker check"), config.flow.delivery_limit_raised);
         let check = delivery_limit::check(asked, raised, health.clone(), background.clone());
         tasks.spawn_with_end("delivery-limit", check);
-        tasks.spawn("connections", processor.slots.clone().tend(background.clone()));
+        tasks.spawn("connections", processor.pool.clone().tend(background.clone()));
         tasks.spawn("refusers", processor.refusers.clone().run(background.clone()));
         let reports = fleet::report(Arc::clone(&processor), pool.clone(), name, background.clone());
         tasks.spawn("reports", reports);
@@ -308,8 +308,8 @@ fn assemble(
     let breaker = CircuitBreaker::unproven(PROBE.0, PROBE.1);
     let suppressions = suppressions(&config.suppression, pool, &metrics, &breaker, background, tasks);
     let mail_log = mail_log(&config.mail_log, pool, background, tasks);
-    let slots = ConnectionPool::new(flow.sending_slots, transport);
-    slots.observe();
+    let connections = ConnectionPool::new(flow.sending_slots, transport);
+    connections.observe();
     let refusers = Refusers::default();
     refusers.observe();
     Processor {
@@ -323,7 +323,7 @@ fn assemble(
         controls,
         queues_apart,
         breaker,
-        slots,
+        pool: connections,
         renderer: Arc::new(renderer),
         unknown_types: UnknownTypes::default(),
         clock,

@@ -44,7 +44,7 @@ impl Cause {
                 | Outage::NotGreeted
                 | Outage::TooManyConnections
                 | Outage::LoginRefused,
-            ) => Some(Probe::Greet),
+            ) => Some(Probe::MailServer),
             // Only a mail can show that mails are taken again.
             Self::MailServer(
                 Outage::LoginWanted
@@ -76,7 +76,7 @@ const NO_ANSWER: Cause = Cause::MailServer(Outage::NoAnswerAfterData);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probe {
     /// Open a session with the mail server and close it.
-    Greet,
+    MailServer,
     /// Ask the ledger.
     Ledger,
 }
@@ -122,7 +122,7 @@ impl State {
 
 /// How it went with an admitted mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
+pub enum Evidence {
     /// The server took it.
     Accepted,
     /// It failed, and the fault is its own: it says nothing of others.
@@ -131,8 +131,8 @@ pub enum Settled {
     Refused(u8),
     /// The server took its last byte, and did not answer.
     Unanswered,
-    /// The server, or the ledger, is ill.
-    Ill(Cause),
+    /// The server, or the ledger, has an outage.
+    Outage(Cause),
     /// It was not sent after all.
     NotSent,
 }
@@ -179,7 +179,7 @@ impl Machine {
         self.state
     }
 
-    /// Asks to send one mail; [`settle`](Self::settle) must follow.
+    /// Asks to send one mail; [`record`](Self::record) must follow.
     pub fn admit(&mut self) -> Option<Admission> {
         match &mut self.state {
             State::Closed => Some(Admission { round: self.round, probing: None }),
@@ -193,27 +193,30 @@ impl Machine {
 
     /// Takes note of how it went with an admitted mail. One that was admitted before the circuit last moved changes
     /// nothing: that a server hung a minute ago is no news.
-    pub fn settle(&mut self, admission: Admission, settled: Settled, now: Instant) {
+    pub fn record(&mut self, admission: Admission, evidence: Evidence, now: Instant) {
         if admission.round != self.round {
             return;
         }
-        match (self.state, settled) {
-            (State::Closed, Settled::Accepted) => self.backoff.reset(),
-            (State::HalfOpen { .. }, Settled::Accepted) => {
+        match (self.state, evidence) {
+            (State::Closed, Evidence::Accepted) => self.backoff.reset(),
+            (State::HalfOpen { .. }, Evidence::Accepted) => {
                 self.backoff.reset();
                 self.close();
             }
             // Where no mail is answered for, one more shows nothing, and one that was refused may not have come so far.
-            (State::HalfOpen { cause: NO_ANSWER, .. }, Settled::Unanswered) => self.open(NO_ANSWER, now),
-            (State::HalfOpen { cause: NO_ANSWER, since, refused, .. }, Settled::ItsOwnFault | Settled::Refused(_)) => {
+            (State::HalfOpen { cause: NO_ANSWER, .. }, Evidence::Unanswered) => self.open(NO_ANSWER, now),
+            (
+                State::HalfOpen { cause: NO_ANSWER, since, refused, .. },
+                Evidence::ItsOwnFault | Evidence::Refused(_),
+            ) => {
                 self.state = State::HalfOpen { cause: NO_ANSWER, since, free: Some(now), refused };
             }
             // Where everyone is refused, a refusal leaves it open; elsewhere the mail came further than those before.
             (
                 State::HalfOpen { cause: cause @ Cause::MailServer(Outage::EveryoneRefused), since, refused, .. },
-                Settled::ItsOwnFault | Settled::Refused(_) | Settled::Unanswered,
+                Evidence::ItsOwnFault | Evidence::Refused(_) | Evidence::Unanswered,
             ) => {
-                let shows = if let Settled::Refused(shows) = settled { shows } else { 0 };
+                let shows = if let Evidence::Refused(shows) = evidence { shows } else { 0 };
                 let refused = refused.saturating_add(shows);
                 if refused < ENOUGH {
                     self.state = State::HalfOpen { cause, since, free: Some(now), refused };
@@ -221,17 +224,22 @@ impl Machine {
                     self.open(cause, now);
                 }
             }
-            (State::HalfOpen { .. }, Settled::ItsOwnFault | Settled::Refused(_) | Settled::Unanswered) => self.close(),
-            (State::HalfOpen { cause, since, refused, .. }, Settled::NotSent) => {
+            (State::HalfOpen { .. }, Evidence::ItsOwnFault | Evidence::Refused(_) | Evidence::Unanswered) => {
+                self.close();
+            }
+            (State::HalfOpen { cause, since, refused, .. }, Evidence::NotSent) => {
                 self.state = State::HalfOpen { cause, since, free: Some(now), refused };
             }
-            (State::Closed | State::HalfOpen { .. }, Settled::Ill(cause)) => self.open(cause, now),
-            (State::Closed, Settled::ItsOwnFault | Settled::Refused(_) | Settled::Unanswered | Settled::NotSent)
+            (State::Closed | State::HalfOpen { .. }, Evidence::Outage(cause)) => self.open(cause, now),
+            (
+                State::Closed,
+                Evidence::ItsOwnFault | Evidence::Refused(_) | Evidence::Unanswered | Evidence::NotSent,
+            )
             | (State::Open { .. }, _) => {}
         }
     }
 
-    /// Something is ill, found without a mail. Known outages are no news.
+    /// An outage that was found without a mail. Known outages are no news.
     pub fn on_failure(&mut self, cause: Cause, now: Instant) {
         if !matches!(self.state, State::Open { .. }) {
             self.open(cause, now);

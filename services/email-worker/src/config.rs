@@ -25,9 +25,7 @@ pub use self::dead_letters::{
 pub use self::events::EventArgs;
 pub use self::mail::{MailArgs, MailConfigError, TransportKind};
 pub use self::mail_log::{Find, MailLogArgs, MailLogCommand, MailLogCommandArgs};
-pub use self::mails::{
-    LetterheadArgs, MailsArgs, MailsCommand, PreviewArgs, RenderArgs, SendTestArgs, Shown, WhichArgs,
-};
+pub use self::mails::{MailsArgs, MailsCommand, PreviewArgs, RenderArgs, SendTestArgs, SenderArgs, Shown, WhichArgs};
 pub(crate) use self::sending::account;
 pub use self::sending::{SendingArgs, SendingCommand};
 pub use self::suppressions::{SuppressionArgs, SuppressionsArgs, SuppressionsCommand};

@@ -10,9 +10,9 @@ mod fuzz;
 pub mod pool;
 mod reply;
 mod session;
+mod stream;
 mod transaction;
 mod transport;
-mod wire;
 
 pub use connect::TlsError;
 pub use reply::{Accepted, Broken, Reply, SendError, Stage, Unsendable};

@@ -64,7 +64,7 @@ impl Suppressions {
         (Self(Some(Arc::new(shared))), writing)
     }
 
-    /// Whenever the circuit opens, forgets what was refused and is not believed yet: whoever was ill was perhaps ill before.
+    /// Whenever the circuit opens, forgets what was refused and is not believed yet: an outage may have begun before it was known.
     /// Ends with the token, or at once without a key.
     pub(crate) fn doubt(
         &self,

@@ -21,7 +21,7 @@ pub struct Taker {
     pub db: Kept,
     /// Whether it is there.
     pub availability: Availability,
-    /// Rung after each commit: there is something in the outbox.
+    /// Notified after each commit: there is something in the outbox.
     pub committed: Arc<Notify>,
     /// How many mails a recipient gets.
     pub limit: RecipientLimit,

@@ -22,7 +22,7 @@ pub struct Registrar {
     pub availability: Availability,
     /// The queue for hashing.
     pub hasher: Hasher,
-    /// Rung after each commit: there is something in the outbox.
+    /// Notified after each commit: there is something in the outbox.
     pub committed: Arc<Notify>,
 }
 

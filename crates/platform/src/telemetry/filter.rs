@@ -11,7 +11,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{FilterFn, filter_fn};
 use tracing_subscriber::layer::{Context, Filter};
 
-/// How often one and the same complaint of an exporter is logged.
+/// How often one and the same error of an exporter is logged.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// The exporters and what they stand on.
@@ -69,7 +69,7 @@ impl<S: Subscriber> Filter<S> for Gate {
     }
 }
 
-/// Lets each complaint of an exporter through once a minute: a collector that is away must not fill the log.
+/// Lets each error of an exporter through once a minute: a collector that is away must not fill the log.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     last: Mutex<HashMap<&'static str, Instant>>,

@@ -169,8 +169,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             .contains(&given[0]),
             _ => given == [base64(user.as_bytes()), base64(password.as_bytes())],
         };
-        let verdict = if right { "235 2.7.0 welcome" } else { "535 5.7.8 credentials are wrong" };
-        if self.answer(Stage::Auth, &[], verdict).await? {
+        let reply = if right { "235 2.7.0 welcome" } else { "535 5.7.8 credentials are wrong" };
+        if self.answer(Stage::Auth, &[], reply).await? {
             self.user = Some(user);
         }
         Ok(())
@@ -189,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         };
         let utf8 = parameter(parameters, "SMTPUTF8").is_some();
         let size = parameter(parameters, "SIZE").and_then(|size| size.parse().ok()).unwrap_or(0_usize);
-        let verdict = if !self.greeted {
+        let reply = if !self.greeted {
             "503 5.5.1 EHLO first"
         } else if self.envelope.is_some() {
             "503 5.5.1 a mail is under way"
@@ -206,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         } else {
             "250 2.1.0 sender ok"
         };
-        if self.answer(Stage::Mail, &[], verdict).await? {
+        if self.answer(Stage::Mail, &[], reply).await? {
             self.envelope = Some(Envelope { from: from.to_owned(), parameters: parameters.to_owned(), to: Vec::new() });
         }
         Ok(())
@@ -218,13 +218,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return Ok(());
         };
         let utf8 = |envelope: &Envelope| parameter(&envelope.parameters, "SMTPUTF8").is_some();
-        let verdict = match &self.envelope {
+        let reply = match &self.envelope {
             None => "503 5.5.1 MAIL first",
             Some(envelope) if !to.is_ascii() && !utf8(envelope) => "553 5.6.7 that address needs SMTPUTF8",
             Some(_) => "250 2.1.5 recipient ok",
         };
         let to = [to.to_owned()];
-        if self.answer(Stage::Rcpt, &to, verdict).await?
+        if self.answer(Stage::Rcpt, &to, reply).await?
             && let Some(envelope) = &mut self.envelope
         {
             envelope.to.extend(to);
@@ -246,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let (content, length) = self.wire.content().await?;
         let mut envelope = self.envelope.take().unwrap_or_default();
         let too_large = self.shared.options.size.is_some_and(|limit| length > limit);
-        let verdict = if too_large { "552 5.3.4 too large" } else { "250 2.0.0 taken" };
+        let reply = if too_large { "552 5.3.4 too large" } else { "250 2.0.0 taken" };
         let at = Instant::now();
         let mail = content.map(|data| Mail {
             from: std::mem::take(&mut envelope.from),
@@ -258,16 +258,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             user: self.user.clone(),
             connection: self.number,
         });
-        self.take(&to, verdict, mail).await
+        self.take(&to, reply, mail).await
     }
 
     /// Decides about a whole mail; records it before the client can know.
-    async fn take(&mut self, to: &[String], verdict: &str, mail: Option<Mail>) -> Result<(), End> {
+    async fn take(&mut self, to: &[String], reply: &str, mail: Option<Mail>) -> Result<(), End> {
         let (shared, first) = (self.shared.clone(), to.first().cloned().unwrap_or_default());
         let accept = move || {
             shared.accept(&first, mail.map(|mail| Mail { at: Instant::now(), ..mail }));
         };
-        self.answer_then(Stage::Content, to, verdict, accept).await?;
+        self.answer_then(Stage::Content, to, reply, accept).await?;
         Ok(())
     }
 

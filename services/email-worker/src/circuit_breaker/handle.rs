@@ -8,7 +8,7 @@ use contract::TaskId;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-use super::{Admission, Cause, Machine, Probe, Settled, State};
+use super::{Admission, Cause, Evidence, Machine, Probe, State};
 use crate::send::classify::{self, Everyone, Outage, TooMany, Unanswered};
 use crate::smtp::SendError;
 
@@ -51,7 +51,7 @@ impl CircuitBreaker {
         Self(Arc::new(Shared { inner: Mutex::new(inner), state }))
     }
 
-    /// What is ill said this, for whoever asks why nothing is sent. To be told before the circuit opens for it.
+    /// What has an outage said this, for whoever asks why nothing is sent. To be told before the circuit opens for it.
     pub fn heard(&self, cause: Cause, words: &impl fmt::Display) {
         self.lock().words = Some((cause, words.to_string()));
     }
@@ -99,10 +99,10 @@ impl CircuitBreaker {
             Some(turn) if turn > now() => Err(Some(turn)),
             _ => inner.machine.admit().ok_or(None),
         })?;
-        Ok(Permit { breaker: self.clone(), admission, domain: domain.to_owned(), settled: false })
+        Ok(Permit { breaker: self.clone(), admission, domain: domain.to_owned(), recorded: false })
     }
 
-    /// Something is ill, found without a mail: the ledger that did not answer, a session that did not open.
+    /// An outage that was found without a mail: the ledger that did not answer, a session that did not open.
     pub fn fail(&self, cause: Cause, words: &impl fmt::Display) {
         self.heard(cause, words);
         self.change(|inner| inner.machine.on_failure(cause, now()));
@@ -136,8 +136,8 @@ impl CircuitBreaker {
         });
     }
 
-    fn settle(&self, admission: Admission, settled: Settled) {
-        self.change(|inner| inner.machine.settle(admission, settled, now()));
+    fn record(&self, admission: Admission, evidence: Evidence) {
+        self.change(|inner| inner.machine.record(admission, evidence, now()));
     }
 
     fn recipient_taken(&self, domain: &str) {
@@ -148,7 +148,7 @@ impl CircuitBreaker {
         self.change(|inner| {
             inner.everyone.accepted(domain);
             inner.unanswered.answered();
-            inner.machine.settle(admission, Settled::Accepted, now());
+            inner.machine.record(admission, Evidence::Accepted, now());
         });
     }
 
@@ -162,8 +162,12 @@ impl CircuitBreaker {
             if everyone.is_some() {
                 inner.words = Some((EVERYONE, error.to_string()));
             }
-            let refused = Settled::Refused(inner.everyone.shows(domain));
-            inner.machine.settle(admission, if everyone.is_some() { Settled::Ill(EVERYONE) } else { refused }, now());
+            let refused = Evidence::Refused(inner.everyone.shows(domain));
+            inner.machine.record(
+                admission,
+                if everyone.is_some() { Evidence::Outage(EVERYONE) } else { refused },
+                now(),
+            );
             everyone.filter(|_| was_closed)
         });
         if let Some(TooMany { mails, domains }) = everyone {
@@ -186,7 +190,11 @@ impl CircuitBreaker {
             if too_many {
                 inner.words = Some((SILENT, error.to_string()));
             }
-            inner.machine.settle(admission, if too_many { Settled::Ill(SILENT) } else { Settled::Unanswered }, now());
+            inner.machine.record(
+                admission,
+                if too_many { Evidence::Outage(SILENT) } else { Evidence::Unanswered },
+                now(),
+            );
             was_closed && inner.machine.state() != State::Closed
         })
     }
@@ -234,14 +242,14 @@ impl fmt::Debug for CircuitBreaker {
     }
 }
 
-/// The right to send one mail. Say how it went; a pass that is dropped counts as not used.
+/// The right to send one mail. Say how it went; a permit that is dropped counts as not used.
 #[derive(Debug)]
-#[must_use = "a pass that is dropped counts as not used"]
+#[must_use = "a permit that is dropped counts as not used"]
 pub struct Permit {
     breaker: CircuitBreaker,
     admission: Admission,
     domain: String,
-    settled: bool,
+    recorded: bool,
 }
 
 impl Permit {
@@ -257,47 +265,47 @@ impl Permit {
 
     /// The server took the mail.
     pub fn accepted(mut self) {
-        self.settled = true;
+        self.recorded = true;
         self.breaker.accepted(self.admission, &self.domain);
     }
 
     /// The mail failed, by a refusal for now or for good, or since the conversation broke off and the server greeted again.
     pub fn refused(mut self, mail: TaskId, error: &SendError) {
         if classify::tells_of_the_server(error) {
-            self.settled = true;
+            self.recorded = true;
             self.breaker.refused(self.admission, &self.domain, mail, error);
         } else {
-            self.settle(Settled::ItsOwnFault);
+            self.record(Evidence::ItsOwnFault);
         }
     }
 
     /// The server is well, and wants the mail later: it says nothing about the mail.
     pub fn put_off(self) {
-        self.settle(Settled::ItsOwnFault);
+        self.record(Evidence::ItsOwnFault);
     }
 
     /// The server took the mail's last byte and did not answer; it greeted again. True if that opened the circuit.
     pub fn unanswered(mut self, mail: TaskId, error: &SendError) -> bool {
-        self.settled = true;
+        self.recorded = true;
         self.breaker.unanswered(self.admission, mail, error)
     }
 
-    /// The server, or the ledger, is ill, and said this.
-    pub fn ill(self, cause: Cause, words: &impl fmt::Display) {
+    /// The server, or the ledger, has an outage, and said this.
+    pub fn outage(self, cause: Cause, words: &impl fmt::Display) {
         self.breaker.heard(cause, words);
-        self.settle(Settled::Ill(cause));
+        self.record(Evidence::Outage(cause));
     }
 
-    fn settle(mut self, settled: Settled) {
-        self.settled = true;
-        self.breaker.settle(self.admission, settled);
+    fn record(mut self, evidence: Evidence) {
+        self.recorded = true;
+        self.breaker.record(self.admission, evidence);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if !self.settled {
-            self.breaker.settle(self.admission, Settled::NotSent);
+        if !self.recorded {
+            self.breaker.record(self.admission, Evidence::NotSent);
         }
     }
 }

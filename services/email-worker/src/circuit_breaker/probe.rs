@@ -64,12 +64,12 @@ async fn over(limit: Option<Throttled>) {
 
 async fn ask(processor: &Processor, probe: Probe, database: &Component) -> Result<(), Cause> {
     match probe {
-        Probe::Greet => processor.slots.greet().await.map_err(|error| {
+        Probe::MailServer => processor.pool.probe().await.map_err(|error| {
             match processor.breaker.state() {
                 State::Open { cause: Cause::NotProven, .. } => {
                     tracing::warn!(%error, "no task is taken, and it is not ready, before the mail server has greeted");
                 }
-                _ => tracing::info!(%error, "the mail server is still ill"),
+                _ => tracing::info!(%error, "the mail server's outage lasts"),
             }
             let cause = Cause::MailServer(Classification::of(&error).outage());
             processor.breaker.heard(cause, &error);

@@ -39,11 +39,11 @@ fn only_an_open_circuit_waits_for_a_probe() {
 #[test]
 fn each_cause_has_its_probe() {
     for (cause, expected) in [
-        (DOWN, Some(Probe::Greet)),
-        (Cause::MailServer(Outage::NotGreeted), Some(Probe::Greet)),
-        (Cause::MailServer(Outage::TooManyConnections), Some(Probe::Greet)),
-        (Cause::MailServer(Outage::LoginRefused), Some(Probe::Greet)),
-        (Cause::NotProven, Some(Probe::Greet)),
+        (DOWN, Some(Probe::MailServer)),
+        (Cause::MailServer(Outage::NotGreeted), Some(Probe::MailServer)),
+        (Cause::MailServer(Outage::TooManyConnections), Some(Probe::MailServer)),
+        (Cause::MailServer(Outage::LoginRefused), Some(Probe::MailServer)),
+        (Cause::NotProven, Some(Probe::MailServer)),
         (Cause::LedgerDown, Some(Probe::Ledger)),
         (Cause::MailServer(Outage::LoginWanted), None),
         (Cause::MailServer(Outage::ServerError), None),
@@ -67,22 +67,22 @@ fn the_one_mail_decides() {
     let open = |state| matches!(state, State::Open { .. });
     let free = |state| matches!(state, State::HalfOpen { free: Some(_), .. });
     type Check = fn(State) -> bool;
-    let rows: [(Cause, Settled, Check); 10] = [
-        (SENDER, Settled::Accepted, closed),
-        (SENDER, Settled::ItsOwnFault, closed),
-        (SENDER, Settled::Refused(1), closed),
-        (SENDER, Settled::Ill(SENDER), open),
-        (SENDER, Settled::Ill(DOWN), open),
-        (SENDER, Settled::NotSent, free),
-        (EVERYONE, Settled::Accepted, closed),
-        (EVERYONE, Settled::ItsOwnFault, free),
-        (EVERYONE, Settled::Refused(1), free),
-        (EVERYONE, Settled::NotSent, free),
+    let rows: [(Cause, Evidence, Check); 10] = [
+        (SENDER, Evidence::Accepted, closed),
+        (SENDER, Evidence::ItsOwnFault, closed),
+        (SENDER, Evidence::Refused(1), closed),
+        (SENDER, Evidence::Outage(SENDER), open),
+        (SENDER, Evidence::Outage(DOWN), open),
+        (SENDER, Evidence::NotSent, free),
+        (EVERYONE, Evidence::Accepted, closed),
+        (EVERYONE, Evidence::ItsOwnFault, free),
+        (EVERYONE, Evidence::Refused(1), free),
+        (EVERYONE, Evidence::NotSent, free),
     ];
-    for (cause, settled, expected) in rows {
+    for (cause, evidence, expected) in rows {
         let (mut circuit, admission, start) = half_open(cause);
-        circuit.settle(admission, settled, start + 11 * MS);
-        assert!(expected(circuit.state()), "{cause:?}, {settled:?}: {:?}", circuit.state());
+        circuit.record(admission, evidence, start + 11 * MS);
+        assert!(expected(circuit.state()), "{cause:?}, {evidence:?}: {:?}", circuit.state());
     }
 }
 
@@ -90,13 +90,13 @@ fn the_one_mail_decides() {
 fn five_refusals_that_show_much_or_fifty_that_show_little_are_enough_for_now() {
     for (shows, tries) in [(10, 5), (1, 50)] {
         let (mut circuit, admission, start) = half_open(EVERYONE);
-        circuit.settle(admission, Settled::Refused(shows), start + 11 * MS);
+        circuit.record(admission, Evidence::Refused(shows), start + 11 * MS);
         for try_ in 2..=tries {
             // What is the mail's own fault tells nothing.
-            for settled in [Settled::ItsOwnFault, Settled::Refused(shows)] {
+            for evidence in [Evidence::ItsOwnFault, Evidence::Refused(shows)] {
                 let admission = circuit.admit().unwrap_or_else(|| panic!("try {try_}: {:?}", circuit.state()));
                 assert_eq!(circuit.admit(), None, "one at a time");
-                circuit.settle(admission, settled, start + 12 * MS);
+                circuit.record(admission, evidence, start + 12 * MS);
             }
         }
         assert!(matches!(circuit.state(), State::Open { cause: EVERYONE, .. }), "{shows}: {:?}", circuit.state());
@@ -117,7 +117,7 @@ fn since_is_the_first_failure_and_the_cause_is_the_latest() {
     expect(&circuit, SENDER, start + 10 * MS);
     assert_eq!(circuit.due(start + 20 * MS), None);
     let admission = circuit.admit().unwrap();
-    circuit.settle(admission, Settled::Ill(DOWN), start + 30 * MS);
+    circuit.record(admission, Evidence::Outage(DOWN), start + 30 * MS);
     expect(&circuit, DOWN, start + 30 * MS);
     circuit.on_probe_ok();
     assert_eq!(circuit.state(), State::Closed);
@@ -125,20 +125,22 @@ fn since_is_the_first_failure_and_the_cause_is_the_latest() {
 
 #[test]
 fn what_was_admitted_before_it_moved_changes_nothing() {
-    for late in [Settled::Accepted, Settled::ItsOwnFault, Settled::Refused(1), Settled::Ill(DOWN), Settled::NotSent] {
+    for late in
+        [Evidence::Accepted, Evidence::ItsOwnFault, Evidence::Refused(1), Evidence::Outage(DOWN), Evidence::NotSent]
+    {
         let (mut circuit, start) = circuit();
         let old = circuit.admit().unwrap();
         circuit.on_failure(SENDER, start);
         let open = circuit.state();
-        circuit.settle(old, late, start + MS);
+        circuit.record(old, late, start + MS);
         assert_eq!(circuit.state(), open, "{late:?} while open");
         circuit.due(start + 10 * MS);
         let one = circuit.admit().unwrap();
         let half_open = circuit.state();
-        circuit.settle(old, late, start + 11 * MS);
+        circuit.record(old, late, start + 11 * MS);
         assert_eq!(circuit.state(), half_open, "{late:?} while half-open");
-        circuit.settle(one, Settled::Accepted, start + 12 * MS);
-        circuit.settle(old, late, start + 13 * MS);
+        circuit.record(one, Evidence::Accepted, start + 12 * MS);
+        circuit.record(old, late, start + 13 * MS);
         assert_eq!(circuit.state(), State::Closed, "{late:?} while closed again");
     }
 }
@@ -149,7 +151,7 @@ fn what_was_admitted_before_a_probe_closed_it_again_opens_nothing() {
     let old = circuit.admit().unwrap();
     circuit.on_failure(DOWN, start);
     circuit.on_probe_ok();
-    circuit.settle(old, Settled::Ill(SENDER), start + MS);
+    circuit.record(old, Evidence::Outage(SENDER), start + MS);
     assert_eq!(circuit.state(), State::Closed, "it speaks of the time before");
 }
 
@@ -183,7 +185,7 @@ fn probes_come_less_often_until_a_mail_is_accepted() {
     let longest = (0..40).map(|_| delay(&mut circuit)).max().unwrap();
     assert!(longest > 1_000 * MS, "never longer than {longest:?}");
     let admission = circuit.admit().unwrap();
-    circuit.settle(admission, Settled::Accepted, start);
+    circuit.record(admission, Evidence::Accepted, start);
     assert!(delay(&mut circuit) <= 2 * MS, "an accepted mail starts over");
 }
 
@@ -202,24 +204,24 @@ fn a_quota_that_is_used_up_is_looked_at_every_ten_to_fifteen_minutes() {
         assert_eq!(circuit.admit(), None, "look {look} was early");
         assert_eq!(circuit.due(at), None, "only a mail can tell");
         let admission = circuit.admit().unwrap();
-        circuit.settle(admission, Settled::Ill(quota), at);
+        circuit.record(admission, Evidence::Outage(quota), at);
     }
 }
 
 #[test]
 fn a_closed_circuit_opens_for_illness_alone() {
-    for (settled, stays) in [
-        (Settled::Accepted, true),
-        (Settled::ItsOwnFault, true),
-        (Settled::Refused(1), true),
-        (Settled::NotSent, true),
-        (Settled::Ill(DOWN), false),
-        (Settled::Ill(Cause::LedgerDown), false),
+    for (evidence, stays) in [
+        (Evidence::Accepted, true),
+        (Evidence::ItsOwnFault, true),
+        (Evidence::Refused(1), true),
+        (Evidence::NotSent, true),
+        (Evidence::Outage(DOWN), false),
+        (Evidence::Outage(Cause::LedgerDown), false),
     ] {
         let (mut circuit, start) = circuit();
         let admission = circuit.admit().unwrap();
-        circuit.settle(admission, settled, start);
-        assert_eq!(circuit.state() == State::Closed, stays, "{settled:?}");
+        circuit.record(admission, evidence, start);
+        assert_eq!(circuit.state() == State::Closed, stays, "{evidence:?}");
     }
 }
 
@@ -227,7 +229,7 @@ fn a_closed_circuit_opens_for_illness_alone() {
 fn before_the_server_has_greeted_nothing_is_sent_and_it_is_asked_at_once_and_then_often() {
     let start = Instant::now();
     let mut circuit = Machine::unproven(10 * MS, Duration::from_secs(60), start);
-    assert_eq!((circuit.admit(), circuit.due(start)), (None, Some(Probe::Greet)));
+    assert_eq!((circuit.admit(), circuit.due(start)), (None, Some(Probe::MailServer)));
     let longest = |circuit: &mut Machine| {
         let mut at = start;
         let waits = (0..20).map(|_| {

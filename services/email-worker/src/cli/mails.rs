@@ -65,13 +65,13 @@ fn row(mail_type: &MailType) -> Vec<String> {
 async fn preview(args: PreviewArgs) -> anyhow::Result<()> {
     // Before it says where it is: whoever reads the line may end it at once.
     let stop = shutdown::on_signals();
-    let preview = Preview::open(&args.directory, args.addr, args.letterhead.mail()).await?;
+    let preview = Preview::open(&args.directory, args.addr, args.sender.mail()).await?;
     print(&format!("the mails of {} are at {} until Ctrl-C\n", args.directory.display(), preview.url()))?;
     preview.run(stop).await
 }
 
 fn render(args: RenderArgs) -> anyhow::Result<()> {
-    let mail = written(&args.which, &args.to, args.letterhead.mail(), |renderer| renderer)?;
+    let mail = written(&args.which, &args.to, args.sender.mail(), |renderer| renderer)?;
     let text = match args.show {
         Shown::Text => format!("Subject: {}\n\n{}\n", mail.subject(), mail.text().trim_end()),
         Shown::Html => mail.html().context("this type has no HTML part in this language")?.to_owned(),

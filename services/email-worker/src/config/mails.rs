@@ -86,12 +86,12 @@ pub struct RenderArgs {
     pub to: EmailAddress,
     /// What all mails have in common.
     #[command(flatten)]
-    pub letterhead: LetterheadArgs,
+    pub sender: SenderArgs,
 }
 
 /// What all mails have in common, where none is sent.
 #[derive(Debug, Args)]
-pub struct LetterheadArgs {
+pub struct SenderArgs {
     /// Sender of every mail
     #[arg(long, env = "MAIL_FROM", default_value = "Sluice <no-reply@example.com>")]
     pub mail_from: Sender,
@@ -100,7 +100,7 @@ pub struct LetterheadArgs {
     pub mail_product_name: String,
 }
 
-impl LetterheadArgs {
+impl SenderArgs {
     /// The same for whoever writes them.
     pub fn mail(self) -> MailOptions {
         MailOptions { from: self.mail_from, product: self.mail_product_name }
@@ -118,7 +118,7 @@ pub struct PreviewArgs {
     pub addr: SocketAddr,
     /// What all mails have in common.
     #[command(flatten)]
-    pub letterhead: LetterheadArgs,
+    pub sender: SenderArgs,
 }
 
 /// Which mail to send, and which way.

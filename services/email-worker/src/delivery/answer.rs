@@ -16,30 +16,30 @@ use crate::smtp::pool::{NoSession, PooledConnection};
 use crate::smtp::{Accepted, SendError};
 
 impl Processor {
-    /// One conversation, on the slot's connection; the claim is kept for as long as it lasts.
-    pub(super) async fn talk(
+    /// One transaction, on the connection that the mail holds; the claim is kept for as long as it lasts.
+    pub(super) async fn transact(
         &self,
         task: &Task,
-        slot: &mut PooledConnection,
+        connection: &mut PooledConnection,
         mail: &Rendered,
         permit: &Permit,
     ) -> Result<Accepted, SendError> {
         let recipient_taken = || permit.recipient_taken();
-        let talk = slot.send(mail, &self.ends.cut_off, &recipient_taken);
-        self.keeping_the_claim(task.identity.id(), talk).await
+        let sending = connection.send(mail, &self.ends.cut_off, &recipient_taken);
+        self.keeping_the_claim(task.identity.id(), sending).await
     }
 
     /// A lease is short, so that the tasks of a worker that died are soon free; an answer may take longer.
-    async fn keeping_the_claim<T>(&self, id: TaskId, talk: impl Future<Output = T>) -> T {
-        let mut talk = pin!(talk);
+    async fn keeping_the_claim<T>(&self, id: TaskId, sending: impl Future<Output = T>) -> T {
+        let mut sending = pin!(sending);
         loop {
-            if let Ok(answer) = tokio::time::timeout(self.limits.renew_every, &mut talk).await {
+            if let Ok(answer) = tokio::time::timeout(self.limits.renew_every, &mut sending).await {
                 return answer;
             }
             let mut renewal = pin!(self.ledger.renew(id));
             let renewed = tokio::select! {
                 biased;
-                answer = &mut talk => {
+                answer = &mut sending => {
                     // Not cut short: it would be granted after the claim was given back.
                     let _ = renewal.await;
                     return answer;
@@ -64,14 +64,14 @@ impl Processor {
         &self,
         task: &Task,
         error: &SendError,
-        mut slot: PooledConnection,
+        mut connection: PooledConnection,
         permit: Permit,
     ) -> Outcome {
         let id = task.identity.id();
         let times = task.unknown_outcomes.saturating_add(1);
         self.metrics.unknown_outcome();
         // While the worker has to end, this says nothing of the server, and there is no time for another session.
-        match self.ends.cut_off.run_until_cancelled(slot.reopen()).await {
+        match self.ends.cut_off.run_until_cancelled(connection.reopen()).await {
             None | Some(Err(NoSession::OthersStand)) => drop(permit),
             Some(Ok(())) => {
                 if permit.unanswered(id, error) {
@@ -81,7 +81,7 @@ impl Processor {
                     );
                 }
             }
-            Some(Err(NoSession::Ill(ill))) => self.server_is_ill(&ill, permit),
+            Some(Err(NoSession::Failed(failure))) => self.session_failed(&failure, permit),
         }
         let again = if times > self.limits.unknown_repeats { None } else { self.next_delay(task) };
         let outcome = match again {

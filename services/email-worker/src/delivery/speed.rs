@@ -175,7 +175,11 @@ impl Speed<'_> {
 
 /// A refusal for the speed where nothing is learnt of it.
 fn its_own(stage: Stage) -> Classification {
-    if stage <= Stage::Mail { Classification::CircuitOpen(Outage::ServerError) } else { Classification::Retry(Reason::Speeding) }
+    if stage <= Stage::Mail {
+        Classification::CircuitOpen(Outage::ServerError)
+    } else {
+        Classification::Retry(Reason::Speeding)
+    }
 }
 
 fn kind(stage: Stage, reply: &Reply) -> Kind {

@@ -15,7 +15,7 @@ use contract::Malformed;
 
 pub use doubt::{Advice, Doubts, Kind, Unclear, Whose};
 pub use everyone::{Everyone, TooMany};
-pub use reading::{Concerns, Reading, Lasting, read};
+pub use reading::{Concerns, Lasting, Reading, read};
 pub use reason::Reason;
 pub use unanswered::Unanswered;
 pub use unknown::{Unknown, unknown};
@@ -25,7 +25,7 @@ use crate::smtp::{Broken, Reply, SendError, Stage, Unsendable};
 /// What a failure asks for: a reply of the mail server, or a conversation that broke off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Classification {
-    /// The server, or our login or sender there, is ill: open the circuit. The mail has spent nothing.
+    /// The server, or our login or sender there, has an outage: open the circuit. The mail has spent nothing.
     CircuitOpen(Outage),
     /// More mails a second than the server takes of us. The mail has spent nothing.
     TooFast,
@@ -38,7 +38,7 @@ pub enum Classification {
     /// It was handed over whole, and no answer came: the mail may have been sent.
     OutcomeUnknown,
     /// The conversation broke off after `MAIL`: open another session to learn whose fault it was. A server that greets
-    /// again is well, so that it was this mail; one that does not is ill, and nobody knows about the mail.
+    /// again is well, so that it was this mail; one that does not has an outage, and nobody knows about the mail.
     Reconnect,
 }
 
@@ -217,12 +217,18 @@ fn classify_reply(stage: Stage, reply: &Reply) -> Classification {
 /// Only size and address are the mail's own here; all else is refused to everyone.
 fn classify_at_mail(reply: &Reply, reason: Reason, lasting: Lasting) -> Classification {
     match (reason, lasting) {
-        (Reason::MailTooLarge | Reason::NeedsSmtpUtf8, Lasting::ForGood) => Classification::Dead(DeadReason::Refused(reason)),
+        (Reason::MailTooLarge | Reason::NeedsSmtpUtf8, Lasting::ForGood) => {
+            Classification::Dead(DeadReason::Refused(reason))
+        }
         (Reason::SecurityError, Lasting::ForGood) => Classification::CircuitOpen(Outage::LoginWanted),
         // Closing, on a session just opened: there is no pace at which it would not.
-        (Reason::SystemError | Reason::SystemFull, _) if reply.code == 421 => Classification::CircuitOpen(Outage::ServerError),
+        (Reason::SystemError | Reason::SystemFull, _) if reply.code == 421 => {
+            Classification::CircuitOpen(Outage::ServerError)
+        }
         (Reason::SystemError | Reason::SystemFull, Lasting::Now) => Classification::TooFast,
-        (Reason::SystemError | Reason::SystemFull, Lasting::ForGood) => Classification::CircuitOpen(Outage::ServerError),
+        (Reason::SystemError | Reason::SystemFull, Lasting::ForGood) => {
+            Classification::CircuitOpen(Outage::ServerError)
+        }
         _ => Classification::CircuitOpen(Outage::SenderRefused),
     }
 }

@@ -17,8 +17,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::reply::{Broken, Reply};
 use super::session::{Smtp, Tls};
-use super::transaction::{Failure, Offers};
-use super::wire::{Spoken, Wire};
+use super::stream::{BytesWritten, SmtpStream};
+use super::transaction::{Capabilities, Failure};
 
 /// What the library reads where the real greeting was read already.
 const GREETED: &[u8] = b"220 greeted\r\n";
@@ -75,26 +75,29 @@ impl TlsClient {
 
 impl Smtp {
     /// TCP, greeting, EHLO, TLS, AUTH.
-    pub(super) async fn greet(&self) -> Result<(AsyncSmtpConnection, Offers, Spoken), Failure> {
-        let mut tcp = self.connect().await?;
+    pub(super) async fn connect(&self) -> Result<(AsyncSmtpConnection, Capabilities, BytesWritten), Failure> {
+        let mut tcp = self.connect_tcp().await?;
         let peer = tcp.peer_addr().map_err(|_| Failure::Broken(Broken::Dropped))?;
         match (self.options.tls, &self.tls) {
-            (Tls::None, _) | (_, None) => self.converse(Wire::new(tcp, peer, b"")).await,
-            (Tls::Implicit, Some(tls)) => self.converse(Wire::new(tls.secure(tcp).await?, peer, b"")).await,
+            (Tls::None, _) | (_, None) => self.handshake(SmtpStream::new(tcp, peer, b"")).await,
+            (Tls::Implicit, Some(tls)) => self.handshake(SmtpStream::new(tls.secure(tcp).await?, peer, b"")).await,
             (Tls::Starttls, Some(tls)) => {
                 self.starttls(&mut tcp).await?;
-                self.converse(Wire::new(tls.secure(tcp).await?, peer, GREETED)).await
+                self.handshake(SmtpStream::new(tls.secure(tcp).await?, peer, GREETED)).await
             }
         }
     }
 
     /// Greeting, EHLO, AUTH, over a connection that is as secure as it will be.
-    pub(super) async fn converse<S>(&self, wire: Wire<S>) -> Result<(AsyncSmtpConnection, Offers, Spoken), Failure>
+    pub(super) async fn handshake<S>(
+        &self,
+        stream: SmtpStream<S>,
+    ) -> Result<(AsyncSmtpConnection, Capabilities, BytesWritten), Failure>
     where
-        Wire<S>: lettre::transport::smtp::client::AsyncTokioStream + 'static,
+        SmtpStream<S>: lettre::transport::smtp::client::AsyncTokioStream + 'static,
     {
-        let spoken = wire.spoken();
-        let mut connection = self.ehlo(wire).await?;
+        let written = stream.written();
+        let mut connection = self.ehlo(stream).await?;
         if let Some(credentials) = &self.credentials {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
             if connection.server_info().get_auth_mechanism(&mechanisms).is_none() {
@@ -104,12 +107,12 @@ impl Smtp {
             }
             connection.auth(&mechanisms, credentials).await.map_err(|error| Failure::read(&error, &[]))?;
         }
-        let offers = Offers::ask(&mut connection, &self.helo).await?;
-        Ok((connection, offers, spoken))
+        let capabilities = Capabilities::ask(&mut connection, &self.helo).await?;
+        Ok((connection, capabilities, written))
     }
 
     /// Every address of the host is tried, and one that does not answer leaves time for the next.
-    async fn connect(&self) -> Result<TcpStream, Failure> {
+    async fn connect_tcp(&self) -> Result<TcpStream, Failure> {
         let host = self.options.host.as_str();
         let addresses = lookup_host((host, self.options.port)).await.map_err(|error| unreachable(&host, &error))?;
         let addresses: Vec<_> = addresses.collect();
@@ -131,11 +134,11 @@ impl Smtp {
         Err(failure)
     }
 
-    async fn ehlo<S>(&self, wire: Wire<S>) -> Result<AsyncSmtpConnection, Failure>
+    async fn ehlo<S>(&self, stream: SmtpStream<S>) -> Result<AsyncSmtpConnection, Failure>
     where
-        Wire<S>: lettre::transport::smtp::client::AsyncTokioStream + 'static,
+        SmtpStream<S>: lettre::transport::smtp::client::AsyncTokioStream + 'static,
     {
-        AsyncSmtpConnection::connect_with_transport(Box::new(wire), &self.helo)
+        AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.helo)
             .await
             .map_err(|error| Failure::read(&error, &[]))
     }
@@ -145,8 +148,8 @@ impl Smtp {
     async fn starttls(&self, tcp: &mut TcpStream) -> Result<(), Failure> {
         reply(tcp).await?;
         command(tcp, &format!("EHLO {}\r\n", self.helo)).await?;
-        let offers = reply(tcp).await?;
-        if !offers.iter().skip(1).any(|line| line.trim().eq_ignore_ascii_case("STARTTLS")) {
+        let capabilities = reply(tcp).await?;
+        if !capabilities.iter().skip(1).any(|line| line.trim().eq_ignore_ascii_case("STARTTLS")) {
             let why = "SMTP_TLS=starttls, but the mail server does not offer STARTTLS";
             return Err(Failure::Broken(Broken::Tls(why.to_owned())));
         }

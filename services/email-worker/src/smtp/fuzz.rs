@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::reply::{Accepted, Reply, SendError, Stage};
 use super::session::{Smtp, SmtpOptions, Tls};
-use super::wire::Wire;
+use super::stream::SmtpStream;
 use crate::send::classify::Classification;
 
 const LOCAL: &str = "ada.lovelace";
@@ -81,12 +81,12 @@ impl Client {
     fn send(&self, bytes: &[u8], piece: usize, endless: bool) -> (Result<Accepted, SendError>, bool) {
         let said = Said { bytes: bytes.to_vec(), at: 0, piece, endless };
         self.runtime.block_on(async {
-            let wire = Wire::new(said, ([127, 0, 0, 1], 25).into(), b"");
-            let (connection, offers, spoken) = match self.smtp.converse(wire).await {
+            let stream = SmtpStream::new(said, ([127, 0, 0, 1], 25).into(), b"");
+            let (connection, capabilities, written) = match self.smtp.handshake(stream).await {
                 Ok(opened) => opened,
                 Err(failure) => return (Err(failure.at(Stage::Connect, true)), false),
             };
-            let mut session = self.smtp.session(connection, offers, spoken);
+            let mut session = self.smtp.session(connection, capabilities, written);
             let sent = session.send(&self.mail, &CancellationToken::new(), &|| ()).await;
             (sent, session.is_usable())
         })
@@ -177,8 +177,14 @@ fn classification(error: &SendError) {
     let bare = Reply { text: String::new(), ..reply.clone() };
     let without = Classification::of(&SendError::Refused { stage: *stage, reply: bare, fresh: *fresh });
     let tried_again = matches!(class, Classification::Retry(_) | Classification::Reconnect);
-    assert!(!matches!(without, Classification::Dead(_)) || !tried_again, "the words of {reply} keep the mail: {class:?}");
-    assert!(!reply.is_transient() || !matches!(class, Classification::Dead(_)), "{reply} is for now, and ends the task");
+    assert!(
+        !matches!(without, Classification::Dead(_)) || !tried_again,
+        "the words of {reply} keep the mail: {class:?}"
+    );
+    assert!(
+        !reply.is_transient() || !matches!(class, Classification::Dead(_)),
+        "{reply} is for now, and ends the task"
+    );
     assert!((400..600).contains(&reply.code), "{reply} is no refusal");
 }
 

@@ -1,4 +1,4 @@
-//! The sending slots: how many mails are sent at once, and the connection that each slot owns.
+//! The SMTP connection pool: how many mails are sent at once, each over a connection of its own.
 
 mod limit;
 
@@ -34,14 +34,14 @@ const FRESH_FOR: Duration = Duration::from_millis(100);
 /// A mail that was accepted so long ago still tells that mails are accepted.
 const TELLS_FOR: Duration = Duration::from_secs(10);
 
-/// All sending slots of this worker.
+/// The connections of this worker to the mail server.
 #[derive(Debug, Clone)]
 pub struct ConnectionPool(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     transport: Transport,
-    // Whose turn it is to wait for a slot: one after the other, in the order of their coming.
+    // Whose turn it is to wait for a connection: one after the other, in the order of their coming.
     turn: Semaphore,
     // Something changed for the one whose turn it is.
     changed: Notify,
@@ -58,29 +58,29 @@ struct Pool {
     last_accepted: Option<Instant>,
 }
 
-/// One slot, held by one mail.
+/// A place in the pool, and its connection; held by one mail.
 #[derive(Debug)]
 pub struct PooledConnection {
     shared: Arc<Shared>,
     session: Option<Session>,
-    // Given back when the slot is dropped.
+    // Given back when this is dropped.
     place: Option<Place>,
 }
 
-/// Why a slot has no connection.
+/// Why a mail has no connection.
 #[derive(Debug)]
 pub enum NoSession {
-    /// The server takes no more of them than stand already: wait for a slot again.
+    /// The server takes no more of them than stand already: wait for one again.
     OthersStand,
     /// The server, or what it thinks of us.
-    Ill(SendError),
+    Failed(SendError),
 }
 
 /// A connection that is being opened; one that is given up half way is not counted.
 struct Opening<'a>(&'a Shared);
 
 impl ConnectionPool {
-    /// At most `count` slots over one transport.
+    /// At most `count` connections over one transport.
     pub fn new(count: u16, transport: Transport) -> Self {
         let pool =
             Pool { limit: Limit::new(usize::from(count)), idle: Vec::new(), leaving: Vec::new(), last_accepted: None };
@@ -92,7 +92,7 @@ impl ConnectionPool {
         self.0.transport.server()
     }
 
-    /// Waits for a slot whose connection stands or may be opened. Dropping the future costs nothing but the turn.
+    /// Waits for a connection that stands or may be opened. Dropping the future costs nothing but the turn.
     pub async fn acquire(&self) -> PooledConnection {
         // Never closed, so there is always a turn.
         let _turn = self.0.turn.acquire().await;
@@ -123,20 +123,20 @@ impl ConnectionPool {
     ///
     /// # Errors
     /// What it answered, or that it did not.
-    pub async fn greet(&self) -> Result<(), SendError> {
+    pub async fn probe(&self) -> Result<(), SendError> {
         let place = self.0.pool().limit.take_to_probe();
-        let mut slot = PooledConnection { shared: Arc::clone(&self.0), session: None, place: Some(place) };
-        slot.session = slot.adopt();
-        while let Some(session) = &mut slot.session {
+        let mut connection = PooledConnection { shared: Arc::clone(&self.0), session: None, place: Some(place) };
+        connection.session = connection.adopt();
+        while let Some(session) = &mut connection.session {
             if session.check().await {
                 return Ok(());
             }
-            slot.forget();
-            slot.session = slot.adopt();
+            connection.forget();
+            connection.session = connection.adopt();
         }
-        let Some(place) = &mut slot.place else { return Ok(()) };
+        let Some(place) = &mut connection.place else { return Ok(()) };
         self.0.pool().limit.open(place);
-        slot.session = Some(self.0.open(place).await.map_err(|(_, error)| error)?);
+        connection.session = Some(self.0.open(place).await.map_err(|(_, error)| error)?);
         Ok(())
     }
 
@@ -204,7 +204,7 @@ impl Shared {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether somebody waits for a slot.
+    /// Whether somebody waits for a connection.
     fn wanted(&self) -> bool {
         self.turn.available_permits() == 0
     }
@@ -277,7 +277,7 @@ fn may_be_for_the_number(outage: Outage, error: &SendError) -> bool {
 }
 
 impl PooledConnection {
-    /// The slot's connection; if it has none, one that nobody uses, or a new one.
+    /// The connection; if there is none, one that nobody uses, or a new one.
     ///
     /// # Errors
     /// None could be had.
@@ -379,7 +379,7 @@ impl PooledConnection {
                 tracing::debug!(%error, "a connection was refused while others stand");
                 NoSession::OthersStand
             }
-            Refusal::Alone => NoSession::Ill(error),
+            Refusal::Alone => NoSession::Failed(error),
         })
     }
 

@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::{self, TlsError};
 use super::reply::{Accepted, Broken, SendError, Stage, Unsendable};
-use super::transaction::{Conversation, Failure, Offers};
-use super::wire::Spoken;
+use super::stream::BytesWritten;
+use super::transaction::{Capabilities, Failure, Transaction};
 
 /// RSET, NOOP: a healthy server answers these at once.
 const SMALL_TALK: Duration = Duration::from_secs(5);
@@ -106,21 +106,26 @@ impl Smtp {
 
     pub(super) async fn open(&self) -> Result<SmtpSession, SendError> {
         let limit = self.options.connect_timeout;
-        let opened = match timeout(limit, Box::pin(self.greet())).await {
+        let opened = match timeout(limit, Box::pin(self.connect())).await {
             Ok(opened) => opened,
             Err(_) => Err(Failure::Broken(Broken::Timeout(limit))),
         };
         match opened {
-            Ok((connection, offers, spoken)) => Ok(self.session(connection, offers, spoken)),
+            Ok((connection, capabilities, written)) => Ok(self.session(connection, capabilities, written)),
             Err(failure) => Err(failure.at(Stage::Connect, true)),
         }
     }
 
-    pub(super) fn session(&self, connection: AsyncSmtpConnection, offers: Offers, spoken: Spoken) -> SmtpSession {
+    pub(super) fn session(
+        &self,
+        connection: AsyncSmtpConnection,
+        capabilities: Capabilities,
+        written: BytesWritten,
+    ) -> SmtpSession {
         SmtpSession {
             connection: Some(connection),
-            offers,
-            spoken,
+            capabilities,
+            written,
             fresh: true,
             has_sent: false,
             idle_since: Instant::now(),
@@ -133,8 +138,8 @@ impl Smtp {
 /// One connection. It is in here only while nothing is asked of it, so that dropping a future half way drops it too.
 pub(super) struct SmtpSession {
     connection: Option<AsyncSmtpConnection>,
-    offers: Offers,
-    spoken: Spoken,
+    capabilities: Capabilities,
+    written: BytesWritten,
     fresh: bool,
     has_sent: bool,
     idle_since: Instant,
@@ -142,7 +147,7 @@ pub(super) struct SmtpSession {
     data_timeout: Duration,
 }
 
-/// How far a conversation came.
+/// How far a transaction came.
 struct Reached {
     stage: Stage,
     /// What the connection will have been given when the dot is among it.
@@ -175,14 +180,14 @@ impl SmtpSession {
         let Some(mut connection) = self.connection.take() else {
             return Err(Failure::Broken(Broken::Dropped).at(Stage::Mail, fresh));
         };
-        let Some(conversation) = Conversation::about(mail, connection.server_info()) else {
+        let Some(transaction) = Transaction::new(mail, connection.server_info()) else {
             self.connection = Some(connection);
             return Err(Unsendable::NeedsSmtpUtf8.into());
         };
         self.fresh = false;
         let mut reached = Reached { stage: Stage::Mail, dot: None };
-        let talk = self.talk(&conversation, &mut connection, &mut reached, recipient_taken);
-        let outcome = match cut_off.run_until_cancelled(talk).await {
+        let sending = self.transact(&transaction, &mut connection, &mut reached, recipient_taken);
+        let outcome = match cut_off.run_until_cancelled(sending).await {
             Some(outcome) => outcome,
             None => Err(Failure::Broken(Broken::CutOff)),
         };
@@ -202,7 +207,7 @@ impl SmtpSession {
             self.idle_since = Instant::now();
         }
         outcome.map_err(|failure| match failure {
-            Failure::Broken(cause) if reached.dot.is_some_and(|dot| self.spoken.bytes() >= dot) => {
+            Failure::Broken(cause) if reached.dot.is_some_and(|dot| self.written.bytes() >= dot) => {
                 SendError::Unanswered { cause }
             }
             failure => failure.at(reached.stage, fresh),
@@ -210,22 +215,22 @@ impl SmtpSession {
     }
 
     /// One limit up to the dot, another for the answer to it: RFC 5321, section 4.5.3.2.
-    async fn talk(
+    async fn transact(
         &self,
-        conversation: &Conversation<'_>,
+        transaction: &Transaction<'_>,
         connection: &mut AsyncSmtpConnection,
         reached: &mut Reached,
         recipient_taken: &(dyn Fn() + Sync),
     ) -> Result<Accepted, Failure> {
         let (limit, deadline) = (self.send_timeout, Instant::now() + self.send_timeout);
-        within(limit, deadline, conversation.begin(connection, self.offers, &mut reached.stage)).await?;
+        within(limit, deadline, transaction.begin(connection, self.capabilities, &mut reached.stage)).await?;
         recipient_taken();
-        let dot = self.spoken.bytes() + conversation.length();
+        let dot = self.written.bytes() + transaction.length();
         *reached = Reached { stage: Stage::Content, dot: Some(dot) };
-        let mut answer = pin!(conversation.hand_over(connection));
+        let mut answer = pin!(transaction.hand_over(connection));
         let answered_or_said = poll_fn(|cx| match answer.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(answer.map(Some)),
-            Poll::Pending if self.spoken.bytes() >= dot => Poll::Ready(Ok(None)),
+            Poll::Pending if self.written.bytes() >= dot => Poll::Ready(Ok(None)),
             Poll::Pending => Poll::Pending,
         });
         match within(limit, deadline, answered_or_said).await? {

@@ -60,16 +60,17 @@ fn find_io(error: &Error) -> Option<&io::Error> {
 
 /// What the server said it can do, where the library does not keep it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Offers {
+pub(super) struct Capabilities {
     /// Several commands may be sent without waiting for each answer (RFC 2920).
     pub(super) pipelining: bool,
 }
 
-impl Offers {
+impl Capabilities {
     /// Asks once more what the library has asked already and kept the half of.
     pub(super) async fn ask(connection: &mut AsyncSmtpConnection, helo: &ClientId) -> Result<Self, Failure> {
-        let offers = connection.command(Ehlo::new(helo.clone())).await.map_err(|error| Failure::read(&error, &[]))?;
-        let pipelining = offers.message().skip(1).any(|line| line.trim().eq_ignore_ascii_case("PIPELINING"));
+        let capabilities =
+            connection.command(Ehlo::new(helo.clone())).await.map_err(|error| Failure::read(&error, &[]))?;
+        let pipelining = capabilities.message().skip(1).any(|line| line.trim().eq_ignore_ascii_case("PIPELINING"));
         Ok(Self { pipelining })
     }
 }
@@ -77,16 +78,16 @@ impl Offers {
 /// What comes before the content, and the class of the answer that lets it go on.
 const INTRODUCTION: [(Stage, u16); 3] = [(Stage::Mail, 2), (Stage::Rcpt, 2), (Stage::Data, 3)];
 
-/// One mail, about to be spoken of with a server that can take it.
-pub(super) struct Conversation<'a> {
+/// One mail, to be handed to a server that can take it.
+pub(super) struct Transaction<'a> {
     mail: &'a Rendered,
     envelope: &'a Envelope,
     parameters: &'static str,
 }
 
-impl<'a> Conversation<'a> {
+impl<'a> Transaction<'a> {
     /// `None` when the server lacks what the mail needs.
-    pub(super) fn about(mail: &'a Rendered, server: &ServerInfo) -> Option<Self> {
+    pub(super) fn new(mail: &'a Rendered, server: &ServerInfo) -> Option<Self> {
         let envelope = &mail.envelope;
         let parameters = match envelope.needs_smtputf8() {
             // Bodies are 7 bit always; with an address in UTF-8 the headers are not.
@@ -102,10 +103,10 @@ impl<'a> Conversation<'a> {
     pub(super) async fn begin(
         &self,
         connection: &mut AsyncSmtpConnection,
-        offers: Offers,
+        capabilities: Capabilities,
         stage: &mut Stage,
     ) -> Result<(), Failure> {
-        if offers.pipelining {
+        if capabilities.pipelining {
             self.introduce_at_once(connection, stage).await
         } else {
             self.introduce(connection, stage).await

@@ -23,7 +23,7 @@ async fn a_background_task_that_panics_ends_the_worker_with_its_name() {
         "rate",
         "publisher",
         "controls",
-        "prober",
+        "probe",
         "database-clock",
         "delivery-limit",
         "connections",

@@ -45,7 +45,7 @@ fn key() -> (String, String) {
     (String::from_utf8(private).unwrap(), format!("v=DKIM1; k=rsa; p={public}"))
 }
 
-fn verdict(python: &str, name: &str, record: &str, mail: &[u8]) -> String {
+fn verified(python: &str, name: &str, record: &str, mail: &[u8]) -> String {
     String::from_utf8(piped(python, &["-c", VERIFIER, name, record], mail)).unwrap().trim().to_owned()
 }
 
@@ -65,17 +65,17 @@ async fn every_mail_is_signed_as_a_foreign_verifier_finds_until_it_is_changed() 
     let name = "s2026._domainkey.example.com";
     for mail in world.smtp.mails() {
         let text = String::from_utf8(mail.data.clone()).unwrap();
-        assert_eq!(verdict(python, name, &record, &mail.data), "good", "{text}");
+        assert_eq!(verified(python, name, &record, &mail.data), "good", "{text}");
         let bad = |what: &str, changed: &str| {
             assert_ne!(changed, text, "{what} changed nothing");
-            assert_eq!(verdict(python, name, &record, changed.as_bytes()), "bad", "{what}");
+            assert_eq!(verified(python, name, &record, changed.as_bytes()), "bad", "{what}");
         };
         bad("another body", &text.replacen("--=_", "x\r\n--=_", 2));
         bad("another sender", &text.replacen("From: ", "From: Eve ", 1));
         bad("a second sender", &text.replacen("From: ", "From: eve@example.org\r\nFrom: ", 1));
         bad("a header that was not there", &text.replacen("From: ", "Reply-To: eve@example.org\r\nFrom: ", 1));
         let (_, other) = key();
-        assert_eq!(verdict(python, name, &other, &mail.data), "bad", "another key");
+        assert_eq!(verified(python, name, &other, &mail.data), "bad", "another key");
     }
     world.marked(2).await;
     world.ends_clean(worker).await;
@@ -92,7 +92,7 @@ async fn another_selector_and_domain_are_those_of_the_configuration() {
     world.register("ada@example.com").await;
     world.smtp.wait_for_mails(1, PATIENCE).await;
     let mail = world.smtp.mails().remove(0);
-    assert_eq!(verdict(python, "s2027._domainkey.mail.example.net", &record, &mail.data), "good");
+    assert_eq!(verified(python, "s2027._domainkey.mail.example.net", &record, &mail.data), "good");
     world.marked(1).await;
     world.ends_clean(worker).await;
 }

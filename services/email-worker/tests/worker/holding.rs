@@ -30,7 +30,7 @@ async fn moved_on(world: &World) -> Taken {
         .await
 }
 
-/// The mail server stays ill for longer than the limit, and is asked again and again.
+/// The outage of the mail server lasts longer than the limit, and is asked again and again.
 async fn is_held_no_longer_than_the_limit(script: Script, cause: &str) {
     let world = World::new().await;
     let worker = world.worker_with(&[("HOLD_LIMIT", "2s"), ("MAIL_RETRY_SCHEDULE", "1h")]).await;

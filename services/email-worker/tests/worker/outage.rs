@@ -1,4 +1,4 @@
-//! The mail server is ill, or our login or sender there: the circuit opens, and no mail spends an attempt.
+//! The mail server, our login or our sender has an outage: the circuit opens, and no mail spends an attempt.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -155,7 +155,7 @@ async fn no_word_about_a_user_is_in_any_line_span_or_metric() {
     }
     world.smtp.stop_listening().await;
     world.client.publish(queue::EMAIL, &body("waiting"), traced(TaskId::new())).await;
-    worker.wait_for_log("the mail server is still ill", PATIENCE).await;
+    worker.wait_for_log("the mail server's outage lasts", PATIENCE).await;
     world.smtp.listen_again().await;
     world.marked(6).await;
     assert!(worker.terminate().await.success());

@@ -28,7 +28,7 @@ async fn the_fleet_keeps_its_rate_while_a_worker_joins_and_another_is_killed() {
     system.smtp.wait_for_mails(MAILS - 200, Duration::from_secs(60)).await;
 
     let arrivals = system.smtp.mail_from_times();
-    // A slot that comes too late is forfeited, never saved up. Where other programs kept the machine from us, slots are, and what
+    // A permit that comes too late expires, and is never saved up. Where other programs kept the machine from us, permits do, and what
     // had a slot in time reaches the mail server late: what was sent in those moments says little of the fleet.
     let all = windows(&arrivals, SECOND, |_| true);
     let judged = windows(&arrivals, SECOND, |at| pulse.was_steady(at - SECOND, at));

@@ -28,9 +28,9 @@ async fn waiting_slots_go_on_when_the_probe_goes_well() {
             })
         })
         .collect();
-    assert_eq!(soon("a probe", breaker.next_probe()).await, Probe::Greet);
+    assert_eq!(soon("a probe", breaker.next_probe()).await, Probe::MailServer);
     breaker.probed(Err(DOWN));
-    assert_eq!(soon("a second probe", breaker.next_probe()).await, Probe::Greet);
+    assert_eq!(soon("a second probe", breaker.next_probe()).await, Probe::MailServer);
     breaker.probed(Ok(()));
     for slot in slots {
         soon("each slot", slot).await.unwrap();
@@ -40,8 +40,8 @@ async fn waiting_slots_go_on_when_the_probe_goes_well() {
 #[tokio::test]
 async fn a_half_open_gate_lets_one_mail_through_and_passes_an_unused_right_on() {
     let breaker = breaker();
-    breaker.try_permit("example.com").unwrap().ill(SENDER, &"553 not you");
-    let prober = tokio::spawn({
+    breaker.try_permit("example.com").unwrap().outage(SENDER, &"553 not you");
+    let probing = tokio::spawn({
         let breaker = breaker.clone();
         async move { breaker.next_probe().await }
     });
@@ -52,20 +52,20 @@ async fn a_half_open_gate_lets_one_mail_through_and_passes_an_unused_right_on() 
     let second = soon("the right that was not used", breaker.permit("example.com")).await;
     second.accepted();
     assert_eq!(breaker.state(), State::Closed);
-    prober.abort();
+    probing.abort();
 }
 
 #[tokio::test]
 async fn a_mail_that_the_server_wants_later_says_that_the_server_is_well() {
     let breaker = breaker();
     breaker.fail(SENDER, &"553 not you");
-    let prober = tokio::spawn({
+    let probing = tokio::spawn({
         let breaker = breaker.clone();
         async move { breaker.next_probe().await }
     });
     soon("half-open", breaker.permit("example.com")).await.put_off();
     assert_eq!(breaker.state(), State::Closed);
-    prober.abort();
+    probing.abort();
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_server_that_refuses_everyone_is_tried_for_a_domain_that_took_mail_bef
     permit.recipient_taken();
     permit.accepted();
     refuse(&breaker, 200, "550 5.7.1 not from you");
-    let prober = tokio::spawn({
+    let probing = tokio::spawn({
         let breaker = breaker.clone();
         async move { breaker.next_probe().await }
     });
@@ -172,18 +172,18 @@ async fn a_server_that_refuses_everyone_is_tried_for_a_domain_that_took_mail_bef
     for other in [refused, unknown] {
         soon("closed again", other).await.unwrap().accepted();
     }
-    prober.abort();
+    probing.abort();
 }
 
 #[tokio::test]
 async fn where_nothing_better_waits_any_mail_tries_it() {
     let breaker = breaker();
     refuse(&breaker, 20, "550 5.7.1 not from you");
-    let prober = tokio::spawn({
+    let probing = tokio::spawn({
         let breaker = breaker.clone();
         async move { breaker.next_probe().await }
     });
     soon("the only one", breaker.permit("d0.example")).await.accepted();
     assert_eq!(breaker.state(), State::Closed);
-    prober.abort();
+    probing.abort();
 }

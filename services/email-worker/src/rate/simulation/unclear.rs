@@ -1,9 +1,21 @@
 //! Fleets that are refused without a reason: the real trials beside the real limiter, over simulated time.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::*;
+use rand::rngs::StdRng;
+use rand::RngExt as _;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::world::{Limit, Memory, Server};
 use crate::delivery::speed::{Sent, Speed, Trials, Weighed};
+use crate::rate::row::Terms;
+use crate::rate::{FleetRate, Prepare};
 use crate::send::classify::{Classification, Doubts};
 use crate::smtp::{Reply, SendError, Stage};
 
@@ -80,8 +92,8 @@ impl Post {
         Letter { recipient: self.next.fetch_add(1, Ordering::Relaxed), attempt: 0, not_before: now }
     }
 
-    /// One conversation. True: it was taken.
-    async fn talk(&self, letter: Letter, slips: bool) -> bool {
+    /// One transaction. True: it was taken.
+    async fn send(&self, letter: Letter, slips: bool) -> bool {
         let (share, slip) = {
             let mut chance = self.chance.lock().unwrap();
             (chance.random_range(0.3..1.0), chance.random_range(self.case.slips / 3..=self.case.slips))
@@ -106,7 +118,7 @@ impl Post {
                 let connection = connections.acquire().await.unwrap();
                 let Ok(leave) = rate.leave(&mut Ready).await else { return };
                 let began = Instant::now();
-                if self.talk(letter, leave.probes()).await {
+                if self.send(letter, leave.probes()).await {
                     leave.accepted();
                     speed.taken(&domain, letter.attempt == 0, &trials);
                     *self.taken.lock().unwrap().entry(letter.attempt).or_default() += 1;

@@ -104,7 +104,7 @@ fn a_refused_sender_opens_the_circuit_but_for_size_and_smtputf8() {
 /// Row 2: its load, which sending slower helps; closing, or broken, is more than that.
 #[test]
 fn trouble_of_the_server_at_mail_is_not_our_senders() {
-    let ill = Classification::CircuitOpen(Outage::ServerError);
+    let outage = Classification::CircuitOpen(Outage::ServerError);
     for (reply, expected) in [
         ("451 4.3.0", &Classification::TooFast),
         ("451", &Classification::TooFast),
@@ -113,8 +113,8 @@ fn trouble_of_the_server_at_mail_is_not_our_senders() {
         ("452 4.3.1 disk full", &Classification::TooFast),
         ("452", &Classification::TooFast),
         ("454 4.3.0 busy", &Classification::TooFast),
-        ("421 4.3.2 closing", &ill),
-        ("554 5.3.0 broken", &ill),
+        ("421 4.3.2 closing", &outage),
+        ("554 5.3.0 broken", &outage),
     ] {
         assert_eq!(Classification::of(&refused(Stage::Mail, reply)), *expected, "{reply}");
     }
@@ -177,7 +177,8 @@ fn a_permanent_refusal_after_mail_is_for_good() {
     ] {
         assert_eq!(Classification::of(&refused(stage, reply)), dead(reason), "{stage:?} {reply}");
     }
-    let stopped = Classification::of(&refused(Stage::Content, "554 Message rejected: Sending paused for this account."));
+    let stopped =
+        Classification::of(&refused(Stage::Content, "554 Message rejected: Sending paused for this account."));
     assert_eq!(stopped, Classification::CircuitOpen(Outage::SenderRefused));
 }
 
@@ -189,7 +190,11 @@ fn a_conversation_that_broke_off_is_judged_by_the_next_greeting() {
     }
     for stage in [Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Content] {
         for cause in every_way_to_break() {
-            assert_eq!(Classification::of(&broken(stage, cause.clone())), Classification::Reconnect, "{stage:?} {cause:?}");
+            assert_eq!(
+                Classification::of(&broken(stage, cause.clone())),
+                Classification::Reconnect,
+                "{stage:?} {cause:?}"
+            );
         }
     }
 }

@@ -34,10 +34,8 @@ pub fn unknown(error: &SendError) -> Option<Unknown> {
 fn by_reply(reply: &Reply) -> Option<Unknown> {
     let reading = read(Stage::Rcpt, reply);
     let code = reply.enhanced?;
-    let means_it = matches!(
-        (reading.reason, code),
-        (Reason::UserUnknown, (5, 1, 1 | 3 | 10)) | (Reason::HostUnknown, (5, 1, 2))
-    );
+    let means_it =
+        matches!((reading.reason, code), (Reason::UserUnknown, (5, 1, 1 | 3 | 10)) | (Reason::HostUnknown, (5, 1, 2)));
     (means_it && reading.lasting == Lasting::ForGood).then_some(Unknown { code, reason: reading.reason })
 }
 

@@ -27,32 +27,32 @@ const MOST: usize = 16 * 1024;
 /// It takes an answer without a text for the end of the connection, though RFC 5321 (section 4.2) allows it: a mail that
 /// was taken with a bare `250` would be sent again and again. It does the same with a text that is not UTF-8, and panics
 /// when a line of the answer to EHLO is blank. And it always wants to read a greeting first, also after STARTTLS.
-pub(super) struct Wire<S> {
+pub(super) struct SmtpStream<S> {
     stream: S,
     peer: SocketAddr,
     answers: Answers,
     heard: usize,
-    spoken: Spoken,
+    written: BytesWritten,
 }
 
-impl<S> Wire<S> {
+impl<S> SmtpStream<S> {
     /// `greeting` is read before anything that comes from `stream`.
     pub(super) fn new(stream: S, peer: SocketAddr, greeting: &[u8]) -> Self {
         let answers = Answers { ready: greeting.to_vec(), taken: 0, column: 0 };
-        Self { stream, peer, answers, heard: 0, spoken: Spoken::default() }
+        Self { stream, peer, answers, heard: 0, written: BytesWritten::default() }
     }
 
-    /// Goes on telling when the library has the wire.
-    pub(super) fn spoken(&self) -> Spoken {
-        self.spoken.clone()
+    /// Goes on telling when the library has the stream.
+    pub(super) fn written(&self) -> BytesWritten {
+        self.written.clone()
     }
 }
 
 /// How many bytes were given to the connection: the library does not tell whether it is still writing, or waits for an answer.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Spoken(Arc<AtomicU64>);
+pub(super) struct BytesWritten(Arc<AtomicU64>);
 
-impl Spoken {
+impl BytesWritten {
     /// So far. What is counted may be on its way; what is not was never given to the network.
     pub(super) fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -101,19 +101,19 @@ impl Answers {
     }
 }
 
-impl<S> fmt::Debug for Wire<S> {
+impl<S> fmt::Debug for SmtpStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("SmtpStream").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> AsyncTokioStream for Wire<S> {
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> AsyncTokioStream for SmtpStream<S> {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.peer)
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for SmtpStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         while self.answers.ready.is_empty() {
             let mut chunk = [0; CHUNK];
@@ -134,11 +134,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for SmtpStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.heard = 0;
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
-        self.spoken.0.fetch_add(written as u64, Ordering::Relaxed);
+        self.written.0.fetch_add(written as u64, Ordering::Relaxed);
         Poll::Ready(Ok(written))
     }
 
