@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::migrate::Migrator;
 use testkit::{Postgres, eventually};
+use tokio::sync::watch;
 use user_api::db::MIGRATOR;
 
 use crate::support::{TestApp, somebody};
@@ -142,6 +143,7 @@ async fn after_a_kill_under_load_every_201_is_a_user_with_a_task() {
     let server = Postgres::start().await;
     let (database, app) = over(&server).await;
     becomes(&app, 200, "ready with the database there").await;
+    let (answered, mut answers) = watch::channel(0);
     let load = async {
         let mut created = 0_i64;
         for wave in 0..12 {
@@ -153,13 +155,14 @@ async fn after_a_kill_under_load_every_201_is_a_user_with_a_task() {
                     other => panic!("{other}: {answer:?}"),
                 }
             }
+            answered.send_replace(wave);
         }
         created
     };
     let fault = async {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        answers.wait_for(|wave| *wave >= 1).await.unwrap();
         server.kill();
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        answers.wait_for(|wave| *wave >= 4).await.unwrap();
         server.restart().await;
     };
     let (created, ()) = tokio::join!(load, fault);
