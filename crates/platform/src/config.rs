@@ -56,6 +56,11 @@ pub enum Refused {
     Invalid(String),
 }
 
+/// Variables that stand here instead of in the environment, for [`try_parse`]; the first of a name counts.
+pub fn given<'v>(variables: &'v [(&'v str, &'v str)]) -> impl Fn(&str) -> Option<OsString> + 'v {
+    |name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+}
+
 /// [`parse`] for a given command line (the first item is the program) and environment.
 pub fn try_parse<C: Parser>(
     args: impl IntoIterator<Item = impl Into<OsString>>,

@@ -70,8 +70,7 @@ impl RelayConfig {
     /// The first of them.
     pub fn check(&self) -> Result<(), Contradiction> {
         let own = (self.shutdown_grace.is_zero(), "SHUTDOWN_GRACE is 0s: each end would cut off what is under way");
-        let found = self.relay.contradictions().into_iter().chain([own]).find(|(wrong, _)| *wrong);
-        found.map_or(Ok(()), |(_, line)| Err(Contradiction(line.to_owned())))
+        Contradiction::first(self.relay.contradictions().into_iter().chain([own]))
     }
 }
 
@@ -100,19 +99,15 @@ impl SchemaArgs {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::ffi::OsString;
-
-    use platform::config::{Refused, try_parse};
+    use platform::config::{Refused, given, try_parse};
 
     use super::*;
 
     fn command(args: &[&str], vars: &[(&str, &str)]) -> Result<Command, Refused> {
         let needed = [("DATABASE_URL", "postgres://u:p@localhost/d"), ("AMQP_URL", "amqp://u:p@localhost/%2f")];
-        let vars: Vec<_> = needed.iter().chain(vars).copied().collect();
-        let var =
-            |name: &str| vars.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+        let all = [vars, &needed].concat();
         let args = ["mail-api"].iter().chain(args);
-        try_parse::<Config>(args, var).map(|config| config.command)
+        try_parse::<Config>(args, given(&all)).map(|config| config.command)
     }
 
     fn relay(vars: &[(&str, &str)]) -> RelayConfig {

@@ -79,7 +79,7 @@ impl ServeConfig {
     /// # Errors
     /// The first of them.
     pub fn check(&self) -> Result<(), Contradiction> {
-        contradictions::first(self).map_or(Ok(()), |line| Err(Contradiction(line.to_owned())))
+        contradictions::check(self)
     }
 }
 
@@ -125,16 +125,14 @@ impl HashArgs {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::ffi::OsString;
+    use platform::config::given;
 
     use super::*;
 
     fn serve(vars: &[(&str, &str)]) -> Result<ServeConfig, platform::config::Refused> {
         let needed = [("DATABASE_URL", "postgres://u:p@localhost/d"), ("AMQP_URL", "amqp://u:p@localhost/%2f")];
-        let vars: Vec<_> = needed.iter().chain(vars).copied().collect();
-        let var =
-            |name: &str| vars.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
-        platform::config::try_parse::<Config>(["user-api"], var).map(|config| match config.command {
+        let all = [vars, &needed].concat();
+        platform::config::try_parse::<Config>(["user-api"], given(&all)).map(|config| match config.command {
             Command::Serve(serve) => *serve,
             other => panic!("{other:?}"),
         })

@@ -45,7 +45,7 @@ fn renamed(command: &Command, var: &dyn Fn(&str) -> Option<OsString>) -> Vec<(St
 mod tests {
     use clap::{CommandFactory as _, Parser};
 
-    use super::super::{Refused, try_parse};
+    use super::super::{Refused, given as pairs, try_parse};
     use super::*;
 
     #[derive(Debug, PartialEq, Parser)]
@@ -53,10 +53,6 @@ mod tests {
         /// How many
         #[arg(long, env = "NEW_NAME", alias = "OLD_NAME", default_value = "1")]
         count: u8,
-    }
-
-    fn var<'a>(set: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> + 'a {
-        |name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
     }
 
     #[test]
@@ -70,8 +66,8 @@ mod tests {
             (&[("OLD_NAME", "3"), ("NEW_NAME", "2")], 2, vec![]),
             (&[("OLD_NAME", "3"), ("NEW_NAME", "")], 3, told),
         ] {
-            assert_eq!(try_parse::<Demo>(["demo"], var(set)), Ok(Demo { count }), "{set:?}");
-            assert_eq!(renamed(&Demo::command(), &var(set)), warnings, "{set:?}");
+            assert_eq!(try_parse::<Demo>(["demo"], pairs(set)), Ok(Demo { count }), "{set:?}");
+            assert_eq!(renamed(&Demo::command(), &pairs(set)), warnings, "{set:?}");
         }
     }
 
@@ -79,7 +75,9 @@ mod tests {
     fn a_wrong_value_is_told_by_the_name_that_is_set() {
         for name in ["OLD_NAME", "NEW_NAME"] {
             let set = [(name, "many")];
-            let Err(Refused::Invalid(line)) = try_parse::<Demo>(["demo"], var(&set)) else { panic!("taken: {set:?}") };
+            let Err(Refused::Invalid(line)) = try_parse::<Demo>(["demo"], pairs(&set)) else {
+                panic!("taken: {set:?}")
+            };
             assert!(line.starts_with(&format!("{name} \"many\" is not valid")), "{line}");
         }
     }

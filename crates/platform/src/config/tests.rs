@@ -54,9 +54,9 @@ struct Serve {
     /// How long a request may take
     #[arg(long, env = "REQUEST_TIMEOUT", default_value = "15s", value_parser = duration, help_heading = "HTTP")]
     request_timeout: Duration,
-    /// Delays of the ladder
-    #[arg(long, env = "LADDER", default_value = "5s,30s", value_delimiter = ',', value_parser = duration, help_heading = "HTTP")]
-    ladder: Vec<Duration>,
+    /// Delays of the retry schedule
+    #[arg(long, env = "RETRY_DELAYS", default_value = "5s,30s", value_delimiter = ',', value_parser = duration, help_heading = "HTTP")]
+    retry_delays: Vec<Duration>,
 }
 
 /// A URL whose parser is so careless as to repeat it.
@@ -95,7 +95,7 @@ fn defaults_hold_where_nothing_is_set_and_an_empty_variable_is_not_set() {
         assert_eq!(config.shutdown_grace, Duration::from_secs(25));
         assert_eq!(config.common.app_env, AppEnv::Development);
         assert_eq!(config.request_timeout, Duration::from_secs(15));
-        assert_eq!(config.ladder, [Duration::from_secs(5), Duration::from_secs(30)]);
+        assert_eq!(config.retry_delays, [Duration::from_secs(5), Duration::from_secs(30)]);
         let _ = config.broker.amqp_url;
     }
 }
@@ -135,11 +135,11 @@ fn a_pool_may_have_to_have_a_least_size() {
 
 #[test]
 fn variables_reach_the_subcommand_that_has_them() {
-    let set: &[_] = &[("DATABASE_POOL_SIZE", "3"), ("LADDER", "1s, 2m"), ("APP_ENV", "production")];
+    let set: &[_] = &[("DATABASE_POOL_SIZE", "3"), ("RETRY_DELAYS", "1s, 2m"), ("APP_ENV", "production")];
     let Ok(Demo::Serve(config)) = read(&["serve"], &[GOOD, set]) else { panic!() };
     assert_eq!(config.common.database.database_pool_size, 3);
     assert_eq!(config.common.app_env, AppEnv::Production);
-    assert_eq!(config.ladder, [Duration::from_secs(1), Duration::from_secs(120)]);
+    assert_eq!(config.retry_delays, [Duration::from_secs(1), Duration::from_secs(120)]);
     let Ok(Demo::Migrate(database)) = read(&["migrate"], &[&GOOD[..1], &[("AMQP_URL", "nonsense")]]) else { panic!() };
     assert_eq!(database.database_url.expose(), "postgres://u:p@h/d");
     let Ok(Demo::Redrive { limit, .. }) = read(&["redrive", "--limit", "5"], &[&GOOD[..1]]) else { panic!() };
@@ -173,7 +173,7 @@ fn what_is_wrong_is_told_in_one_line_that_names_the_variable() {
             "SHUTDOWN_GRACE \"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\".. is",
         ),
         (&[("APP_ENV", "test")], "APP_ENV \"test\" is not valid: must be development or production"),
-        (&[("LADDER", "5s,x")], "LADDER \"5s,x\" is not valid: not a length of time"),
+        (&[("RETRY_DELAYS", "5s,x")], "RETRY_DELAYS \"5s,x\" is not valid: not a length of time"),
     ];
     for (set, start) in table {
         let line = line(&[], &[GOOD, set]);
@@ -189,7 +189,7 @@ fn a_variable_that_is_not_utf8_is_named() {
     use std::os::unix::ffi::OsStringExt as _;
     for name in ["DATABASE_URL", "ADMIN_ADDR", "APP_ENV"] {
         let vars = |asked: &str| {
-            let good = GOOD.iter().find(|(known, _)| *known == asked).map(|(_, value)| value.into());
+            let good = given(GOOD)(asked);
             if asked == name { Some(OsString::from_vec(vec![b'x', 0xff])) } else { good }
         };
         assert_eq!(

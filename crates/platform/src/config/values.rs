@@ -16,6 +16,19 @@ pub struct InvalidValue(pub String);
 #[error("{0}")]
 pub struct Contradiction(pub String);
 
+impl Contradiction {
+    /// The first of the rows that holds: each says whether something makes no sense, and what.
+    ///
+    /// # Errors
+    /// That row.
+    pub fn first(rows: impl IntoIterator<Item = (bool, &'static str)>) -> Result<(), Self> {
+        match rows.into_iter().find(|(wrong, _)| *wrong) {
+            Some((_, line)) => Err(Self(line.to_owned())),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Text that must not be shown: neither `Debug` nor `Display` do.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

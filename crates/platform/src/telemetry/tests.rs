@@ -10,7 +10,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::context::{Carrier, current_traceparent, parent_of};
 use super::*;
-use crate::config::{Refused, try_parse};
+use crate::config::{Refused, given, try_parse};
 
 #[derive(Debug, Parser)]
 struct Vars {
@@ -22,8 +22,7 @@ struct Vars {
 type Set<'a> = &'a [(&'a str, &'a str)];
 
 fn args(vars: Set<'_>) -> Result<LogArgs, Refused> {
-    let var = |name: &str| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
-    try_parse::<Vars>(["demo"], var).map(|vars| vars.log)
+    try_parse::<Vars>(["demo"], given(vars)).map(|vars| vars.log)
 }
 
 /// A writer that keeps what is logged.

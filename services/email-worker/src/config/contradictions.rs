@@ -51,7 +51,7 @@ pub(super) fn first(config: &Config) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use platform::config::try_parse;
+    use platform::config::{given, try_parse};
 
     use super::super::Cli;
     use super::*;
@@ -65,9 +65,8 @@ mod tests {
             ("MAIL_FROM", "no-reply@example.com"),
             ("SMTP_HOST", "mail.example.com"),
         ];
-        let var =
-            |name: &str| needed.iter().chain(vars).find(|(known, _)| *known == name).map(|(_, value)| value.into());
-        match try_parse::<Cli>(["email-worker"], var) {
+        let all = [vars, &needed].concat();
+        match try_parse::<Cli>(["email-worker"], given(&all)) {
             Ok(Cli::Run(config)) => *config,
             other => panic!("no configuration for a worker: {other:?}"),
         }

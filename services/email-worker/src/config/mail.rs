@@ -226,10 +226,8 @@ fn data_limit(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
     use clap::Parser;
-    use platform::config::{Refused, try_parse};
+    use platform::config::{Refused, given, try_parse};
 
     use super::*;
 
@@ -240,11 +238,8 @@ mod tests {
     }
 
     fn args(vars: &[(&str, &str)]) -> Result<MailArgs, Refused> {
-        let lookup = |name: &str| {
-            let found = vars.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
-            found.or_else(|| (name == "MAIL_FROM").then(|| "Sluice <no-reply@example.com>".into()))
-        };
-        try_parse::<Config>(["worker"], lookup).map(|config| config.mail)
+        let all = [vars, &[("MAIL_FROM", "Sluice <no-reply@example.com>")]].concat();
+        try_parse::<Config>(["worker"], given(&all)).map(|config| config.mail)
     }
 
     #[test]

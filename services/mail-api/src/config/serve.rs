@@ -79,9 +79,7 @@ impl ServeConfig {
                 "RECIPIENT_LIMIT_WINDOW is 0s and RECIPIENT_LIMIT is not: set RECIPIENT_LIMIT=0 for no limit",
             ),
         ];
-        let all = own.into_iter().chain(self.http.contradictions()).chain(self.relay.contradictions());
-        let found = all.into_iter().find(|(wrong, _)| *wrong);
-        found.map_or(Ok(()), |(_, line)| Err(Contradiction(line.to_owned())))
+        Contradiction::first(own.into_iter().chain(self.http.contradictions()).chain(self.relay.contradictions()))
     }
 
     /// Who may come in, with no key known yet.

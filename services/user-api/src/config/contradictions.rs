@@ -1,12 +1,12 @@
 //! Settings that are right one by one and do not go together, or that leave nothing to be done.
 
-use platform::config::AppEnv;
+use platform::config::{AppEnv, Contradiction};
 
 use super::ServeConfig;
 use crate::hashing::HashCost;
 
 /// The first contradiction, in a sentence that names the variables.
-pub(super) fn first(config: &ServeConfig) -> Option<&'static str> {
+pub(super) fn check(config: &ServeConfig) -> Result<(), Contradiction> {
     let ServeConfig { http, clients, hash, relay, common, shutdown_grace, .. } = config;
     let found = [
         (
@@ -24,9 +24,5 @@ pub(super) fn first(config: &ServeConfig) -> Option<&'static str> {
             "RATE_LIMIT_WINDOW is 0s and RATE_LIMIT is not: set RATE_LIMIT=0 for no limit",
         ),
     ];
-    found
-        .into_iter()
-        .chain(http.contradictions())
-        .chain(relay.contradictions())
-        .find_map(|(wrong, line)| wrong.then_some(line))
+    Contradiction::first(found.into_iter().chain(http.contradictions()).chain(relay.contradictions()))
 }
