@@ -5,6 +5,7 @@
 
 mod error;
 mod kept;
+mod migrated;
 mod migration;
 mod pooler;
 mod purge;
@@ -18,6 +19,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 pub use error::DbError;
 pub use kept::{Held, Kept, NoAnswer, Statement, ask};
+pub use migrated::Migrated;
 pub use migration::{migrate, migrate_as_told};
 pub use pooler::{UnfitPooler, Unproven, check_pooler, check_startup, is_unfit_pooler};
 use purge::purge;

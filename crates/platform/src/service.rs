@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::CommandFactory;
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::AdminServer;
-use crate::config::warn_of_names;
+use crate::config::{CommonArgs, warn_of_names};
 use crate::health::Health;
-use crate::postgres::WatchedDatabase;
+use crate::postgres::{self, WatchedDatabase};
 use crate::shutdown::{self, GraceExceeded};
 use crate::tasks::Tasks;
 use crate::telemetry::{self, LogArgs};
@@ -49,6 +50,31 @@ pub async fn serve<C: CommandFactory>(
         run(shutdown::on_signals()).await
     };
     with_telemetry(name, log, work).await
+}
+
+/// What every service with a database takes before it runs. The database need not be there.
+#[derive(Debug)]
+pub struct Base {
+    /// The admin server.
+    pub admin: AdminServer,
+    /// What it reports.
+    pub health: Health,
+    /// Connections to the database.
+    pub pool: PgPool,
+}
+
+impl Base {
+    /// Takes the admin port.
+    ///
+    /// # Errors
+    /// It is taken, or the database's URL can't be used.
+    pub async fn build<const CONNECTIONS: u16>(name: &str, common: &CommonArgs<CONNECTIONS>) -> anyhow::Result<Self> {
+        let CommonArgs { database, admin, .. } = common;
+        let pool = postgres::pool(&database.database_url, database.database_pool_size, name)?;
+        let health = Health::new();
+        let admin = AdminServer::bind(admin.admin_addr, health.clone()).await?;
+        Ok(Self { admin, health, pool })
+    }
 }
 
 /// What every service with a database has, ready to run.

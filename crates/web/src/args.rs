@@ -3,9 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 use ipnet::IpNet;
 use platform::config::duration;
+use tokio::net::TcpListener;
 
 use crate::server::{Limits, Rules};
 
@@ -37,6 +39,17 @@ pub struct HttpArgs {
 }
 
 impl HttpArgs {
+    /// Takes the port.
+    ///
+    /// # Errors
+    /// It is taken.
+    pub async fn listen(&self) -> anyhow::Result<(TcpListener, SocketAddr)> {
+        let asked = self.http_addr;
+        let listener = TcpListener::bind(asked).await.with_context(|| format!("listening on {asked} (HTTP_ADDR)"))?;
+        let addr = listener.local_addr().context("asking for the port of HTTP_ADDR")?;
+        Ok((listener, addr))
+    }
+
     /// What connections are allowed; `grace` is what the service has to end.
     pub fn rules(&self, grace: Duration) -> Rules {
         let limits = Limits { head: self.request_timeout, idle: self.idle_timeout, write: self.write_timeout };

@@ -8,9 +8,8 @@ use amqp::{Broker, Publisher, topology};
 use anyhow::Context as _;
 use futures_util::future::try_join;
 use mail::{Renderer, Source};
-use platform::admin::AdminServer;
 use platform::health::{Component, Health, Need};
-use platform::postgres;
+use platform::service::Base;
 use platform::tasks::Tasks;
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -49,12 +48,10 @@ const FINISH: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct App {
     config: Config,
-    pool: PgPool,
+    base: Base,
     transport: Transport,
     renderer: Renderer,
     types: Source,
-    health: Health,
-    admin: AdminServer,
 }
 
 impl App {
@@ -71,15 +68,13 @@ impl App {
         let return_path = config.mail.mail_return_path.clone();
         let renderer = Renderer::with_types(config.mail.mail(), types.types.clone());
         let renderer = renderer.returning_to(return_path).signed_by(config.mail.dkim()?);
-        let pool = postgres::pool(&common.database.database_url, common.database.database_pool_size, "email-worker")?;
-        let health = Health::new();
-        let admin = AdminServer::bind(common.admin.admin_addr, health.clone()).await?;
-        Ok(Self { config, pool, transport, renderer, types, health, admin })
+        let base = Base::build("email-worker", common).await?;
+        Ok(Self { config, base, transport, renderer, types })
     }
 
     /// Where the admin server listens.
     pub fn admin_addr(&self) -> SocketAddr {
-        self.admin.addr()
+        self.base.admin.addr()
     }
 
     /// Waits for its database and its mail server, then sends mails until `stop` is cancelled, then drains.
@@ -94,7 +89,8 @@ impl App {
     /// The same with tasks that a test has prepared.
     #[doc(hidden)]
     pub async fn run_with(self, mut tasks: Tasks, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, pool, transport, renderer, types, health, admin } = self;
+        let Self { config, base: Base { admin, health, pool }, transport, renderer, types } = self;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), admin = %admin.addr(), "started");
         // Outlives the drain: the ledger, the publisher and the connections are needed until the last mail is settled.
         let background = CancellationToken::new();
         // Before anybody can ask: without its parts the worker would call itself ready.

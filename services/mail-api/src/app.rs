@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use amqp::Broker;
 use outbox::{Fitness, Outbox, Relay, Table};
-use platform::admin::AdminServer;
 use platform::health::{Health, Need};
 use platform::postgres::{Kept, WatchedDatabase};
-use platform::service::Service;
+use platform::service::{Base, Service};
 use platform::tasks::Tasks;
-use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -22,9 +20,7 @@ pub const NAME: &str = "mail-api";
 #[derive(Debug)]
 pub struct App {
     config: RelayConfig,
-    admin: AdminServer,
-    health: Health,
-    pool: PgPool,
+    base: Base,
 }
 
 impl App {
@@ -34,16 +30,13 @@ impl App {
     /// Settings contradict each other, the port is taken, or a URL cannot be used.
     pub async fn build(config: RelayConfig) -> anyhow::Result<Self> {
         config.check()?;
-        let health = Health::new();
-        let database = &config.common.database;
-        let pool = platform::postgres::pool(&database.database_url, database.database_pool_size, NAME)?;
-        let admin = AdminServer::bind(config.common.admin.admin_addr, health.clone()).await?;
-        Ok(Self { config, admin, health, pool })
+        let base = Base::build(NAME, &config.common).await?;
+        Ok(Self { config, base })
     }
 
     /// Where the admin server is.
     pub fn admin_addr(&self) -> SocketAddr {
-        self.admin.addr()
+        self.base.admin.addr()
     }
 
     /// Runs until the token is cancelled, then finishes the batch that is under way, within the grace period.
@@ -58,8 +51,9 @@ impl App {
     /// The same with tasks that a test has prepared.
     #[doc(hidden)]
     pub async fn run_with(self, tasks: Tasks, token: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, admin, health, pool } = self;
-        tracing::info!(admin = %admin.addr(), schema = %config.outbox_schema, "relaying");
+        let Self { config, base: Base { admin, health, pool } } = self;
+        let (version, schema) = (env!("CARGO_PKG_VERSION"), &config.outbox_schema);
+        tracing::info!(version, admin = %admin.addr(), %schema, "started");
         // It keeps none: what it asks is once for each batch.
         let database = WatchedDatabase::new(pool.clone(), Kept::one(pool));
         let grace = config.shutdown_grace;

@@ -4,15 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use amqp::Broker;
-use anyhow::Context as _;
 use mail::Source;
 use outbox::{Identifier, Outbox, Relay, RelayOptions, Table};
-use platform::admin::AdminServer;
 use platform::health::{Health, Need};
 use platform::postgres::{Kept, WatchedDatabase};
-use platform::service::Service;
+use platform::service::{Base, Service};
 use platform::tasks::Tasks;
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +17,7 @@ use web::server;
 
 use crate::app::NAME;
 use crate::config::ServeConfig;
-use crate::db::{self, Migrated};
+use crate::db;
 use crate::keys::Doors;
 use crate::mailing::Taker;
 use crate::router::{Api, router};
@@ -34,9 +31,7 @@ pub struct Serve {
     config: ServeConfig,
     listener: TcpListener,
     addr: SocketAddr,
-    admin: AdminServer,
-    health: Health,
-    pool: PgPool,
+    base: Base,
     types: Option<Source>,
 }
 
@@ -49,14 +44,9 @@ impl Serve {
         config.check()?;
         let directory = config.mails_dir.as_deref();
         let types = directory.map(|directory| Source::open(Some(directory))).transpose()?;
-        let health = Health::new();
-        let database = &config.common.database;
-        let pool = platform::postgres::pool(&database.database_url, database.database_pool_size, NAME)?;
-        let asked = config.http.http_addr;
-        let listener = TcpListener::bind(asked).await.with_context(|| format!("listening on {asked} (HTTP_ADDR)"))?;
-        let addr = listener.local_addr().context("asking for the port of HTTP_ADDR")?;
-        let admin = AdminServer::bind(config.common.admin.admin_addr, health.clone()).await?;
-        Ok(Self { config, listener, addr, admin, health, pool, types })
+        let (listener, addr) = config.http.listen().await?;
+        let base = Base::build(NAME, &config.common).await?;
+        Ok(Self { config, listener, addr, base, types })
     }
 
     /// Where the API is.
@@ -66,7 +56,7 @@ impl Serve {
 
     /// Where the admin server is.
     pub fn admin_addr(&self) -> SocketAddr {
-        self.admin.addr()
+        self.base.admin.addr()
     }
 
     /// Runs until the token is cancelled, then drains: takes no more connections, finishes the requests that are under
@@ -82,8 +72,8 @@ impl Serve {
     /// The same with tasks that a test has prepared.
     #[doc(hidden)]
     pub async fn run_with(self, tasks: Tasks, token: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, listener, addr, admin, health, pool, types } = self;
-        tracing::info!(%addr, admin = %admin.addr(), "serving");
+        let Self { config, listener, addr, base: Base { admin, health, pool }, types } = self;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), %addr, admin = %admin.addr(), "started");
         let parts = Parts {
             database: WatchedDatabase::new(pool.clone(), Kept::all_but(OTHERS, pool)),
             doors: config.doors(),
@@ -140,7 +130,7 @@ impl Parts {
         let (pool, health, stop) = (|| self.database.pool.clone(), &self.health, || stop.clone());
         // As user-api's: once proven it is informative (decision 21).
         let of_database = health.component("database", Need::ToStart);
-        self.database.watch(tasks, Migrated, of_database, self.end.clone(), stop());
+        self.database.watch(tasks, db::MIGRATED, of_database, self.end.clone(), stop());
         // Before they are known nobody could be let in.
         let of_keys = health.component("keys", Need::ToStart);
         // Informative: mails are taken without the broker.

@@ -4,14 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use amqp::Broker;
-use anyhow::Context as _;
 use outbox::{Outbox, Relay, RelayOptions, Table};
-use platform::admin::AdminServer;
 use platform::health::{Health, Need};
 use platform::postgres::{Kept, WatchedDatabase};
-use platform::service::Service;
+use platform::service::{Base, Service};
 use platform::tasks::Tasks;
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +16,7 @@ use web::middleware::rate_limit::RateLimit;
 use web::server;
 
 use crate::config::ServeConfig;
-use crate::db::{self, Migrated};
+use crate::db;
 use crate::hashing::Hasher;
 use crate::registration::Registrar;
 use crate::router::{Api, router};
@@ -35,9 +32,7 @@ pub struct App {
     config: ServeConfig,
     listener: TcpListener,
     addr: SocketAddr,
-    admin: AdminServer,
-    health: Health,
-    pool: PgPool,
+    base: Base,
     metrics: Metrics,
 }
 
@@ -48,14 +43,9 @@ impl App {
     /// Settings contradict each other, a port is taken, or a URL cannot be used.
     pub async fn build(config: ServeConfig) -> anyhow::Result<Self> {
         config.check()?;
-        let health = Health::new();
-        let database = &config.common.database;
-        let pool = platform::postgres::pool(&database.database_url, database.database_pool_size, NAME)?;
-        let asked = config.http.http_addr;
-        let listener = TcpListener::bind(asked).await.with_context(|| format!("listening on {asked} (HTTP_ADDR)"))?;
-        let addr = listener.local_addr().context("asking for the port of HTTP_ADDR")?;
-        let admin = AdminServer::bind(config.common.admin.admin_addr, health.clone()).await?;
-        Ok(Self { config, listener, addr, admin, health, pool, metrics: Metrics::new() })
+        let (listener, addr) = config.http.listen().await?;
+        let base = Base::build(NAME, &config.common).await?;
+        Ok(Self { config, listener, addr, base, metrics: Metrics::new() })
     }
 
     /// Where the API is.
@@ -65,7 +55,7 @@ impl App {
 
     /// Where the admin server is.
     pub fn admin_addr(&self) -> SocketAddr {
-        self.admin.addr()
+        self.base.admin.addr()
     }
 
     /// Runs until the token is cancelled, then drains: takes no more connections, finishes the requests that are under
@@ -81,8 +71,8 @@ impl App {
     /// The same with tasks that a test has prepared.
     #[doc(hidden)]
     pub async fn run_with(self, tasks: Tasks, token: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, listener, addr, admin, health, pool, metrics } = self;
-        tracing::info!(%addr, admin = %admin.addr(), "serving");
+        let Self { config, listener, addr, base: Base { admin, health, pool }, metrics } = self;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), %addr, admin = %admin.addr(), "started");
 
         let hash = &config.hash;
         let parts = Parts {
@@ -143,7 +133,7 @@ impl Parts {
         let (pool, health, stop) = (|| self.database.pool.clone(), &self.health, || stop.clone());
         // Once proven it is informative: a pod that leaves the Service can't say 503 (decision 21).
         let of_database = health.component("database", Need::ToStart);
-        self.database.watch(tasks, Migrated, of_database, self.end.clone(), stop());
+        self.database.watch(tasks, db::MIGRATED, of_database, self.end.clone(), stop());
         // Informative: registration works without the broker.
         let of_broker = health.component("broker", Need::Informative);
         health.observe(NAME);

@@ -43,7 +43,7 @@ async fn what_is_wrong_in_its_settings_ends_it_with_64_and_one_line_that_names_i
 #[tokio::test]
 async fn told_to_end_it_ends_with_0_although_neither_database_nor_broker_is_there() {
     let relay = Service::spawn_with("mail-api", &["relay"], &variables("postgres://u@127.0.0.1:9/d"));
-    relay.wait_for_log("relaying", SOON).await;
+    relay.wait_for_log("started", SOON).await;
     relay.wait_for_log("the database is not available", SOON).await;
     assert!(relay.terminate().await.success());
 }

@@ -1,24 +1,9 @@
-//! What the database must be: migrated to the last, and writable.
+//! What the last migration made.
 
-use platform::postgres::{Found, Probe};
-use sqlx::PgConnection;
+use platform::postgres::Migrated;
 
-/// Looks for what the last migration made.
-#[derive(Debug)]
-pub struct Migrated;
-
-impl Probe for Migrated {
-    const PREPARES: bool = true;
-
-    async fn find(&self, connection: &mut PgConnection) -> sqlx::Result<Found> {
-        let asked = sqlx::query_as::<_, (bool, bool)>(
-            "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('outbox') AND attname = 'expires_at'),
-                    current_setting('transaction_read_only') = 'off'",
-        );
-        Ok(match asked.fetch_one(connection).await? {
-            (true, true) => Found::Fit,
-            (true, false) => Found::ReadOnly,
-            (false, _) => Found::Missing("the tables are missing or old: run `user-api migrate`".to_owned()),
-        })
-    }
-}
+/// A service looks for it before it takes a registration.
+pub const MIGRATED: Migrated = Migrated {
+    made: "EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('outbox') AND attname = 'expires_at')",
+    command: "user-api migrate",
+};

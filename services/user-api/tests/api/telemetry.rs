@@ -110,7 +110,7 @@ async fn what_went_wrong_with_a_request_is_the_error_type_of_its_span_and_of_its
             ("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.endpoint()),
         ],
     );
-    service.wait_for_log("serving", Duration::from_secs(20)).await;
+    service.wait_for_log("started", Duration::from_secs(20)).await;
     let (client, url) = (reqwest::Client::new(), service.base_url());
     let away = Answer::read(client.post(format!("{url}/v1/users")).json(&somebody("ada"))).await;
     assert_eq!(away.problem(503), "database-unavailable");

@@ -7,6 +7,7 @@ mod fleet_rate;
 mod metrics;
 mod monitoring;
 mod relay_crashes;
+mod start;
 mod suspects;
 mod traces;
 mod tutorial_clients;
