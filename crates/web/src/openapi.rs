@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{Schema, Type};
-use utoipa::openapi::{Content, HeaderBuilder, Object, OpenApi, Ref, RefOr, Response, ResponseBuilder};
-use utoipa::{IntoResponses, ToSchema as _};
+use utoipa::openapi::{Content, HeaderBuilder, Object, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
+use utoipa::{IntoResponses, PartialSchema as _, ToSchema as _};
 
 use crate::problem::ProblemBody;
+
+const PROBLEM: &str = "application/problem+json";
 
 /// What every route for POST with a JSON body and an idempotency key may answer, whatever it does.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ impl IntoResponses for Refusals {
             "`head-too-large`; the connection is closed.",
             "`internal-error`",
         ]
-        .map(problem);
+        .map(|description| ResponseBuilder::new().description(description));
         let method = method.header("Allow", allow.build());
         let all = [
             (400, bad),
@@ -43,28 +45,63 @@ impl IntoResponses for Refusals {
     }
 }
 
-fn problem(description: &str) -> ResponseBuilder {
-    let body = Content::new(Some(Ref::from_schema_name(ProblemBody::name())));
-    ResponseBuilder::new().description(description).content("application/problem+json", body)
+fn problem() -> RefOr<Content> {
+    Content::new(Some(Ref::from_schema_name(ProblemBody::name()))).into()
 }
 
-/// The document as text, with a line break at the end: the same wherever it is served.
+/// The document as text, with a line break at the end: the same wherever it is served. What all answers have alike is added here: the
+/// id of a request, when to come back, and that errors are problem documents.
 ///
 /// # Errors
 /// Never in practice: it consists of texts and numbers.
 pub fn written(mut document: OpenApi) -> Result<String, serde_json::Error> {
     document.servers = None;
-    headers_are_texts(&mut document);
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        let parameters = operation.parameters.get_or_insert_default();
+        parameters.push(request_id());
+        parameters.iter_mut().for_each(header_is_text);
+        for (status, response) in &mut operation.responses.responses {
+            if let RefOr::T(response) = response {
+                complete(status, response);
+            }
+        }
+    }
     Ok(document.to_pretty_json()? + "\n")
 }
 
+fn request_id() -> RefOr<Parameter> {
+    let parameter = ParameterBuilder::new()
+        .name("X-Request-Id")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .schema(Some(Object::with_type(Type::String)))
+        .description(Some(
+            "Your id for this request: 1 to 64 letters, digits, `.`, `_` and `-`. One is made if there is none, or another than that.",
+        ));
+    parameter.build().into()
+}
+
+fn complete(status: &str, response: &mut Response) {
+    let text = Object::with_type(Type::String);
+    let (name, schema, description) = match status {
+        "401" => ("WWW-Authenticate", text.into(), "`Bearer`"),
+        "429" | "503" => ("Retry-After", u64::schema(), "Seconds to wait."),
+        _ if status.starts_with('2') => ("X-Request-Id", text.into(), "The id of the request."),
+        _ => ("", text.into(), ""),
+    };
+    if !name.is_empty() {
+        let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+        response.headers.insert(name.to_owned(), header.into());
+    }
+    if status.starts_with(['4', '5']) {
+        response.content.entry(PROBLEM.to_owned()).or_insert_with(problem);
+    }
+}
+
 /// A header may be left out, and is never null, which is what the derive makes of an `Option`.
-fn headers_are_texts(document: &mut OpenApi) {
-    let operations = document.paths.paths.values_mut().flat_map(operations);
-    for parameter in operations.filter_map(|operation| operation.parameters.as_mut()).flatten() {
-        if let RefOr::T(Parameter { schema: Some(RefOr::T(Schema::Object(schema))), .. }) = parameter {
-            schema.schema_type = Type::String.into();
-        }
+fn header_is_text(parameter: &mut RefOr<Parameter>) {
+    if let RefOr::T(Parameter { schema: Some(RefOr::T(Schema::Object(schema))), .. }) = parameter {
+        schema.schema_type = Type::String.into();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
-use web::ItemProblem;
+use web::{ItemProblem, ProblemBody};
 
 use crate::routes;
 
@@ -18,7 +18,7 @@ pub const COMMITTED: &str = include_str!("../openapi.json");
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(routes::send, routes::send_batch),
-    components(schemas(ItemProblem)),
+    components(schemas(ItemProblem, ProblemBody)),
     modifiers(&Keys),
     tags((name = "mails", description = "Mails")),
 )]

@@ -1,6 +1,7 @@
 //! The OpenAPI document, generated from the types.
 
 use utoipa::OpenApi;
+use web::ProblemBody;
 
 use crate::routes;
 
@@ -16,6 +17,7 @@ pub const COMMITTED: &str = include_str!("../openapi.json");
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(routes::register),
+    components(schemas(ProblemBody)),
     tags((name = "users", description = "Registration")),
 )]
 struct Document;

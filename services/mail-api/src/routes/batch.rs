@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use web::json::{self, Fields, invalid};
 use web::openapi::Refusals;
-use web::{FieldError, Problem, ProblemBody};
+use web::{FieldError, Problem};
 
 use super::answer::{self, BatchAnswer, ItemResult};
 use super::request::{self, Read};
@@ -49,15 +49,12 @@ pub(crate) struct BatchBody {
     params(
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r#"^(?!""$)[!-~]+$"#,
             description = "Visible ASCII, such as a UUID. Kept for batches of which a mail was taken, for 24 hours, for each API key."),
-        ("X-Request-Id" = Option<String>, Header, description = "Your id for this request: 1 to 64 letters, digits, `.`, `_` \
-            and `-`. One is made if there is none, or another than that."),
     ),
     responses(
         Refusals,
         (status = 202, description = "All were taken and committed, now or by an earlier request with the same Idempotency-Key.",
             body = BatchAnswer,
             headers(
-                ("X-Request-Id" = String, description = "The id of the request."),
                 ("Idempotency-Replayed" = String, description = "`true` if it was an earlier request."),
                 ("RateLimit-Policy" = String, description = "The limit of the key: `q` mails per window of `w` seconds."),
                 ("RateLimit" = String, description = "What is left of it: `r` mails; all of it again in `t` seconds."),
@@ -65,31 +62,22 @@ pub(crate) struct BatchBody {
         (status = 207, description = "Some were not taken: the results say which, and why. The others are committed.",
             body = BatchAnswer,
             headers(
-                ("X-Request-Id" = String, description = "The id of the request."),
                 ("Idempotency-Replayed" = String, description = "`true` if it was an earlier request."),
                 ("RateLimit-Policy" = String, description = "The limit of the key."),
                 ("RateLimit" = String, description = "What is left of it."),
             )),
-        (status = 401, description = "`unauthorized`: no key, or none that is good",
-            body = ProblemBody, content_type = "application/problem+json",
-            headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
-        (status = 413, description = "`body-too-large`: over 4 MiB",
-            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`: no key, or none that is good"),
+        (status = 413, description = "`body-too-large`: over 4 MiB"),
         (status = 422, description = "`validation-failed`: it is no batch, or none of 1 to 500 mails. \
-            `idempotency-key-reused`: the key stands for another request.",
-            body = ProblemBody, content_type = "application/problem+json"),
+            `idempotency-key-reused`: the key stands for another request."),
         (status = 429, description = "`rate-limited`: the key's limit has no room for all of them; none was taken. \
             `too-many-connections`: the connection is closed.",
-            body = ProblemBody, content_type = "application/problem+json",
             headers(
-                ("Retry-After" = u64, description = "Seconds to wait."),
                 ("RateLimit-Policy" = String, description = "The limit of the key."),
                 ("RateLimit" = String, description = "What is left of it."),
             )),
         (status = 503, description = "`database-unavailable`, `server-timeout`: it may have been done after all; repeat it \
-            with the same Idempotency-Key.",
-            body = ProblemBody, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds to wait."))),
+            with the same Idempotency-Key."),
     ),
 )]
 pub async fn send_batch(State(api): State<Api>, request: Request) -> Result<Response, Problem> {

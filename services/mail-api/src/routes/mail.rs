@@ -3,7 +3,7 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use web::openapi::Refusals;
-use web::{Problem, ProblemBody, json};
+use web::{Problem, json};
 
 use super::answer::{Accepted, accepted};
 use super::request;
@@ -30,41 +30,29 @@ const LIMIT: usize = 128 * 1024;
     params(
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r#"^(?!""$)[!-~]+$"#,
             description = "Visible ASCII, such as a UUID. Kept for mails that were taken, for 24 hours, for each API key."),
-        ("X-Request-Id" = Option<String>, Header, description = "Your id for this request: 1 to 64 letters, digits, `.`, `_` \
-            and `-`. One is made if there is none, or another than that."),
     ),
     responses(
         Refusals,
         (status = 202, description = "Taken and committed, now or by an earlier request with the same Idempotency-Key.",
             body = Accepted,
             headers(
-                ("X-Request-Id" = String, description = "The id of the request."),
                 ("Idempotency-Replayed" = String, description = "`true` if it was an earlier request."),
                 ("RateLimit-Policy" = String, description = "The limit of the key: `q` mails per window of `w` seconds."),
                 ("RateLimit" = String, description = "What is left of it: `r` mails; all of it again in `t` seconds."),
             )),
-        (status = 401, description = "`unauthorized`: no key, or none that is good",
-            body = ProblemBody, content_type = "application/problem+json",
-            headers(("WWW-Authenticate" = String, description = "`Bearer`"))),
-        (status = 403, description = "`type-not-allowed`: the key is for other types",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "`body-too-large`: over 128 KiB",
-            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`: no key, or none that is good"),
+        (status = 403, description = "`type-not-allowed`: the key is for other types"),
+        (status = 413, description = "`body-too-large`: over 128 KiB"),
         (status = 422, description = "`validation-failed`: the errors name every field. `idempotency-key-reused`: the key \
-            stands for another request.",
-            body = ProblemBody, content_type = "application/problem+json"),
+            stands for another request."),
         (status = 429, description = "`rate-limited`: the key's limit. `recipient-limited`: the recipient's. \
             `too-many-connections`: the connection is closed.",
-            body = ProblemBody, content_type = "application/problem+json",
             headers(
-                ("Retry-After" = u64, description = "Seconds to wait."),
                 ("RateLimit-Policy" = String, description = "The limit of the key."),
                 ("RateLimit" = String, description = "What is left of it."),
             )),
         (status = 503, description = "`database-unavailable`, `server-timeout`: it may have been done after all; repeat it \
-            with the same Idempotency-Key.",
-            body = ProblemBody, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds to wait."))),
+            with the same Idempotency-Key."),
     ),
 )]
 pub async fn send(State(api): State<Api>, request: Request) -> Result<Response, Problem> {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use web::middleware::timeout::Received;
 use web::openapi::Refusals;
-use web::{IDEMPOTENCY_REPLAYED, IdempotencyKey, Kind, Problem, ProblemBody, body};
+use web::{IDEMPOTENCY_REPLAYED, IdempotencyKey, Kind, Problem, body};
 
 use super::accept_language;
 use super::registration_body::{self, RegistrationBody};
@@ -62,37 +62,27 @@ impl From<User> for UserBody {
             description = "Visible ASCII, such as a UUID. Kept for registrations that succeed, for 24 hours."),
         ("Accept-Language" = Option<String>, Header, description = "Languages, as browsers send them: the mail is in the one \
             that is wanted most, if the body has no `locale`."),
-        ("X-Request-Id" = Option<String>, Header, description = "Your id for this request: 1 to 64 letters, digits, `.`, `_` \
-            and `-`. One is made if there is none, or another than that."),
     ),
     responses(
         Refusals,
         (status = 201, description = "Registered, now or by an earlier request with the same Idempotency-Key.",
             body = UserBody,
             headers(
-                ("X-Request-Id" = String, description = "The id of the request."),
                 ("Idempotency-Replayed" = String, description = "`true` if it was an earlier request that registered."),
                 ("RateLimit-Policy" = String, description = "The limit: quota `q` per window of `w` seconds."),
                 ("RateLimit" = String, description = "What is left of it: `r` requests; all of it again in `t` seconds."),
             )),
-        (status = 409, description = "`already-taken`: the errors name the name, the address, or both.",
-            body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "`body-too-large`: over 16 KiB",
-            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "`already-taken`: the errors name the name, the address, or both."),
+        (status = 413, description = "`body-too-large`: over 16 KiB"),
         (status = 422, description = "`validation-failed`: the errors name every field. `idempotency-key-reused`: the key \
-            stands for another registration.",
-            body = ProblemBody, content_type = "application/problem+json"),
+            stands for another registration."),
         (status = 429, description = "`rate-limited`. `too-many-connections`: the connection is closed.",
-            body = ProblemBody, content_type = "application/problem+json",
             headers(
-                ("Retry-After" = u64, description = "Seconds to wait."),
                 ("RateLimit-Policy" = String, description = "The limit."),
                 ("RateLimit" = String, description = "What is left of it."),
             )),
         (status = 503, description = "`overloaded`: nothing was done. `database-unavailable`, `server-timeout`: it may have \
-            been done after all; repeat it with the same Idempotency-Key.",
-            body = ProblemBody, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds to wait."))),
+            been done after all; repeat it with the same Idempotency-Key."),
     ),
 )]
 pub async fn register(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
