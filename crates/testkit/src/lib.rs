@@ -6,6 +6,7 @@
 //! - [`SmtpServer`] is a mail server with scripts: any answer at any stage, drops, hangs, delays, greylisting, TLS, login.
 //! - [`Prometheus`] is the real one, which scrapes and evaluates rules.
 //! - [`OtlpReceiver`] reads traces, metrics and logs; [`TcpProxy`] cuts and slows networks; [`Service`] runs our own services as processes.
+//! - [`Answer`] is what one of our HTTP services answered, held to what every problem must be.
 //! - [`page_in_chromium`] shows a page as people see it, [`in_chromium`] uses it as they do; [`OidcProvider`] signs them in.
 //! - [`fuzz`] throws a corpus and its mutations at a parser.
 //! - [`eventually`] waits for an outcome instead of sleeping.
@@ -19,6 +20,7 @@
     reason = "a test fixture that fails must fail its test, at once and loudly"
 )]
 
+mod answer;
 mod background;
 mod browser;
 mod dir;
@@ -46,6 +48,7 @@ pub use lapin;
 /// only as long as tests ask for no features of their own.
 pub use zxcvbn;
 
+pub use answer::Answer;
 pub use browser::{Visit, in_chromium, page_in_chromium, page_in_chromium_once_loaded};
 pub use dir::Dir;
 pub use eventually::eventually;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -16,7 +16,7 @@ use crate::dir::{Dir, tail};
 use crate::eventually::poll;
 use crate::janitor;
 use crate::port::Port;
-use crate::process::Process;
+use crate::process::{Process, ServerProcess};
 
 /// Set by `with-servers`: the address of the shared server.
 pub(crate) const SHARED_URL: &str = "SLUICE_TEST_POSTGRES";
@@ -24,7 +24,7 @@ pub(crate) const SHARED_URL: &str = "SLUICE_TEST_POSTGRES";
 /// A PostgreSQL server with a data directory and a port of its own, which it keeps over restarts. Dropping it removes all of it.
 #[derive(Debug)]
 pub struct Postgres {
-    process: Mutex<Option<Process>>,
+    process: ServerProcess,
     port: Port,
     durable: bool,
     bin: PathBuf,
@@ -53,7 +53,8 @@ impl Postgres {
         if let Some((uid, gid)) = owner {
             std::os::unix::fs::chown(dir.path(), Some(uid), Some(gid)).expect("giving the data directory away");
         }
-        let server = Self { process: Mutex::new(None), port: Port::free(), durable, bin: binaries(), owner, dir };
+        let server =
+            Self { process: ServerProcess::default(), port: Port::free(), durable, bin: binaries(), owner, dir };
         server.init().await;
         server.launch().await;
         server
@@ -76,32 +77,23 @@ impl Postgres {
 
     /// Kills the server and all its backends with SIGKILL; returns when they are gone.
     pub fn kill(&self) {
-        if let Some(process) = self.process.lock().unwrap().take() {
-            process.kill();
-        }
+        self.process.kill();
     }
 
     /// Starts it again on the same port and data; one that runs is shut down first. Returns when it answers.
     pub async fn restart(&self) {
-        let running = self.process.lock().unwrap().take();
-        if let Some(process) = running {
-            process.resume();
-            process.signal(Signal::INT);
-            if process.ended(Duration::from_secs(10)).await.is_none() {
-                process.kill();
-            }
-        }
+        self.process.shut_down(Signal::INT, Duration::from_secs(10)).await;
         self.launch().await;
     }
 
     /// Stops it where it stands (SIGSTOP): connections stay open, nothing answers.
     pub fn pause(&self) {
-        self.process.lock().unwrap().as_ref().inspect(|process| process.pause());
+        self.process.pause();
     }
 
     /// Lets a paused server go on.
     pub fn resume(&self) {
-        self.process.lock().unwrap().as_ref().inspect(|process| process.resume());
+        self.process.resume();
     }
 
     /// The end of its log, for messages.
@@ -157,11 +149,9 @@ impl Postgres {
         ] {
             postgres.args(["-c", &setting]);
         }
-        let process = Process::spawn(&mut postgres).expect("starting postgres");
-        let pid = process.pid();
-        *self.process.lock().unwrap() = Some(process);
+        let pid = self.process.start(&mut postgres).expect("starting postgres");
         let up = poll(Duration::from_secs(60), async || {
-            let status = self.process.lock().unwrap().as_ref().and_then(Process::status);
+            let status = self.process.status();
             assert!(status.is_none(), "PostgreSQL ended with {status:?}\n{}", self.log());
             PgConnection::connect(&self.url()).await.ok()?.close().await.ok()
         });
@@ -171,12 +161,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if let Some(process) = self.process.get_mut().unwrap().as_ref() {
-            // Asked to stop it frees its System V segment; killed it would not.
-            process.resume();
-            process.signal(Signal::QUIT);
-            process.wait(Duration::from_secs(2));
-        }
+        // Asked to stop it frees its System V segment; killed it would not.
+        self.process.stop(Signal::QUIT, Duration::from_secs(2));
     }
 }
 

@@ -120,6 +120,63 @@ impl Process {
     }
 }
 
+/// The process of a server that can be killed, stopped where it stands, and started again.
+#[derive(Debug, Default)]
+pub(crate) struct ServerProcess(Mutex<Option<Process>>);
+
+impl ServerProcess {
+    /// Starts it; returns its process id.
+    pub(crate) fn start(&self, command: &mut Command) -> io::Result<u32> {
+        let process = Process::spawn(command)?;
+        let pid = process.pid();
+        *self.0.lock().unwrap() = Some(process);
+        Ok(pid)
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn status(&self) -> Option<ExitStatus> {
+        self.0.lock().unwrap().as_ref().and_then(Process::status)
+    }
+
+    /// Kills it and all its descendants with SIGKILL; returns when they are gone.
+    pub(crate) fn kill(&self) {
+        if let Some(process) = self.0.lock().unwrap().take() {
+            process.kill();
+        }
+    }
+
+    /// Shuts it down by this signal, if it runs; one that takes longer is killed.
+    pub(crate) async fn shut_down(&self, signal: Signal, within: Duration) {
+        let running = self.0.lock().unwrap().take();
+        if let Some(process) = running {
+            process.resume();
+            process.signal(signal);
+            if process.ended(within).await.is_none() {
+                process.kill();
+            }
+        }
+    }
+
+    /// Stops it where it stands (SIGSTOP): connections stay open, nothing answers.
+    pub(crate) fn pause(&self) {
+        self.0.lock().unwrap().as_ref().inspect(|process| process.pause());
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.0.lock().unwrap().as_ref().inspect(|process| process.resume());
+    }
+
+    /// Tells it to stop by this signal, and waits for a moment. Dropped without that it is killed.
+    pub(crate) fn stop(&mut self, signal: Signal, within: Duration) {
+        if let Some(process) = self.0.get_mut().unwrap().as_ref() {
+            process.resume();
+            process.signal(signal);
+            process.wait(within);
+        }
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         if self.status().is_none() {

@@ -124,7 +124,8 @@ async fn serve(
     }
 }
 
-async fn accept(listener: Option<&TcpListener>) -> TcpStream {
+/// The next connection; none comes while nothing listens.
+pub(crate) async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     match listener {
         Some(listener) => loop {
             if let Ok((stream, _)) = listener.accept().await {

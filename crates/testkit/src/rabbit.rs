@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use crate::dir::{self, Dir, tail};
 use crate::eventually::{eventually, poll};
 use crate::port::Port;
-use crate::process::Process;
+use crate::process::{Process, ServerProcess};
 use crate::watchdog::Watchdog;
 
 mod client;
@@ -41,7 +41,7 @@ pub(crate) const SHARED_MANAGEMENT: &str = "SLUICE_TEST_RABBITMQ_MANAGEMENT";
 /// wait for [`queues_written`](Self::queues_written) before a kill.
 #[derive(Debug)]
 pub struct Rabbit {
-    process: Mutex<Option<Process>>,
+    process: ServerProcess,
     root: Vhost,
     amqp: Port,
     management: Port,
@@ -114,7 +114,7 @@ impl Rabbit {
         let [amqp, management, metrics] = [Port::free(), Port::free(), Port::free()];
         let root = Vhost::root(amqp.addr(), management.addr());
         let node = Self {
-            process: Mutex::new(None),
+            process: ServerProcess::default(),
             root,
             amqp,
             management,
@@ -191,32 +191,23 @@ impl Rabbit {
 
     /// Kills the node with SIGKILL; returns when it is gone.
     pub fn kill(&self) {
-        if let Some(process) = self.process.lock().unwrap().take() {
-            process.kill();
-        }
+        self.process.kill();
     }
 
     /// Starts it again on the same ports and data; one that runs is shut down first. Returns when it answers.
     pub async fn restart(&self) {
-        let running = self.process.lock().unwrap().take();
-        if let Some(process) = running {
-            process.resume();
-            process.signal(Signal::TERM);
-            if process.ended(Duration::from_secs(30)).await.is_none() {
-                process.kill();
-            }
-        }
+        self.process.shut_down(Signal::TERM, Duration::from_secs(30)).await;
         self.launch().await;
     }
 
     /// Stops it where it stands (SIGSTOP): connections stay open, nothing answers.
     pub fn pause(&self) {
-        self.process.lock().unwrap().as_ref().inspect(|process| process.pause());
+        self.process.pause();
     }
 
     /// Lets a paused node go on.
     pub fn resume(&self) {
-        self.process.lock().unwrap().as_ref().inspect(|process| process.resume());
+        self.process.resume();
     }
 
     /// Raises or lifts the memory alarm: while it is raised, the node reads nothing from connections that publish.
@@ -329,11 +320,9 @@ impl Rabbit {
         let log = File::options().create(true).append(true).open(self.dir.path().join("log")).expect("opening the log");
         let mut command = self.command("rabbitmq-server");
         command.stdin(Stdio::null()).stderr(log.try_clone().unwrap()).stdout(log);
-        let process = Process::spawn(&mut command).expect("starting rabbitmq-server");
-        let pid = process.pid();
-        *self.process.lock().unwrap() = Some(process);
+        let pid = self.process.start(&mut command).expect("starting rabbitmq-server");
         let up = poll(Duration::from_secs(120), async || {
-            let status = self.process.lock().unwrap().as_ref().and_then(Process::status);
+            let status = self.process.status();
             assert!(status.is_none(), "RabbitMQ ended with {status:?}\n{}", self.log());
             self.root.management().is_up().await.then_some(())?;
             self.root.try_client().await

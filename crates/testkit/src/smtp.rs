@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::background::Background;
 use crate::port::Port;
+use crate::proxy::accept;
 
 mod mail;
 mod record;
@@ -247,16 +248,5 @@ async fn serve(addr: SocketAddr, shared: Arc<Shared>, mut orders: mpsc::Receiver
                 }
             }
         }
-    }
-}
-
-async fn accept(listener: Option<&TcpListener>) -> TcpStream {
-    match listener {
-        Some(listener) => loop {
-            if let Ok((stream, _)) = listener.accept().await {
-                return stream;
-            }
-        },
-        None => std::future::pending().await,
     }
 }

@@ -14,10 +14,10 @@ use super::{Held, Processor, republish};
 use crate::ledger::{Cancelled, Marking};
 
 /// How long a worker that drains tries to publish a task for another one.
-const HAND_ON: Duration = Duration::from_secs(5);
+pub(super) const HAND_ON: Duration = Duration::from_secs(5);
 
 /// How long a mark may take, where the hold is over when the mail is accepted.
-const MARK: Duration = Duration::from_secs(30);
+pub(super) const MARK: Duration = Duration::from_secs(30);
 
 impl Processor {
     /// Does what the outcome asks for, and says what became of the delivery. It is acknowledged last.

@@ -5,7 +5,8 @@ use tokio::time::Instant;
 
 use super::outcome::{Deferral, Outcome};
 use super::task::Task;
-use super::{HAND_ON, MARK, Processor};
+use super::Processor;
+use super::settle::{HAND_ON, MARK};
 use crate::delivery::dead_letter::DeadLetter;
 use crate::events;
 use crate::ledger::{Cancelled, Record};

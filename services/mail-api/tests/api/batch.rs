@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, TestApi, add_key, mail};
+use crate::support::{Answer, OfMails as _, TestApi, add_key, mail};
 
 #[tokio::test]
 async fn five_hundred_are_taken_together_and_one_more_is_too_many() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use contract::queue;
 use testkit::{Client, Postgres, Service, TcpProxy, address_of, eventually};
 
-use crate::support::{Answer, SOON, TestApi, add_key, mail, migrated};
+use crate::support::{Answer, OfMails as _, SOON, TestApi, add_key, mail, migrated};
 
 /// The ids of all messages in the queue, which is empty afterwards.
 async fn drained(client: &Client) -> Vec<String> {

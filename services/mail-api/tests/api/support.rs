@@ -8,9 +8,10 @@ use mail_api::config::{Command, Config, KeysCommand, ServeConfig};
 use mail_api::db::MIGRATOR;
 use mail_api::keys::commands;
 use mail_api::serve::Serve;
-use reqwest::header::HeaderMap;
+use platform::config::given;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
+pub(crate) use testkit::Answer;
 use testkit::Database;
 use tokio_util::sync::CancellationToken;
 
@@ -27,14 +28,6 @@ pub(crate) struct TestApi {
     token: CancellationToken,
 }
 
-/// An answer, read.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
-}
-
 pub(crate) fn config(database: &str, vars: &[(&str, &str)]) -> ServeConfig {
     let defaults = [
         ("DATABASE_URL", database),
@@ -46,11 +39,11 @@ pub(crate) fn config(database: &str, vars: &[(&str, &str)]) -> ServeConfig {
         ("RECIPIENT_LIMIT", "0"),
         ("RELAY_POLL_INTERVAL", "100ms"),
     ];
-    let find = |name: &str, vars: &[(&str, &str)]| {
-        vars.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
-    };
-    let var = |name: &str| find(name, vars).or_else(|| find(name, &defaults));
-    match platform::config::try_parse::<Config>(["mail-api", "serve"], var).expect("a valid configuration").command {
+    let all = [vars, &defaults].concat();
+    match platform::config::try_parse::<Config>(["mail-api", "serve"], given(&all))
+        .expect("a valid configuration")
+        .command
+    {
         Command::Serve(config) => *config,
         other => panic!("{other:?}"),
     }
@@ -168,63 +161,32 @@ impl Drop for TestApi {
     }
 }
 
-impl Answer {
-    pub(crate) async fn read(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.expect("an answer");
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self { status, headers, body: response.text().await.expect("a body") }
-    }
+/// What the answers of mail-api have beside.
+pub(crate) trait OfMails {
+    /// Was it an earlier request that did it?
+    fn replayed(&self) -> bool;
+    /// The id of a mail that was taken.
+    fn id(&self) -> String;
+    /// The statuses of a batch.
+    fn statuses(&self) -> Vec<u64>;
+}
 
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    pub(crate) fn replayed(&self) -> bool {
+impl OfMails for Answer {
+    fn replayed(&self) -> bool {
         self.header("idempotency-replayed") == Some("true")
     }
 
-    /// The id of a mail that was taken.
     #[track_caller]
-    pub(crate) fn id(&self) -> String {
+    fn id(&self) -> String {
         assert_eq!(self.status, 202, "{self:?}");
         self.json()["id"].as_str().unwrap().to_owned()
     }
 
-    /// The statuses of a batch.
     #[track_caller]
-    pub(crate) fn statuses(&self) -> Vec<u64> {
+    fn statuses(&self) -> Vec<u64> {
         let json = self.json();
         let results = json["results"].as_array().unwrap_or_else(|| panic!("{self:?}"));
         results.iter().map(|result| result["status"].as_u64().unwrap()).collect()
-    }
-
-    /// Holds it to what every problem must be; returns its slug.
-    #[track_caller]
-    pub(crate) fn problem(&self, status: u16) -> String {
-        assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
-        let body = self.json();
-        assert_eq!(body["status"], status, "{body}");
-        assert_eq!(body["request_id"].as_str(), self.header("x-request-id"), "{self:?}");
-        assert!(body["request_id"].is_string() && body["title"].is_string(), "{body}");
-        if status == 503 || status == 429 {
-            let seconds: u64 = self.header("retry-after").expect("Retry-After").parse().unwrap();
-            assert!((1..=3600).contains(&seconds), "Retry-After: {seconds}");
-        }
-        assert_eq!(self.header("www-authenticate"), (status == 401).then_some("Bearer"));
-        body["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned()
-    }
-
-    /// The fields that a problem names, in order.
-    #[track_caller]
-    pub(crate) fn pointers(&self) -> Vec<String> {
-        let body = self.json();
-        let errors = body["errors"].as_array().cloned().unwrap_or_default();
-        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use contract::{MailTask, queue};
 use serde_json::json;
 use testkit::eventually;
 
-use crate::support::{SOON, TestApi, mail};
+use crate::support::{OfMails as _, SOON, TestApi, mail};
 
 #[tokio::test]
 async fn a_mail_is_committed_although_no_broker_is_there() {

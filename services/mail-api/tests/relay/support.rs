@@ -1,6 +1,5 @@
 //! Somebody else's application, and a relay for it.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use futures_util::StreamExt as _;
 use mail_api::app::App;
 use mail_api::config::{Command, Config, RelayConfig};
 use outbox::schema::{self, Options};
+use platform::config::given;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 use testkit::lapin::options::BasicConsumeOptions;
@@ -127,11 +127,11 @@ pub(crate) fn config(database: &str, vars: &[(&str, &str)]) -> RelayConfig {
         ("ADMIN_ADDR", "127.0.0.1:0"),
         ("RELAY_POLL_INTERVAL", "100ms"),
     ];
-    let find = |name: &str, vars: &[(&str, &str)]| {
-        vars.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
-    };
-    let var = |name: &str| find(name, vars).or_else(|| find(name, &defaults));
-    match platform::config::try_parse::<Config>(["mail-api", "relay"], var).expect("a valid configuration").command {
+    let all = [vars, &defaults].concat();
+    match platform::config::try_parse::<Config>(["mail-api", "relay"], given(&all))
+        .expect("a valid configuration")
+        .command
+    {
         Command::Relay(config) => *config,
         other => panic!("{other:?}"),
     }

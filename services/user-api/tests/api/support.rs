@@ -1,12 +1,12 @@
 //! A running app, and what tests ask of it.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use platform::config::given;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+pub(crate) use testkit::Answer;
 use testkit::Database;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -24,14 +24,6 @@ pub(crate) struct TestApp {
     database: Option<Database>,
 }
 
-/// An answer, read.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
-}
-
 pub(crate) fn config(database: &str, vars: &[(&str, &str)]) -> ServeConfig {
     let defaults = [
         ("DATABASE_URL", database),
@@ -43,11 +35,8 @@ pub(crate) fn config(database: &str, vars: &[(&str, &str)]) -> ServeConfig {
         ("HASH_MAX_WAIT", "20s"),
         ("REQUEST_TIMEOUT", "20s"),
     ];
-    let find = |name: &str, vars: &[(&str, &str)]| {
-        vars.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
-    };
-    let var = |name: &str| find(name, vars).or_else(|| find(name, &defaults));
-    match platform::config::try_parse::<Config>(["user-api"], var).expect("a valid configuration").command {
+    let all = [vars, &defaults].concat();
+    match platform::config::try_parse::<Config>(["user-api"], given(&all)).expect("a valid configuration").command {
         Command::Serve(config) => *config,
         other => panic!("{other:?}"),
     }
@@ -143,46 +132,6 @@ impl TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         self.token.cancel();
-    }
-}
-
-impl Answer {
-    pub(crate) async fn read(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.expect("an answer");
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self { status, headers, body: response.text().await.expect("a body") }
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    /// Holds it to what every problem must be; returns its slug.
-    #[track_caller]
-    pub(crate) fn problem(&self, status: u16) -> String {
-        assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
-        let body = self.json();
-        assert_eq!(body["status"], status, "{body}");
-        assert_eq!(body["request_id"].as_str(), self.header("x-request-id"), "{self:?}");
-        assert!(body["request_id"].is_string() && body["title"].is_string(), "{body}");
-        if status == 503 || status == 429 {
-            let seconds: u64 = self.header("retry-after").expect("Retry-After").parse().unwrap();
-            assert!((1..=60).contains(&seconds), "Retry-After: {seconds}");
-        }
-        body["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned()
-    }
-
-    /// The fields that a problem names, in order.
-    #[track_caller]
-    pub(crate) fn pointers(&self) -> Vec<String> {
-        let body = self.json();
-        let errors = body["errors"].as_array().cloned().unwrap_or_default();
-        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()
     }
 }
 
