@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
+use lapin::Channel;
 use lapin::Confirmation;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Channel, ErrorKind};
 use tokio::time::Instant;
 
 use self::answers::Answers;
@@ -155,12 +155,4 @@ fn take(answers: &mut Answers, n: usize, confirmation: Confirmation) -> Result<(
     });
     answers.take(n, outcome, returned);
     Ok(())
-}
-
-/// The broker's reply code of a channel or connection error, if it was one.
-pub(crate) fn reply_code(error: &lapin::Error) -> Option<u16> {
-    match error.kind() {
-        ErrorKind::ProtocolError(error) => Some(error.get_id()),
-        _ => None,
-    }
 }

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::confirm::reply_code;
-use crate::topology::ACCESS_REFUSED;
+use crate::reply_code::{ACCESS_REFUSED, reply_code};
 
 /// What to do about a port that speaks no TLS.
 const IN_THE_CLEAR: &str = "this port speaks AMQP in the clear: name that for TLS in AMQP_URL (5671), or amqp://";

@@ -19,6 +19,7 @@ mod greeting;
 mod message;
 mod publisher;
 mod publisher_connection;
+mod reply_code;
 mod sieve;
 mod subscription;
 mod transport;

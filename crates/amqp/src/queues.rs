@@ -7,21 +7,15 @@ use lapin::message::BasicGetMessage;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 
-use crate::confirm::reply_code;
 use crate::connection::ANSWER;
 use crate::error::{AmqpError, bounded};
 use crate::message::short;
+use crate::reply_code::{ACCESS_REFUSED, NOT_FOUND, NOT_IMPLEMENTED, PRECONDITION_FAILED, RESOURCE_LOCKED, reply_code};
 use crate::{Broker, Connection};
 
 /// So many answers of 0 are believed, this long one after the other.
 const CERTAIN: u32 = 5;
 const ANOTHER_LOOK: Duration = Duration::from_millis(100);
-
-const ACCESS_REFUSED: u16 = 403;
-const NOT_FOUND: u16 = 404;
-const RESOURCE_LOCKED: u16 = 405;
-const PRECONDITION_FAILED: u16 = 406;
-const NOT_IMPLEMENTED: u16 = 540;
 
 /// What the broker says of a queue. Of a quorum queue whose leader is busy it says 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

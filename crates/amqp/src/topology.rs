@@ -11,10 +11,10 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
 
 use crate::Connection;
-use crate::confirm::reply_code;
 use crate::connection::ANSWER;
 use crate::error::{AmqpError, bounded};
 use crate::message::short;
+use crate::reply_code::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, reply_code};
 
 /// How long dead letters are kept: they hold personal data.
 pub const DEAD_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -22,11 +22,6 @@ pub const DEAD_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 /// From 4.0 a quorum queue drops a message at its 20th return, and on 3.10 "unlimited" drops it at the first. Looking at a
 /// queue by taking and giving back must not lose anything.
 const DELIVERY_LIMIT: i64 = 1_000_000;
-
-const NOT_FOUND: u16 = 404;
-pub(crate) const ACCESS_REFUSED: u16 = 403;
-const RESOURCE_LOCKED: u16 = 405;
-const PRECONDITION_FAILED: u16 = 406;
 
 /// A durable queue and its arguments.
 #[derive(Debug, Clone, PartialEq)]

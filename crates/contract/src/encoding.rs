@@ -5,7 +5,7 @@ use std::io::Read;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-use crate::{MAX_BODY, Malformed};
+use crate::malformed::{MAX_BODY, Malformed};
 
 /// What a message's `content-encoding` says of its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

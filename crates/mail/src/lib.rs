@@ -8,6 +8,7 @@ mod address;
 mod dkim;
 mod encoding;
 mod followed;
+mod headers;
 mod language;
 mod message;
 mod plain;

@@ -6,38 +6,14 @@ use contract::TaskId;
 use time::OffsetDateTime;
 
 use crate::address::Envelope;
-use crate::encoding::{Transfer, date, display_name, header_text};
+use crate::encoding::{Transfer, date, header_text};
+use crate::headers::{Headers, mailbox_line};
 use crate::sender::Sender;
 use crate::types::unsubscribe;
 use crate::types::written::Written;
 
 /// The line that ends a mail on the wire.
 pub(super) const END: &str = ".\r\n";
-
-/// What all mails of one type have in their heads.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Headers {
-    from: Option<String>,
-    reply_to: Option<String>,
-}
-
-impl Headers {
-    pub(crate) fn new(from: Option<&Sender>, reply_to: Option<&Sender>) -> Self {
-        let line = |name: &str, who: &Sender| mailbox_line(name, who.name(), &who.ascii_address());
-        Self {
-            from: from.map(|from| line("From", from)),
-            reply_to: reply_to.map(|reply_to| line("Reply-To", reply_to)),
-        }
-    }
-}
-
-/// A header line with one mailbox. `address` has no character that needs quoting.
-fn mailbox_line(header: &str, name: Option<&str>, address: &str) -> String {
-    match name {
-        Some(name) => format!("{header}: {}\r\n <{address}>\r\n", display_name(name)),
-        None => format!("{header}: {address}\r\n"),
-    }
-}
 
 /// What all mails of one sender begin with.
 pub(super) struct MessageBuilder {

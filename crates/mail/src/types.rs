@@ -22,8 +22,8 @@ use std::time::Duration;
 use minijinja::{Environment, Value as Shown};
 use serde_json::{Map, Value};
 
+use crate::headers::Headers;
 use crate::language::Language;
-use crate::message::Headers;
 use crate::problem::{Problem, Problems};
 use crate::return_path::ReturnPath;
 use crate::sender::Sender;

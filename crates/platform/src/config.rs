@@ -16,6 +16,7 @@
 mod args;
 mod diagnostic;
 mod help;
+pub(crate) mod log;
 mod mistyped;
 mod renamed;
 mod values;

@@ -3,10 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::config::Contradiction;
-use crate::postgres::{Unfit, is_unfit_pooler, words};
-use crate::shutdown::GraceExceeded;
-use crate::tasks::TaskEnded;
+use crate::words::words;
 
 /// Why a process ended in failure, as its exit code tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,28 +28,6 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
-    }
-}
-
-impl Exit {
-    /// What an error means that both services know; anything else is a server that is away.
-    pub fn of(error: &anyhow::Error) -> Self {
-        if error.is::<Contradiction>() {
-            Self::Usage
-        } else if error.is::<TaskEnded>() {
-            Self::Software
-        } else if error.is::<GraceExceeded>() {
-            Self::CutOff
-        } else if let Some(unfit) = error.downcast_ref::<Unfit>() {
-            match unfit {
-                Unfit::Url => Self::Usage,
-                Unfit::Migration(_) | Unfit::Encoding(_) => Self::Config,
-            }
-        } else if is_unfit_pooler(error) {
-            Self::Config
-        } else {
-            Self::Unavailable
-        }
     }
 }
 
@@ -82,34 +57,9 @@ pub fn fail(error: &anyhow::Error, code: Exit) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use anyhow::anyhow;
-    use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::tasks::Tasks;
-
-    #[tokio::test]
-    async fn each_error_has_an_exit_code_whatever_was_attempted() {
-        let mut tasks = Tasks::breaking("publisher");
-        tasks.spawn("publisher", async {});
-        let stop = CancellationToken::new();
-        let crashed = tasks.guard(&stop, stop.cancelled()).await.expect_err("a task panicked");
-        let cases: [(anyhow::Error, Exit); 7] = [
-            (Contradiction("A contradicts B".to_owned()).into(), Exit::Usage),
-            (Unfit::Url.into(), Exit::Usage),
-            (crashed.into(), Exit::Software),
-            (GraceExceeded(Duration::ZERO).into(), Exit::CutOff),
-            (Unfit::Migration(1).into(), Exit::Config),
-            (Unfit::Encoding("LATIN1".to_owned()).into(), Exit::Config),
-            (anyhow!("no route"), Exit::Unavailable),
-        ];
-        for (error, code) in cases {
-            let error = error.context("starting");
-            assert_eq!(Exit::of(&error), code, "{error:#}");
-        }
-    }
 
     #[test]
     fn an_error_is_told_in_one_line_without_repetition() {

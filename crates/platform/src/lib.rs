@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod backoff;
 pub mod config;
+mod ending;
 pub mod exit;
 pub mod health;
 pub mod postgres;
@@ -14,3 +15,4 @@ pub mod table;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;
+mod words;

@@ -28,6 +28,7 @@ pub use watch::{Availability, Found, Probe};
 pub use watched::WatchedDatabase;
 
 use crate::config::Secret;
+pub use crate::words::words;
 
 /// How long a query waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
@@ -81,19 +82,6 @@ pub async fn bounded<T>(statement: impl Future<Output = sqlx::Result<T>>) -> sql
     tokio::time::timeout(PATIENCE, statement).await.unwrap_or_else(|_| {
         Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from the database in time")))
     })
-}
-
-/// What an error of the database says, without the line of the server's own source that the driver adds to it; and what can
-/// be done, where it is about TLS.
-pub fn words(error: &(impl std::fmt::Display + ?Sized)) -> String {
-    let mut text = error.to_string();
-    if let Some((said, line)) = text.rsplit_once(" at line ")
-        && !line.is_empty()
-        && line.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        text.truncate(said.len());
-    }
-    crate::tls::trouble(&text, "this port speaks no TLS").unwrap_or(text)
 }
 
 /// Whether the database, rather than the query, is the trouble: it may work later, unchanged.

@@ -3,7 +3,6 @@
 //! Trace ids exist and travel whether anything is exported or not, so that a log line and an outbox row can always name
 //! their trace. Nothing here knows personal data; callers keep it out of fields and attributes.
 
-mod args;
 pub mod context;
 mod export;
 pub(crate) mod exposition;
@@ -27,7 +26,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-pub use args::{LogArgs, LogFormat, MetricsExporter, Sampler};
+pub use crate::config::log::{LogArgs, LogFormat, MetricsExporter, Sampler};
 
 use filter::{Gate, Throttle};
 use scrape::Scrape;

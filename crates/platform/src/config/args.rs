@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use super::log::LogArgs;
 use super::values::{AppEnv, Secret, database_url};
-use crate::telemetry::LogArgs;
 
 /// The database of a service that needs `LEAST` connections.
 #[derive(Debug, Clone, Args)]

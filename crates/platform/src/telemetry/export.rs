@@ -8,8 +8,8 @@ use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{Aggregation, Instrument, InstrumentKind, SdkMeterProvider, Stream};
 use opentelemetry_sdk::trace::{Sampler as Sampling, SdkTracerProvider};
 
-use super::args::{LogArgs, MetricsExporter, Sampler, Signal};
 use super::scrape::Scrape;
+use crate::config::log::{LogArgs, MetricsExporter, Sampler, Signal};
 
 /// Upper bounds of histograms in seconds: from a round trip on loopback to a mail that the last retry sent.
 const SECONDS: [f64; 21] = [

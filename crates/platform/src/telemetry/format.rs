@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::postgres::words;
+use crate::words::words;
 
 /// Keys that every line may have; a field of that name gets an underscore.
 const RESERVED: [&str; 6] = ["timestamp", "level", "target", "message", "trace_id", "span_id"];

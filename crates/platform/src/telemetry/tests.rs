@@ -186,7 +186,7 @@ fn variables_that_make_no_sense_are_refused() {
 
 #[test]
 fn a_signal_goes_to_its_own_endpoint_or_to_the_common_one() {
-    use super::args::Signal::{Logs, Metrics, Traces};
+    use crate::config::log::Signal::{Logs, Metrics, Traces};
     let common = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/");
     let own = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://m/x");
     let without = ("OTEL_METRICS_EXPORTER", "prometheus");

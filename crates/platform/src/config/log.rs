@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use crate::config::InvalidValue;
+use super::values::InvalidValue;
 
 /// Logging, and where telemetry goes. The `OTEL_` variables are the standard ones of OpenTelemetry; those that are not
 /// listed (such as `OTEL_BSP_*`) are honoured as well.
@@ -100,7 +100,7 @@ pub enum Sampler {
 
 /// Where one signal goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     Traces,
     Metrics,
     Logs,
@@ -108,7 +108,7 @@ pub(super) enum Signal {
 
 impl LogArgs {
     /// The URL that a signal is posted to; none if it is not exported.
-    pub(super) fn url(&self, signal: Signal) -> Option<String> {
+    pub(crate) fn url(&self, signal: Signal) -> Option<String> {
         let by_otlp = match signal {
             Signal::Metrics => self.tells_metrics_by(MetricsExporter::Otlp),
             Signal::Traces | Signal::Logs => !self.otel_sdk_disabled,
@@ -126,14 +126,14 @@ impl LogArgs {
     }
 
     /// Do metrics leave this way?
-    pub(super) fn tells_metrics_by(&self, way: MetricsExporter) -> bool {
+    pub(crate) fn tells_metrics_by(&self, way: MetricsExporter) -> bool {
         let asked = &self.otel_metrics_exporter;
         !self.otel_sdk_disabled && asked.contains(&way) && !asked.contains(&MetricsExporter::None)
     }
 
     /// What is logged: `info`, our libraries only from `warn` on, unless told otherwise. That of AMQP says nothing: what it takes for
     /// an error is told by those who called it, or is an answer that they asked for.
-    pub(super) fn levels(&self) -> Targets {
+    pub(crate) fn levels(&self) -> Targets {
         let asked = self.rust_log.as_ref().or(self.log_level.as_ref());
         let default = asked.and_then(Targets::default_level).unwrap_or(LevelFilter::INFO);
         let noisy = ["sqlx", "hyper", "reqwest", "opentelemetry", "tower", "h2", "rustls"];
