@@ -12,10 +12,9 @@ use platform::tasks::Tasks;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::NAME;
 use crate::config::RelayConfig;
 
-/// What the application's database and the broker call it.
-pub const NAME: &str = "mail-api";
 /// The relay, with its port taken.
 #[derive(Debug)]
 pub struct App {

@@ -18,6 +18,8 @@ use web::{FieldError, Problem, Refused};
 use crate::error::TYPE_NOT_ALLOWED;
 use crate::keys::Scope;
 
+/// Mails of one batch at most.
+pub const LARGEST_BATCH: usize = 500;
 /// Longest name of a recipient, in characters, as the worker takes it.
 const MAX_NAME: usize = 256;
 

@@ -1,6 +1,5 @@
 //! Configuration: the environment, and for what is printed the command line.
 
-mod keys;
 mod serve;
 
 use std::time::Duration;
@@ -12,7 +11,7 @@ use outbox::{Identifier, RelayArgs};
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 use web::check::CheckArgs;
 
-pub use keys::{AddArgs, Expires, KeysArgs, KeysCommand, ListArgs};
+pub use crate::keys::args::{AddArgs, Expires, KeysArgs, KeysCommand, ListArgs};
 pub use serve::ServeConfig;
 
 /// The way in for other applications: takes mails over HTTP, or relays their outbox to the queue and prints its SQL.

@@ -1,9 +1,7 @@
 //! What goes wrong, as clients see it. The only place with status codes of errors, beside the crate `web`.
 
 use axum::http::StatusCode;
-use web::{Kind, Problem};
-
-use crate::mailing::TakeError;
+use web::Kind;
 
 /// From nobody who is known.
 pub const UNAUTHORIZED: Kind = Kind::new(
@@ -35,16 +33,6 @@ pub const OWN: [Kind; 3] = [UNAUTHORIZED, TYPE_NOT_ALLOWED, RECIPIENT_LIMITED];
 /// Every kind that a client can meet here.
 pub fn all() -> impl Iterator<Item = Kind> {
     Kind::GENERAL.into_iter().chain(OWN)
-}
-
-impl From<TakeError> for Problem {
-    fn from(error: TakeError) -> Self {
-        match error {
-            TakeError::KeyReused => Self::new(Kind::IDEMPOTENCY_KEY_REUSED),
-            TakeError::DatabaseDown => Self::database_unavailable(),
-            TakeError::Database(error) => error.into(),
-        }
-    }
 }
 
 #[cfg(test)]

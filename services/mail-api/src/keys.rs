@@ -1,5 +1,7 @@
 //! API keys: what they are, who holds one, and the commands that make and end them.
 
+pub(crate) mod args;
+mod caller;
 pub mod commands;
 mod keyring;
 mod layer;
@@ -7,7 +9,8 @@ mod name;
 mod scope;
 mod token;
 
-pub use keyring::{Caller, Keyring, NoKeys};
+pub use caller::Caller;
+pub use keyring::{Keyring, NoKeys};
 pub use layer::{Doors, Turn, check};
 pub use name::KeyName;
 pub use scope::Scope;

@@ -14,3 +14,6 @@ pub mod recipient;
 pub mod router;
 pub mod routes;
 pub mod serve;
+
+/// What the databases and the broker call it.
+pub const NAME: &str = "mail-api";

@@ -9,6 +9,7 @@ use platform::telemetry::context::current_traceparent;
 use serde_json::Value;
 use tokio::sync::Notify;
 use uuid::Uuid;
+use web::{Kind, Problem};
 
 use crate::asked::Asked;
 use crate::db::{self, Batch, Before, Inserted, NewMail, Outcome, RecipientLimit, Repeatable};
@@ -57,6 +58,16 @@ pub enum TakeError {
     /// The database failed, or went away.
     #[error(transparent)]
     Database(#[from] DbError),
+}
+
+impl From<TakeError> for Problem {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::KeyReused => Self::new(Kind::IDEMPOTENCY_KEY_REUSED),
+            TakeError::DatabaseDown => Self::database_unavailable(),
+            TakeError::Database(error) => error.into(),
+        }
+    }
 }
 
 /// What of a request can be taken, and what of it can't.

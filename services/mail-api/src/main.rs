@@ -4,12 +4,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use mail_api::app::{self, App};
+use mail_api::app::App;
 use mail_api::config::{Command, Config, KeysArgs, RelayConfig, ServeConfig};
 use mail_api::keys::commands::{NotMigrated, Refused};
 use mail_api::keys::{self, NoKeys};
 use mail_api::serve::Serve;
-use mail_api::{check, db, openapi};
+use mail_api::{NAME, check, db, openapi};
 use platform::config::{MigrateArgs, parse};
 use platform::exit::{Exit, fail};
 use platform::{postgres, service};
@@ -44,17 +44,17 @@ fn exit(error: &anyhow::Error) -> Exit {
 
 async fn relay(config: RelayConfig) -> anyhow::Result<()> {
     let log = config.common.log.clone();
-    service::serve::<Config>(app::NAME, &log, async |stop| App::build(config).await?.run(stop).await).await
+    service::serve::<Config>(NAME, &log, async |stop| App::build(config).await?.run(stop).await).await
 }
 
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let log = config.common.log.clone();
-    service::serve::<Config>(app::NAME, &log, async |stop| Serve::build(config).await?.run(stop).await).await
+    service::serve::<Config>(NAME, &log, async |stop| Serve::build(config).await?.run(stop).await).await
 }
 
 async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
     let migration = postgres::migrate_as_told(&args, "mail-api migrate", &db::MIGRATOR);
-    service::with_telemetry(app::NAME, &args.log, migration).await
+    service::with_telemetry(NAME, &args.log, migration).await
 }
 
 async fn keys(args: KeysArgs) -> anyhow::Result<()> {

@@ -6,25 +6,13 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse as _;
 use axum::routing::post;
-use mail::Types;
 use web::middleware::{headers, host, request_id, span, timeout};
 use web::{Kind, Problem, docs};
 
-use crate::app::NAME;
+use crate::NAME;
 use crate::keys::{self, Doors};
-use crate::mailing::Taker;
-use crate::{error, openapi, routes};
-
-/// What handlers need. Clones share everything.
-#[derive(Debug, Clone)]
-pub struct Api {
-    /// Takes mails.
-    pub taker: Taker,
-    /// The types that there are, as far as anybody here knows them.
-    pub types: Option<Types>,
-    /// Mails of one batch at most.
-    pub largest_batch: usize,
-}
+use crate::routes::{self, Api};
+use crate::{error, openapi};
 
 /// Everything that is served.
 pub fn router(api: Api, doors: Doors, request_timeout: Duration) -> Router {

@@ -15,12 +15,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use web::server;
 
-use crate::app::NAME;
+use crate::NAME;
 use crate::config::ServeConfig;
 use crate::db;
 use crate::keys::Doors;
 use crate::mailing::Taker;
-use crate::router::{Api, router};
+use crate::router::router;
+use crate::routes::Api;
 
 /// Connections that requests leave to the relay and to what looks after the database.
 const OTHERS: u32 = 2;

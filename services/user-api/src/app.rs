@@ -15,15 +15,15 @@ use tokio_util::sync::CancellationToken;
 use web::middleware::rate_limit::RateLimit;
 use web::server;
 
+use crate::NAME;
 use crate::config::ServeConfig;
 use crate::db;
 use crate::hashing::Hasher;
 use crate::registration::Registrar;
-use crate::router::{Api, router};
+use crate::router::router;
+use crate::routes::Api;
 use crate::telemetry::Metrics;
 
-/// What both services call it in the database and at the broker.
-pub const NAME: &str = "user-api";
 /// Connections that requests leave to the relay and to what looks after the database.
 const OTHERS: u32 = 2;
 /// The service, with its ports taken.

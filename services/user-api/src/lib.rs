@@ -13,3 +13,6 @@ pub mod registration;
 pub mod router;
 pub mod routes;
 pub mod telemetry;
+
+/// What the database and the broker call it.
+pub const NAME: &str = "user-api";

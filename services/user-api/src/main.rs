@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use platform::config::{MigrateArgs, parse};
 use platform::exit::{Exit, fail};
 use platform::{postgres, service};
-use user_api::app::{self, App};
+use user_api::app::App;
 use user_api::config::{CheckArgs, Command, Config, ServeConfig};
-use user_api::{check, db, openapi};
+use user_api::{NAME, check, db, openapi};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -27,12 +27,12 @@ async fn main() -> ExitCode {
 
 async fn serve(config: ServeConfig) -> anyhow::Result<()> {
     let log = config.common.log.clone();
-    service::serve::<Config>(app::NAME, &log, async |stop| App::build(config).await?.run(stop).await).await
+    service::serve::<Config>(NAME, &log, async |stop| App::build(config).await?.run(stop).await).await
 }
 
 async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
     let migration = postgres::migrate_as_told(&args, "user-api migrate", &db::MIGRATOR);
-    service::with_telemetry(app::NAME, &args.log, migration).await
+    service::with_telemetry(NAME, &args.log, migration).await
 }
 
 fn print_openapi() -> anyhow::Result<()> {

@@ -11,20 +11,10 @@ use web::middleware::rate_limit::RateLimit;
 use web::middleware::{headers, host, rate_limit, request_id, span, timeout};
 use web::{Kind, Problem, docs};
 
-use crate::app::NAME;
+use crate::NAME;
 use crate::cors::{self, Origin};
-use crate::registration::Registrar;
-use crate::telemetry::Metrics;
-use crate::{error, openapi, routes};
-
-/// What handlers need. Clones share everything.
-#[derive(Debug, Clone)]
-pub struct Api {
-    /// Registers.
-    pub registrar: Registrar,
-    /// Counts.
-    pub metrics: Metrics,
-}
+use crate::routes::{self, Api};
+use crate::{error, openapi};
 
 /// Everything that is served.
 pub fn router(api: Api, rate_limit: Option<RateLimit>, request_timeout: Duration, origins: &[Origin]) -> Router {

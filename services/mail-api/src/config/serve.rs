@@ -10,9 +10,9 @@ use outbox::RelayArgs;
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, duration};
 use web::{HttpArgs, Quotas};
 
+use crate::asked::LARGEST_BATCH;
 use crate::db::RecipientLimit;
 use crate::keys::{Doors, Keyring};
-use crate::routes::LARGEST_BATCH;
 
 /// What `serve` needs.
 #[derive(Debug, Clone, Args)]

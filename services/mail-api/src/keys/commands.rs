@@ -9,8 +9,8 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::args::{AddArgs, KeysCommand, ListArgs};
 use super::{KeyName, Scope, Token};
-use crate::config::{AddArgs, KeysCommand, ListArgs};
 use crate::db::{self, KeyRow, NewKey};
 
 /// Why a command did nothing, though nothing is broken.

@@ -8,13 +8,12 @@ use axum::http::{HeaderMap, header};
 use platform::health::Component;
 use platform::postgres::DbError;
 use sqlx::PgPool;
-use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use web::Problem;
 
-use super::{Digest, KeyId, Scope, Token};
+use super::{Caller, KeyId, Token};
 use crate::db;
 use crate::error::UNAUTHORIZED;
 
@@ -34,28 +33,6 @@ pub struct NoKeys;
 
 /// What is wrong then, and what to do.
 const NO_KEYS: &str = "there is no API key that is good, so nobody could ask for a mail: run `mail-api keys add NAME`";
-
-/// Who asks.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// By this they are counted.
-    pub id: KeyId,
-    /// What they may ask for.
-    pub scope: Scope,
-    digest: Digest,
-    expires_at: Option<OffsetDateTime>,
-}
-
-impl Caller {
-    /// As it was kept.
-    pub fn kept(id: KeyId, digest: Digest, scope: Scope, expires_at: Option<OffsetDateTime>) -> Self {
-        Self { id, scope, digest, expires_at }
-    }
-
-    fn is_over(&self) -> bool {
-        self.expires_at.is_some_and(|at| at <= OffsetDateTime::now_utc())
-    }
-}
 
 /// The keys. Clones share them.
 #[derive(Debug, Clone, Default)]

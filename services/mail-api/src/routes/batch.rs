@@ -10,18 +10,16 @@ use web::json::{self, Fields, invalid};
 use web::openapi::Refusals;
 use web::{FieldError, Problem};
 
+use super::Api;
 use super::answer::{self, BatchAnswer, ItemResult};
 use super::request::{self, Read};
 use crate::asked::{MailBody, Rules};
 use crate::db::{Before, NewMail};
 use crate::error::RECIPIENT_LIMITED;
 use crate::mailing::{self, Done, Taken};
-use crate::router::Api;
 
 /// Bodies are at most so long, in bytes.
 const LIMIT: usize = 4 * 1024 * 1024;
-/// Mails at most.
-pub const LARGEST_BATCH: usize = 500;
 
 /// Mails as they are asked for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -194,6 +192,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
+    use crate::asked::LARGEST_BATCH;
     use crate::keys::Scope;
 
     /// With `--release --ignored --nocapture`, on a machine with nothing else to do.

@@ -5,13 +5,13 @@ use axum::response::Response;
 use web::openapi::Refusals;
 use web::{Problem, json};
 
+use super::Api;
 use super::answer::{Accepted, accepted};
 use super::request;
 use crate::asked::MailBody;
 use crate::db::{Before, NewMail};
 use crate::error::RECIPIENT_LIMITED;
 use crate::mailing::{self, Done, Taken};
-use crate::router::Api;
 
 /// Bodies are at most so long, in bytes: a task of 64 KiB, with room for blanks and escapes.
 const LIMIT: usize = 128 * 1024;

@@ -13,10 +13,10 @@ use tokio::task::spawn_blocking;
 use web::middleware::timeout::Received;
 use web::{IdempotencyKey, Kind, Problem, body};
 
+use super::Api;
 use crate::asked::Rules;
 use crate::db::{Before, Repeatable};
 use crate::keys::Turn;
-use crate::router::Api;
 
 /// Bodies up to this many bytes are read in about a millisecond. Decision 28 in `docs/decisions`.
 const SHORT: usize = 16 * 1024;

@@ -12,11 +12,10 @@ use web::middleware::timeout::Received;
 use web::openapi::Refusals;
 use web::{IDEMPOTENCY_REPLAYED, IdempotencyKey, Kind, Problem, body};
 
-use super::accept_language;
 use super::registration_body::{self, RegistrationBody};
+use super::{Api, accept_language};
 use crate::error::{ALREADY_TAKEN, OVERLOADED};
 use crate::registration::{RegisterError, Registered, User};
-use crate::router::Api;
 use crate::telemetry::Outcome;
 
 /// Bodies are at most so long, in bytes.

@@ -9,7 +9,7 @@ use platform::config::{Secret, database_url, duration};
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::keys::KeyName;
+use super::name::KeyName;
 
 /// The database, and what to do.
 #[derive(Debug, Clone, Args)]
