@@ -16,14 +16,16 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::circuit_breaker::{CircuitBreaker, probe};
+use crate::circuit_breaker::CircuitBreaker;
 use crate::clock::DatabaseClock;
 use crate::config::{Config, EventArgs, MailLogArgs, SuppressionArgs};
-use crate::consumer::{Consumer, ConsumerError, QueuesApart, Supervisor, delivery_limit};
+use crate::consumer::{Consumer, ConsumerError, Supervisor, delivery_limit};
+use crate::controls::queues::QueuesApart;
 use crate::controls::{ControlsWatch, Follower};
 use crate::delivery::{Ends, ExclusiveGate, InFlight, Limits, Processor, UnknownTypes, hold};
 use crate::events::{self, Events};
 use crate::fleet;
+use crate::health_probe;
 use crate::ledger::retention::{self, RetentionOptions};
 use crate::ledger::{self, Ledger, LedgerOptions};
 use crate::mail_log::{MailLog, Mode};
@@ -161,7 +163,10 @@ impl Sender {
         let processor = Arc::new(assemble(&config, &pool, mail, parts.moving, asked, &ends, tasks));
         let (rate, name) = (processor.rate.clone(), config.mail_log.hostname.clone());
         tasks.spawn("controls", controls.run(move || rate.look_again()));
-        tasks.spawn("probe", probe::run(Arc::clone(&processor), parts.sending, parts.database, background.clone()));
+        tasks.spawn(
+            "probe",
+            health_probe::run(Arc::clone(&processor), parts.sending, parts.database, background.clone()),
+        );
         tasks.spawn("database-clock", ledger::keep_time(pool.clone(), clock, background.clone()));
         let (asked, raised) = (broker(&config, "email-worker check"), config.flow.delivery_limit_raised);
         let check = delivery_limit::check(asked, raised, health.clone(), background.clone());

@@ -4,7 +4,6 @@
 //! sending slots share. The reasons come from [`classify`](crate::send::classify).
 
 mod handle;
-pub mod probe;
 
 use std::time::{Duration, Instant};
 

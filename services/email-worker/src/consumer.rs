@@ -18,7 +18,6 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-pub use self::apart::QueuesApart;
 pub(crate) use self::apart::Supervisor;
 use crate::circuit_breaker::State;
 use crate::controls::{Apart, InForce};

@@ -7,7 +7,7 @@
 mod apart;
 mod follow;
 pub mod paper;
-mod scope;
+pub mod queues;
 pub mod store;
 
 use std::collections::{BTreeSet, HashMap};
@@ -18,8 +18,8 @@ use time::OffsetDateTime;
 
 pub use self::apart::Apart;
 pub(crate) use self::follow::{ControlsWatch, Follower, InForce};
-pub use self::scope::{InvalidScope, Scope};
 use crate::rate::{Ceiling, Rate};
+pub use crate::rate::{InvalidScope, Scope};
 
 /// At most so many queues of their own: one for each type and each domain that has a pause or a limit, and one for each pair of them.
 pub const MOST: usize = 64;

@@ -13,6 +13,7 @@ mod exclusive;
 pub mod hold;
 mod in_flight;
 mod limits;
+pub(crate) mod log;
 pub mod outcome;
 mod refusal;
 pub mod republish;
@@ -41,7 +42,7 @@ use self::outcome::{Deferral, Outcome};
 use self::task::{Rejected, Task};
 use crate::circuit_breaker::CircuitBreaker;
 use crate::clock::DatabaseClock;
-use crate::consumer::QueuesApart;
+use crate::controls::queues::QueuesApart;
 use crate::controls::{Apart, ControlsWatch};
 use crate::events::Events;
 use crate::ledger::{Claim, Ledger, LedgerDown};
@@ -153,7 +154,10 @@ impl Processor {
         };
         if let Some(outcome) = outcome {
             span.record("sluice.disposition", outcome.label());
-            self.metrics.finished(&outcome, began.elapsed());
+            self.metrics.finished(outcome.label(), outcome.reason(), began.elapsed());
+            if matches!(outcome, Outcome::Duplicate) {
+                self.metrics.duplicate();
+            }
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) use self::relay::start;
 use crate::delivery::DeadLetter;
 use crate::delivery::outcome::Outcome;
 use crate::delivery::task::Task;
-use crate::mail_log::tells;
+use crate::delivery::log::tells;
 use crate::smtp::{Accepted, SendError};
 
 /// Which events a worker writes. Cheap to clone.

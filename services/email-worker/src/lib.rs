@@ -18,6 +18,7 @@ pub mod dead_letters;
 pub mod delivery;
 pub mod events;
 pub mod fleet;
+mod health_probe;
 pub mod ledger;
 pub mod mail_log;
 pub mod metrics;

@@ -5,7 +5,7 @@
 //! Why so: decision 34 in `docs/decisions`.
 
 mod days;
-mod entry;
+pub(crate) mod entry;
 pub mod find;
 pub mod paper;
 pub(crate) mod store;
@@ -19,17 +19,12 @@ use opentelemetry::global;
 use platform::postgres::NoAnswer;
 use sqlx::PgPool;
 use time::Date;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::days::Days;
 pub use self::days::keep;
-use self::entry::Attempt;
-pub(crate) use self::entry::{Entry, attempts_after, cut, moment, tells, trace_of_digits};
+pub(crate) use self::entry::{Attempt, Entry, trace_of_digits};
 use crate::aside::{self, Notes};
-use crate::delivery::outcome::Outcome;
-use crate::delivery::task::Task;
-use crate::smtp::SendError;
 
 /// What the log keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,40 +82,32 @@ impl MailLog {
         }
     }
 
-    /// The row of a mail that was sent now, for the statement that marks it.
-    pub(crate) fn sent(&self, task: &Task, now: SystemTime) -> Option<Entry> {
-        let shared = self.0.as_ref()?;
-        let troubled = u32::from(task.attempt) > 0 || task.redriven;
-        if shared.mode == Mode::Failures && !troubled {
-            return None;
-        }
-        Some(Entry::sent(task, now, shared.day(task, None, now)?))
+    /// What it keeps; nothing where it is off.
+    pub(crate) fn mode(&self) -> Mode {
+        self.0.as_ref().map_or(Mode::Off, |shared| shared.mode)
     }
 
-    /// An attempt in which the mail server did not take the mail, begun at `began`, and what follows from it.
-    pub(crate) fn failed(&self, task: &Task, error: &SendError, began: Instant, outcome: &Outcome, now: SystemTime) {
-        let Some(shared) = &self.0 else { return };
-        let Some(day) = shared.day(task, Some(outcome), now) else { return };
-        let attempt = Attempt::of(task, error, began.elapsed(), outcome, now, &shared.worker, day);
-        shared.notes.note(Note::Attempt(attempt));
-    }
-
-    /// What a run came to. One that was sent is in the statement that marks it.
-    pub(crate) fn ended(&self, task: &Task, outcome: &Outcome, now: SystemTime) {
-        let Some(shared) = self.0.as_ref().filter(|_| entry::tells(outcome)) else { return };
-        let Some(day) = shared.day(task, Some(outcome), now) else { return };
-        shared.notes.note(Note::Mail(Entry::of(task, outcome, now, day)));
-    }
-}
-
-impl Shared {
-    /// Where rows about this mail belong; lost where no day is known.
-    fn day(&self, task: &Task, outcome: Option<&Outcome>, now: SystemTime) -> Option<Date> {
-        let day = self.days.of(entry::first_run(task, outcome, now));
+    /// Where rows belong of a mail that was run first at that time; lost where no day is known, or nothing is kept.
+    pub(crate) fn day(&self, first_run: SystemTime) -> Option<Date> {
+        let day = self.0.as_ref()?.days.of(first_run);
         if day.is_none() {
             lost(1);
         }
         day
+    }
+
+    /// Writes the row of a mail, beside the mails.
+    pub(crate) fn note(&self, entry: Entry) {
+        if let Some(shared) = &self.0 {
+            shared.notes.note(Note::Mail(entry));
+        }
+    }
+
+    /// Writes the row of an attempt, beside the mails; `attempt` is given the name of this worker.
+    pub(crate) fn note_attempt(&self, attempt: impl FnOnce(&str) -> Attempt) {
+        if let Some(shared) = &self.0 {
+            shared.notes.note(Note::Attempt(attempt(&shared.worker)));
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use opentelemetry::metrics::{Counter, Histogram, Meter};
 use opentelemetry::{KeyValue, global};
 
-use crate::delivery::outcome::Outcome;
 use crate::send::classify::Reason;
 use crate::smtp::Stage;
 
@@ -82,13 +81,15 @@ impl Metrics {
         metrics
     }
 
-    /// A task was finished, `took` after it was delivered.
-    pub fn finished(&self, outcome: &Outcome, took: Duration) {
-        self.process.record(took.as_secs_f64(), &attributes(outcome.label()));
-        self.finished.count(outcome);
-        if matches!(outcome, Outcome::Duplicate) {
-            self.duplicates.add(1, &[]);
-        }
+    /// A task was finished, `took` after it was delivered: its disposition, and why it was put aside if it was.
+    pub fn finished(&self, disposition: &'static str, reason: Option<&'static str>, took: Duration) {
+        self.process.record(took.as_secs_f64(), &attributes(disposition));
+        self.finished.count(disposition, reason);
+    }
+
+    /// A task was delivered whose mail had been sent before.
+    pub fn duplicate(&self) {
+        self.duplicates.add(1, &[]);
     }
 
     /// The mail server answered, after `took`.
@@ -162,13 +163,9 @@ impl Finished {
         finished
     }
 
-    fn count(&self, outcome: &Outcome) {
-        let reason = match outcome {
-            Outcome::Dead(letter) => Some(letter.reason.slug()),
-            _ => None,
-        };
+    fn count(&self, disposition: &'static str, reason: Option<&'static str>) {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *tasks.entry((outcome.label(), reason)).or_default() += 1;
+        *tasks.entry((disposition, reason)).or_default() += 1;
     }
 }
 

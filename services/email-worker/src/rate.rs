@@ -17,6 +17,7 @@ mod news;
 mod pace;
 mod permit;
 mod row;
+mod scope;
 mod shared;
 #[cfg(test)]
 mod simulation;
@@ -35,13 +36,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::pace::{Ceiling, Rate, RateError};
 pub use self::permit::SendPermit;
+pub use self::scope::{InvalidScope, Scope};
 
 use self::learnt::{Domain, Seconds};
 use self::limiter::{Limiter, Message, Waiter};
 use self::row::Terms;
 use self::shared::Shared;
 use self::store::{Apart, Database, Store};
-use crate::controls::Scope;
 use crate::ledger::LedgerDown;
 
 /// More than a worker has sending slots, twice: each may wait, or tell how it went.

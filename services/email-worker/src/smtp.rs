@@ -9,12 +9,14 @@ mod file;
 mod fuzz;
 pub mod pool;
 mod reply;
+mod server;
 mod session;
 mod stream;
+mod tls;
 mod transaction;
 mod transport;
 
-pub use connect::TlsError;
 pub use reply::{Accepted, Broken, Reply, SendError, Stage, Unsendable};
-pub use session::{Login, SmtpOptions, Tls};
+pub use server::{Login, SmtpOptions, Tls};
+pub use tls::TlsError;
 pub use transport::{Session, Transport};

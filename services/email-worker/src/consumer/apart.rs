@@ -9,43 +9,20 @@ use amqp::topology::{self, TopologyError};
 use amqp::{AmqpError, Broker, BrokerUrl};
 use platform::postgres::{NoAnswer, ask};
 use sqlx::PgPool;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Consumer, ConsumerError};
 use crate::controls::Apart;
+use crate::controls::queues::Wanted;
 use crate::controls::store::AddQueue;
 use crate::delivery::Processor;
 
-/// Who wants a queue that has no room here asks again.
-const ROOM: usize = 64;
 /// A queue is tried to be made so often at most, however many ask for it.
 const EVERY: Duration = Duration::from_secs(1);
 /// A statement may take so long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-
-/// Asks for queues.
-#[derive(Debug, Clone)]
-pub struct QueuesApart(mpsc::Sender<Apart>);
-
-/// What is asked for.
-pub(crate) type Wanted = mpsc::Receiver<Apart>;
-
-impl QueuesApart {
-    /// A way to ask, and where it is heard.
-    pub(crate) fn new() -> (Self, Wanted) {
-        let (sender, receiver) = mpsc::channel(ROOM);
-        (Self(sender), receiver)
-    }
-
-    /// A mail is to go there. Asked for again, it is one queue.
-    pub(crate) fn want(&self, apart: &Apart) {
-        // Lost, it is asked for once more.
-        let _ = self.0.try_send(apart.clone());
-    }
-}
 
 /// Why a queue was not made.
 #[derive(Debug, thiserror::Error)]

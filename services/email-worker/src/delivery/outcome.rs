@@ -79,6 +79,14 @@ impl Outcome {
         }
     }
 
+    /// Why it is put aside, if it is.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Dead(letter) => Some(letter.reason.slug()),
+            _ => None,
+        }
+    }
+
     /// Does another line tell where the task goes: the mail's own, or that of who paused or limited all of its like?
     pub(super) fn is_told(&self) -> bool {
         self.next().is_some() || matches!(self, Self::SetApart(_))

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, PgPool};
 use super::ceilings::Ceilings;
 use super::learnt::{Learnt, Seconds};
 use super::row::{Ask, Grant, Row, Terms};
-use crate::controls::Scope;
+use super::scope::Scope;
 use crate::ledger::LedgerDown;
 
 /// An exchange may take so long; then the database counts as down.

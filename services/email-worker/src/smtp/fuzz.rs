@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::reply::{Accepted, Reply, SendError, Stage};
-use super::session::{Smtp, SmtpOptions, Tls};
+use super::server::{Smtp, SmtpOptions, Tls};
 use super::stream::SmtpStream;
 use crate::send::classify::Classification;
 

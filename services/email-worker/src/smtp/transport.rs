@@ -7,10 +7,11 @@ use std::time::Duration;
 use mail::Rendered;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::TlsError;
 use super::file::FileSession;
 use super::reply::{Accepted, SendError};
-use super::session::{Smtp, SmtpOptions, SmtpSession};
+use super::server::{Smtp, SmtpOptions};
+use super::session::SmtpSession;
+use super::tls::TlsError;
 
 /// A way to send mails; cheap to clone. It holds no connection: each sending slot opens a [`Session`] of its own.
 #[derive(Debug, Clone)]

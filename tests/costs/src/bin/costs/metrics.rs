@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use email_worker::delivery::outcome::Outcome;
 use email_worker::metrics::Metrics;
 use platform::telemetry::LogArgs;
 
@@ -38,7 +37,7 @@ pub(crate) async fn run(arguments: Arguments) {
     let metrics = Metrics::new();
     for n in 0..arguments.mails {
         let took = Duration::from_micros(u64::from(n % 64) * 500);
-        metrics.finished(&Outcome::Suppressed, took);
+        metrics.finished("suppressed", None, took);
         metrics.sent(true, took);
         // The delay, and the wait for a permit by both of its names.
         (0..3).for_each(|_| metrics.accepted_after(took));

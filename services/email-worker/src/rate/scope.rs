@@ -1,4 +1,4 @@
-//! Which mails a control holds for.
+//! Which mails a rate, or a pause, holds for.
 
 use std::fmt;
 use std::str::FromStr;

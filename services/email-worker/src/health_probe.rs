@@ -7,7 +7,7 @@ use platform::health::Component;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cause, CircuitBreaker, Probe, State};
+use crate::circuit_breaker::{Cause, CircuitBreaker, Probe, State};
 use crate::delivery::Processor;
 use crate::rate::Throttled;
 use crate::send::classify::Classification;
