@@ -156,4 +156,9 @@ mod tests {
             (vec!["shop".into(), "blog".into()], vec!["relay".into()])
         );
     }
+
+    #[test]
+    fn every_command_and_its_arguments_fit_together() {
+        <Config as clap::CommandFactory>::command().debug_assert();
+    }
 }

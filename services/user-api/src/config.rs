@@ -185,4 +185,9 @@ mod tests {
             assert!(refused.contains(name), "{name}={value}: {refused}");
         }
     }
+
+    #[test]
+    fn every_command_and_its_arguments_fit_together() {
+        <Config as clap::CommandFactory>::command().debug_assert();
+    }
 }

@@ -100,4 +100,9 @@ mod tests {
             assert!(named.iter().all(|part| line.contains(part)), "{vars:?}: {line}");
         }
     }
+
+    #[test]
+    fn every_command_and_its_arguments_fit_together() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
 }
