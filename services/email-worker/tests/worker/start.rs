@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use contract::{TaskId, header, queue};
-use testkit::{PgBouncer, Pooling, Postgres, Script, Service, SmtpOptions, Stage, address_of};
+use testkit::{PgBouncer, Pooling, Postgres, Script, Service, SmtpOptions, Stage, address_of, eventually};
 
 use crate::helpers::{PATIENCE, Running, World, get, is_held_by, registration};
 
@@ -103,9 +103,14 @@ async fn a_worker_whose_mail_server_has_no_address_is_not_ready_and_names_it() {
     let worker = world.process(&[("SMTP_HOST", "mail.invalid"), ("SMTP_CONNECT_TIMEOUT", "30s")]);
     let line = worker.wait_for_log("before the mail server has greeted", PATIENCE).await;
     assert!(line.contains("cannot reach the mail server: mail.invalid: "), "{line}");
-    let (status, body) = get(address_of(&worker.admin_url()), "/readyz").await.unwrap();
-    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
-    assert!(status == 503 && is_held_by(&body, "unreachable"), "{body}");
+    // The report follows the line.
+    let body = eventually("it says why it is not ready", PATIENCE, async || {
+        let (status, body) = get(address_of(&worker.admin_url()), "/readyz").await.unwrap();
+        assert_eq!(status, 503, "{body}");
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        is_held_by(&body, "unreachable").then_some(body)
+    })
+    .await;
     assert!(body.to_string().contains("mail.invalid"), "{body}");
 }
 
