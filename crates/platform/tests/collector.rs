@@ -3,16 +3,9 @@
 
 use std::time::Duration;
 
-use clap::Parser;
 use opentelemetry::KeyValue;
 use platform::telemetry::{self, LogArgs};
 use testkit::{Kind, OtlpReceiver};
-
-#[derive(Debug, Parser)]
-struct Vars {
-    #[command(flatten)]
-    log: LogArgs,
-}
 
 // One test: logging is set once a process.
 #[tokio::test]
@@ -20,8 +13,8 @@ async fn a_shutdown_brings_spans_metrics_and_logs_to_the_collector() {
     let collector = OtlpReceiver::start().await;
     let endpoint = collector.endpoint();
     let var = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| endpoint.clone().into());
-    let vars: Vars = platform::config::try_parse(["demo"], var).unwrap();
-    let telemetry = telemetry::init("demo", &vars.log).unwrap();
+    let log = LogArgs::given(var).unwrap();
+    let telemetry = telemetry::init("demo", &log).unwrap();
 
     let trace_id = tracing::info_span!("GET /things", otel.kind = "server", things = 3).in_scope(|| {
         tracing::info_span!("look", otel.kind = "client").in_scope(|| tracing::warn!(shelf = 7, "nothing there"));

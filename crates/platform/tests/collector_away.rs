@@ -3,22 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use clap::Parser;
 use platform::telemetry::{self, LogArgs};
-
-#[derive(Debug, Parser)]
-struct Vars {
-    #[command(flatten)]
-    log: LogArgs,
-}
 
 #[tokio::test]
 async fn a_shutdown_gives_up_on_a_collector_that_hangs() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
     let var = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| endpoint.clone().into());
-    let vars: Vars = platform::config::try_parse(["demo"], var).unwrap();
-    let telemetry = telemetry::init("demo", &vars.log).unwrap();
+    let log = LogArgs::given(var).unwrap();
+    let telemetry = telemetry::init("demo", &log).unwrap();
     tracing::info_span!("work").in_scope(|| tracing::info!("hello"));
     opentelemetry::global::meter("demo").u64_counter("things").build().add(1, &[]);
 

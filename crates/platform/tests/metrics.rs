@@ -4,26 +4,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use clap::Parser;
 use platform::admin::AdminServer;
 use platform::health::Health;
 use platform::telemetry::{self, LogArgs};
 use reqwest::{Client, Method, StatusCode, header};
 use tokio_util::sync::CancellationToken;
 
-#[derive(Debug, Parser)]
-struct Vars {
-    #[command(flatten)]
-    log: LogArgs,
-}
-
 // One test: telemetry is set up once a process.
 #[tokio::test]
 async fn metrics_are_collected_when_they_are_asked_for_and_not_before() {
     let addr = "127.0.0.1:0".parse().unwrap();
     let before = AdminServer::bind(addr, Health::new()).await.unwrap();
-    let vars: Vars = platform::config::try_parse(["demo"], |_: &str| None).unwrap();
-    let telemetry = telemetry::init("demo", &vars.log).unwrap();
+    let log = LogArgs::given(|_: &str| None).unwrap();
+    let telemetry = telemetry::init("demo", &log).unwrap();
     let server = AdminServer::bind(addr, Health::new()).await.unwrap();
 
     let collected = Arc::new(AtomicU32::new(0));

@@ -28,6 +28,15 @@ struct Following {
 }
 
 impl Following {
+    /// A file is saved, and is in the next mail. To its end.
+    async fn takes_what_is_saved(mut self) {
+        self.directory.put("note.en.subject", "subject 2");
+        let state = self.changed().await;
+        assert_eq!((state.reads, state.refused), (1, None));
+        assert_eq!(self.subject(), "subject 2");
+        self.end().await;
+    }
+
     fn new(directory: Directory) -> Self {
         let watched = Watched::new(directory.path()).unwrap();
         Self::by(watched, directory)
@@ -102,13 +111,9 @@ fn mount(directory: &Directory, version: &str, files: &[(&str, String)]) {
 
 #[tokio::test]
 async fn a_saved_file_is_in_the_next_mail() {
-    let mut following = Following::new(plain("1"));
+    let following = Following::new(plain("1"));
     assert_eq!(following.subject(), "subject 1");
-    following.directory.put("note.en.subject", "subject 2");
-    let state = following.changed().await;
-    assert_eq!((state.reads, state.refused), (1, None));
-    assert_eq!(following.subject(), "subject 2");
-    following.end().await;
+    following.takes_what_is_saved().await;
 }
 
 #[tokio::test]
@@ -247,15 +252,11 @@ async fn whoever_is_patient_has_the_built_in_types_until_a_bad_set_is_mended() {
     let directory = plain("1");
     directory.put("note.en.subject", "subject {{ nobody }}");
     let watched = Watched::patient(directory.path()).unwrap();
-    let mut following = Following::by(watched, directory);
+    let following = Following::by(watched, directory);
     let refused = following.state.borrow().refused.clone().expect("it is refused from the start");
     assert_eq!(refused.to_string(), "note.en.subject:1: `nobody` is not there");
     assert!(following.types.current().iter().all(mail::MailType::is_built_in));
-    following.directory.put("note.en.subject", "subject 2");
-    let state = following.changed().await;
-    assert_eq!((state.reads, state.refused), (1, None));
-    assert_eq!(following.subject(), "subject 2");
-    following.end().await;
+    following.takes_what_is_saved().await;
 }
 
 #[tokio::test]

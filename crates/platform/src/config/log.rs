@@ -1,11 +1,13 @@
 //! The variables of telemetry.
 
+use std::ffi::OsString;
 use std::str::FromStr as _;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::values::InvalidValue;
+use super::{Refused, try_parse};
 
 /// Logging, and where telemetry goes. The `OTEL_` variables are the standard ones of OpenTelemetry; those that are not
 /// listed (such as `OTEL_BSP_*`) are honoured as well.
@@ -106,7 +108,22 @@ pub(crate) enum Signal {
     Logs,
 }
 
+/// These variables, and no others.
+#[derive(Debug, Parser)]
+struct Alone {
+    #[command(flatten)]
+    log: LogArgs,
+}
+
 impl LogArgs {
+    /// What these variables say, for a program that has no others.
+    ///
+    /// # Errors
+    /// One of them makes no sense.
+    pub fn given(var: impl Fn(&str) -> Option<OsString>) -> Result<Self, Refused> {
+        try_parse::<Alone>(["program"], var).map(|alone| alone.log)
+    }
+
     /// The URL that a signal is posted to; none if it is not exported.
     pub(crate) fn url(&self, signal: Signal) -> Option<String> {
         let by_otlp = match signal {

@@ -3,26 +3,19 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use clap::Parser;
 use opentelemetry::trace::TraceContextExt as _;
 use serde_json::Value;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::context::{Carrier, current_traceparent, parent_of};
 use super::*;
-use crate::config::{Refused, given, try_parse};
-
-#[derive(Debug, Parser)]
-struct Vars {
-    #[command(flatten)]
-    log: LogArgs,
-}
+use crate::config::{Refused, given};
 
 /// Variables and their values.
 type Set<'a> = &'a [(&'a str, &'a str)];
 
 fn args(vars: Set<'_>) -> Result<LogArgs, Refused> {
-    try_parse::<Vars>(["demo"], given(vars)).map(|vars| vars.log)
+    LogArgs::given(given(vars))
 }
 
 /// A writer that keeps what is logged.

@@ -5,9 +5,20 @@ use std::time::Duration;
 use sqlx::Row as _;
 use testkit::{OtlpReceiver, Service};
 
-use crate::support::{Answer, somebody};
+use crate::support::{Answer, somebody, variables};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+/// The service, without a broker, which tells this collector; its database is to be kept.
+async fn ready(endpoint: String) -> (Service, testkit::Database) {
+    let database = testkit::database().await;
+    platform::postgres::migrate(database.pool(), &user_api::db::MIGRATOR).await.unwrap();
+    let mut vars = variables(database.url());
+    vars.push(("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint));
+    let service = Service::spawn("user-api", &vars);
+    service.ready().await;
+    (service, database)
+}
 
 #[tokio::test]
 async fn a_trace_state_larger_than_a_frame_does_not_keep_the_task_from_the_queue() {
@@ -39,17 +50,7 @@ async fn a_trace_state_larger_than_a_frame_does_not_keep_the_task_from_the_queue
 #[tokio::test]
 async fn the_server_span_continues_the_clients_trace_and_is_what_the_task_remembers() {
     let otlp = OtlpReceiver::start().await;
-    let database = testkit::database().await;
-    platform::postgres::migrate(database.pool(), &user_api::db::MIGRATOR).await.unwrap();
-    let service = Service::spawn(
-        "user-api",
-        &[
-            ("DATABASE_URL", database.url().to_owned()),
-            ("AMQP_URL", "amqp://guest:guest@127.0.0.1:9/%2f".to_owned()),
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.endpoint()),
-        ],
-    );
-    service.ready().await;
+    let (service, database) = ready(otlp.endpoint()).await;
     let request = reqwest::Client::new().post(format!("{}/v1/users", service.base_url())).json(&somebody("ada"));
     let request =
         request.header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01")).header("tracestate", "vendor=1");
@@ -133,17 +134,7 @@ async fn what_went_wrong_with_a_request_is_the_error_type_of_its_span_and_of_its
 
 #[tokio::test]
 async fn an_end_with_a_collector_that_is_away_says_so_and_logs_nothing_to_exporters_that_are_gone() {
-    let database = testkit::database().await;
-    platform::postgres::migrate(database.pool(), &user_api::db::MIGRATOR).await.unwrap();
-    let service = Service::spawn(
-        "user-api",
-        &[
-            ("DATABASE_URL", database.url().to_owned()),
-            ("AMQP_URL", "amqp://guest:guest@127.0.0.1:9/%2f".to_owned()),
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9".to_owned()),
-        ],
-    );
-    service.ready().await;
+    let (service, _database) = ready("http://127.0.0.1:9".to_owned()).await;
     assert!(service.terminate().await.success());
     let lines = service.log_lines();
     let last = lines.iter().position(|line| line.contains("shutting down")).expect("it was told to stop");

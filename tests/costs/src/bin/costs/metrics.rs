@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Parser};
+use clap::Args;
 use email_worker::metrics::Metrics;
 use platform::telemetry::LogArgs;
 
@@ -20,20 +20,14 @@ pub(crate) struct Arguments {
     mails: u32,
 }
 
-#[derive(Debug, Parser)]
-struct Vars {
-    #[command(flatten)]
-    log: LogArgs,
-}
-
 pub(crate) async fn run(arguments: Arguments) {
     let var = |name: &str| match name {
         "OTEL_METRICS_EXPORTER" => Some(arguments.exporters.clone().into()),
         "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" => arguments.endpoint.clone().map(Into::into),
         _ => None,
     };
-    let vars: Vars = platform::config::try_parse(["costs"], var).unwrap();
-    let telemetry = platform::telemetry::init("costs", &vars.log).unwrap();
+    let log = LogArgs::given(var).unwrap();
+    let telemetry = platform::telemetry::init("costs", &log).unwrap();
     let metrics = Metrics::new();
     for n in 0..arguments.mails {
         let took = Duration::from_micros(u64::from(n % 64) * 500);
