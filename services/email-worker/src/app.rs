@@ -234,7 +234,8 @@ impl Telling {
         if mail_events.is_off() {
             return Ok(telling);
         }
-        let pool = postgres::pool(&config.common.database.database_url, EVENT_CONNECTIONS, "email-worker events")?;
+        let pool =
+            platform::postgres::pool(&config.common.database.database_url, EVENT_CONNECTIONS, "email-worker events")?;
         let (written, all_written) = (Arc::clone(&telling.written), telling.all_written.clone());
         let (broker, part) = (broker(config, "email-worker events"), health.component("events", Need::Informative));
         let ends = (all_written, background.clone());

@@ -18,9 +18,9 @@ pub(crate) use self::event::Event;
 pub use self::kinds::{EventKinds, EventSource, InvalidKinds, InvalidSource};
 pub(crate) use self::relay::start;
 use crate::delivery::DeadLetter;
+use crate::delivery::log::tells;
 use crate::delivery::outcome::Outcome;
 use crate::delivery::task::Task;
-use crate::delivery::log::tells;
 use crate::smtp::{Accepted, SendError};
 
 /// Which events a worker writes. Cheap to clone.

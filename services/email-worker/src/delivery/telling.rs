@@ -3,10 +3,10 @@
 use contract::TaskId;
 use tokio::time::Instant;
 
-use super::outcome::{Deferral, Outcome};
-use super::task::Task;
 use super::Processor;
+use super::outcome::{Deferral, Outcome};
 use super::settle::{HAND_ON, MARK};
+use super::task::Task;
 use crate::delivery::dead_letter::DeadLetter;
 use crate::events;
 use crate::ledger::{Cancelled, Record};

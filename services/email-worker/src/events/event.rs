@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::delivery::DeadLetter;
+use crate::delivery::log::attempts_after;
 use crate::delivery::outcome::{Deferral, Outcome};
 use crate::delivery::task::Task;
-use crate::delivery::log::attempts_after;
 use crate::mail_log::entry::{cut, moment};
 use crate::send::classify::{self, DeadReason};
 use crate::smtp::{Accepted, SendError};
