@@ -203,6 +203,6 @@ spec:
 {{- define "sluice.http.networkPolicy" -}}
 {{- if .root.Values.networkPolicy.enabled }}
 {{- $ingress := printf "%s%s" (include "sluice.http.clients" .root) (include "sluice.monitoringIngress" .root) }}
-{{- include "common.networkPolicy" (merge (dict "name" (include "sluice.name" .) "ingress" $ingress "egress" (include "sluice.egress" .root | trim)) .) }}
+{{- include "common.networkPolicy" (merge (dict "name" (include "sluice.name" .) "ingress" $ingress "egress" (printf "%s\n%s" (include "sluice.egress" .root | trim) (include "sluice.toExternal" (.to | default list) | trim) | trim)) .) }}
 {{- end }}
 {{- end -}}

@@ -62,8 +62,22 @@
 {{- end -}}
 {{- end -}}
 
-{{- if and .Values.console.enabled (not .Values.console.tokens.existingSecret) -}}
-{{- fail (printf "console.tokens.existingSecret is needed with console.enabled: a secret whose key `%s` says who is let in, as NAME=viewer:TOKEN and NAME=operator:TOKEN" .Values.console.tokens.key) -}}
+{{- with .Values.console -}}
+{{- if and .enabled (not .tokens.existingSecret) (not .oidc.issuer) -}}
+{{- fail (printf "console.tokens.existingSecret is needed with console.enabled, or console.oidc.issuer: a secret whose key `%s` says who is let in, as NAME=viewer:TOKEN and NAME=operator:TOKEN" .tokens.key) -}}
+{{- end -}}
+{{- if and .enabled .oidc.issuer (not .oidc.clientId) -}}
+{{- fail "console.oidc.clientId is needed with console.oidc.issuer: the name of the console at the provider" -}}
+{{- end -}}
+{{- if and .enabled .oidc.issuer (not .url) -}}
+{{- fail "console.url is needed with console.oidc.issuer: the provider sends people back there" -}}
+{{- end -}}
+{{- if and .enabled .oidc.issuer (not .oidc.operators) (not .oidc.viewers) -}}
+{{- fail "console.oidc.operators or console.oidc.viewers is needed with console.oidc.issuer: nobody would be let in" -}}
+{{- end -}}
+{{- if and .enabled (gt (.replicas | default 1 | int) 1) (not .sessions.existingSecret) -}}
+{{- fail (printf "console.sessions.existingSecret is needed with console.replicas of more than 1: a secret whose key `%s` seals sessions, so that each pod knows those of the others" .sessions.key) -}}
+{{- end -}}
 {{- end -}}
 
 {{- $names := list -}}

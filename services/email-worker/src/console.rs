@@ -6,17 +6,21 @@
 
 mod actions;
 mod api;
+mod attempt;
 mod dead_letters;
 mod door;
 mod form;
 mod language;
 mod live;
 mod mails;
+mod oidc;
 mod overview;
 mod pages;
 mod queues;
+mod roles;
 mod routes;
 mod session;
+mod sign_in;
 mod site;
 mod who;
 
@@ -38,6 +42,8 @@ use crate::dead_letters::jobs::Runner;
 use crate::ledger::Tables;
 use site::Site;
 
+pub(crate) use oidc::{Meaning, Settings};
+pub use roles::Roles;
 pub use who::{InvalidTokens, Role, Tokens, Who};
 
 /// What telemetry and the database call it.
@@ -100,6 +106,7 @@ impl Console {
             let of_database = health.component("database", Need::ToStart);
             health.observe(NAME);
             database.watch(tasks, Tables, of_database, end, stop.clone());
+            site.start_provider(tasks, &health, stop);
             let (look, stopped) = (Arc::clone(&site.look), stop.clone());
             tasks.spawn("dead-letters", async move { look.keep(broker, stopped).await });
             tasks.spawn("jobs", runner.run(stop.clone()));

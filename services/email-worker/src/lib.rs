@@ -31,4 +31,5 @@ pub mod send;
 pub mod smtp;
 pub mod spans;
 pub mod suppressions;
+pub mod tls;
 mod typed_data;

@@ -30,3 +30,8 @@ pub(crate) fn minutes(at: OffsetDateTime) -> String {
 pub(crate) fn seconds(at: OffsetDateTime) -> String {
     rfc3339(at.to_offset(time::UtcOffset::UTC))
 }
+
+/// One line of so many characters at most.
+pub(crate) fn one_line(text: &str, longest: usize) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(longest).collect::<String>().trim().to_owned()
+}

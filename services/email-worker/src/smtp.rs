@@ -18,5 +18,4 @@ mod transport;
 
 pub use reply::{Accepted, Broken, Reply, SendError, Stage, Unsendable};
 pub use server::{Login, SmtpOptions, Tls};
-pub use tls::TlsError;
 pub use transport::{Session, Transport};

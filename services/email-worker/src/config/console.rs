@@ -1,5 +1,7 @@
 //! The variables of `email-worker console`.
 
+mod oidc;
+
 use std::time::Duration;
 
 use amqp::BrokerUrl;
@@ -7,6 +9,7 @@ use clap::Args;
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, Secret, duration};
 use web::HttpArgs;
 
+pub use self::oidc::{ConsoleUrl, OidcArgs};
 use super::SuppressionArgs;
 use crate::console::Tokens;
 use crate::send::retry_schedule::RetrySchedule;
@@ -38,6 +41,9 @@ pub struct ConsoleConfig {
     /// Who is let in.
     #[command(flatten)]
     pub sign_in: SignInArgs,
+    /// Whom a provider knows.
+    #[command(flatten)]
+    pub oidc: OidcArgs,
 }
 
 /// Who is let in.
@@ -45,12 +51,19 @@ pub struct ConsoleConfig {
 #[command(next_help_heading = "Signing in")]
 pub struct SignInArgs {
     /// NAME=viewer:TOKEN or NAME=operator:TOKEN, separated by commas or line breaks; a viewer looks, an operator acts too. For the
-    /// website and, as bearer tokens, for the API. Without any HTTP_ADDR must be of this machine alone, and everybody there is an operator
+    /// website and, as bearer tokens, for the API. Where nobody has to sign in, HTTP_ADDR must be of this machine alone, and everybody there
+    /// is an operator
     #[arg(long, env = "CONSOLE_TOKENS", hide_env_values = true, default_value = "", hide_default_value = true)]
     pub console_tokens: Tokens,
     /// Secret that seals sessions, at least 32 characters, the same for all replicas; when not set, sessions end with the process
     #[arg(long, env = "CONSOLE_SECRET", hide_env_values = true, value_parser = long_secret)]
     pub console_secret: Option<Secret>,
+    /// How long a session holds, whatever becomes of its holder's groups meanwhile
+    #[arg(long, env = "CONSOLE_SESSION_LIFETIME", default_value = "10h", value_parser = duration)]
+    pub console_session_lifetime: Duration,
+    /// Where browsers find it, such as https://console.example.com
+    #[arg(long, env = "CONSOLE_URL")]
+    pub console_url: Option<ConsoleUrl>,
 }
 
 impl ConsoleConfig {
@@ -59,14 +72,26 @@ impl ConsoleConfig {
     /// # Errors
     /// The first of them.
     pub fn check(&self) -> Result<(), Contradiction> {
-        let open = self.sign_in.console_tokens.is_empty() && !self.http.http_addr.ip().is_loopback();
-        let open = (
-            open,
-            "HTTP_ADDR can be reached by others, and nobody has to sign in: set CONSOLE_TOKENS, or HTTP_ADDR=127.0.0.1:8080",
-        );
-        let all = self.http.contradictions().into_iter().chain([open]);
+        let open = self.nobody_signs_in() && !self.http.http_addr.ip().is_loopback();
+        let own = [
+            (
+                open,
+                "HTTP_ADDR can be reached by others, and nobody has to sign in: set CONSOLE_TOKENS or CONSOLE_OIDC_ISSUER, or \
+                 HTTP_ADDR=127.0.0.1:8080",
+            ),
+            (
+                self.sign_in.console_session_lifetime < Duration::from_secs(60),
+                "CONSOLE_SESSION_LIFETIME is less than a minute: nobody would get anything done",
+            ),
+        ];
+        let oidc = self.oidc.contradictions(self.sign_in.console_url.as_ref());
+        let all = self.http.contradictions().into_iter().chain(oidc).chain(own);
         let first = all.into_iter().find(|(is_so, _)| *is_so);
         first.map_or(Ok(()), |(_, line)| Err(Contradiction(line.to_owned())))
+    }
+
+    fn nobody_signs_in(&self) -> bool {
+        self.sign_in.console_tokens.is_empty() && !self.oidc.is_on()
     }
 }
 

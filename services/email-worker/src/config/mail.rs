@@ -10,7 +10,8 @@ use mail::{Dkim, DkimKey, DkimName, InvalidDkimKey, MailOptions, ReturnPath, Sen
 use platform::config::{AppEnv, Secret, duration};
 
 use crate::delivery::hold;
-use crate::smtp::{Login, SmtpOptions, Tls, TlsError, Transport};
+use crate::smtp::{Login, SmtpOptions, Tls, Transport};
+use crate::tls::TlsError;
 
 /// Where mails go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use super::who::Who;
 use crate::controls::store::{Action, Actions, Clear, Done, Read, Record, Set};
 use crate::controls::{Ask, By, Controls, Kind, Scope};
+use crate::paper::one_line;
 use crate::suppressions::list::recipient;
 use crate::suppressions::store::Forget;
 
@@ -78,11 +79,7 @@ pub(super) async fn act(pool: &PgPool, who: &Who, deed: Deed, because: Because) 
 
 /// What the history says where nobody says why.
 pub(super) fn reason(given: Option<String>) -> String {
-    given.map_or_else(|| "no reason given".to_owned(), |reason| one_line(&reason))
-}
-
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect::<String>().trim().to_owned()
+    given.map_or_else(|| "no reason given".to_owned(), |reason| one_line(&reason, LONGEST))
 }
 
 /// What holds.

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use web::middleware::client::{Client, Peer, address};
 use web::{Kind, Problem};
 
-use super::session::COOKIE;
+use super::session::{By, COOKIE};
 use super::site::Site;
 use super::who::{Role, Who};
 use crate::preview::guard::is_ours;
@@ -60,15 +60,23 @@ pub(super) async fn api(State(site): State<Arc<Site>>, mut request: Request, nex
 impl Site {
     /// Where nobody has to sign in, everybody on this machine is an operator.
     fn everybody(&self, headers: &HeaderMap) -> Option<Who> {
-        let open = self.tokens.is_empty() && is_ours(headers);
+        let open = self.is_open() && is_ours(headers);
         open.then(|| Who { name: "this machine".to_owned(), role: Role::Operator })
     }
 
     /// Whose session it is.
     pub(super) fn session(&self, headers: &HeaderMap) -> Option<Who> {
         let everybody = || self.everybody(headers);
-        let known = cookie(headers).and_then(|cookie| self.sessions.read(cookie, SystemTime::now()));
-        known.filter(|who| self.tokens.knows(who)).or_else(everybody)
+        let known = cookie(headers, COOKIE).and_then(|cookie| self.sessions.read(cookie, SystemTime::now()));
+        known.filter(|(who, by)| self.still_knows(who, by)).map(|(who, _)| who).or_else(everybody)
+    }
+
+    /// Whoever came in by a way that is closed by now has to sign in again.
+    fn still_knows(&self, who: &Who, by: &By) -> bool {
+        match by {
+            By::Token => self.tokens.knows(who),
+            By::Provider(issuer) => self.provider.as_ref().is_some_and(|provider| provider.issuer() == issuer),
+        }
     }
 
     fn bearer(&self, headers: &HeaderMap) -> Option<Who> {
@@ -87,11 +95,12 @@ impl Site {
     }
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// What the cookie of this name says.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let pairs = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     pairs.flat_map(|line| line.split(';')).find_map(|pair| {
-        let (name, value) = pair.trim().split_once('=')?;
-        (name == COOKIE).then_some(value)
+        let (found, value) = pair.trim().split_once('=')?;
+        (found == name).then_some(value)
     })
 }
 
@@ -142,7 +151,7 @@ mod tests {
             ("sluice=abc; x__Host-sluice=abc", None),
             ("", None),
         ] {
-            assert_eq!(cookie(&headers(&[("cookie", line)])), value, "{line}");
+            assert_eq!(cookie(&headers(&[("cookie", line)]), COOKIE), value, "{line}");
         }
     }
 }

@@ -15,7 +15,6 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use web::{Kind, Problem};
 
-use super::session::LASTS;
 use super::site::Site;
 use super::who::Who;
 
@@ -56,8 +55,8 @@ where
     let Ok(place) = Arc::clone(&site.live.places).try_acquire_owned() else {
         return Problem::new(Kind::TOO_MANY_CONNECTIONS).retry_after(Duration::from_secs(30)).into_response();
     };
-    let now = Instant::now();
-    let told = Told { make, last: String::new(), next: now, until: now + LASTS, headers, site, _place: place };
+    let (now, lasts) = (Instant::now(), site.sessions.lasts);
+    let told = Told { make, last: String::new(), next: now, until: now + lasts, headers, site, _place: place };
     let events = stream::unfold(told, |mut told| async move {
         let html = told.news().await?;
         told.last.clone_from(&html);

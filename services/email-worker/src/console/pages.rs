@@ -1,7 +1,6 @@
 //! The pages: HTML by templates, in the language of the browser.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use anyhow::Context as _;
 use axum::Extension;
@@ -19,7 +18,6 @@ use super::language::Language;
 use super::live;
 use super::mails;
 use super::overview::{self, Waiting};
-use super::session::{COOKIE, LASTS};
 use super::site::Site;
 use super::who::{Role, Who};
 use crate::controls::{Ask, Kind, Scope, paper};
@@ -30,9 +28,11 @@ use crate::rate::Ceiling;
 use crate::suppressions::store::Suppressed;
 
 /// All of them.
-pub(super) const TEMPLATES: [(&str, &str); 13] = [
+pub(super) const TEMPLATES: [(&str, &str); 15] = [
     ("layout.html", include_str!("templates/layout.html")),
     ("sign_in.html", include_str!("templates/sign_in.html")),
+    ("signed_in.html", include_str!("templates/signed_in.html")),
+    ("signed_out.html", include_str!("templates/signed_out.html")),
     ("overview.html", include_str!("templates/overview.html")),
     ("find.html", include_str!("templates/find.html")),
     ("mail.html", include_str!("templates/mail.html")),
@@ -137,7 +137,7 @@ impl Site {
     pub(super) fn view(&self, who: Option<&Who>, headers: &HeaderMap, path: &'static str) -> View {
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let form_key = who.map(|who| self.sessions.form_key(who)).unwrap_or_default();
-        let signs_in = !self.tokens.is_empty();
+        let signs_in = !self.is_open();
         View { who: who.cloned(), language: Language::of(accepted), form_key, path, signs_in, live: None }
     }
 
@@ -176,52 +176,6 @@ impl Site {
 
 pub(super) type Shared = State<Arc<Site>>;
 pub(super) type Me = Extension<Who>;
-
-/// The form to sign in with.
-pub(super) async fn sign_in(State(site): Shared, headers: HeaderMap) -> Response {
-    if site.session(&headers).is_some() {
-        return Redirect::to("/").into_response();
-    }
-    let view = site.view(None, &headers, "/sign-in");
-    site.page(StatusCode::OK, &view, "sign_in.html", "Sign in", json!({ "wrong": null }))
-}
-
-/// Somebody sends a token.
-pub(super) async fn signed_in(State(site): Shared, request: Request) -> Response {
-    let (client, headers) = (site.client(&request), request.headers().clone());
-    let view = site.view(None, &headers, "/sign-in");
-    let again = |status, wrong: &str| site.page(status, &view, "sign_in.html", "Sign in", json!({ "wrong": wrong }));
-    if !super::door::is_own_form(&headers) {
-        return again(StatusCode::FORBIDDEN, "Not allowed");
-    }
-    if !site.may_try(client) {
-        return again(StatusCode::TOO_MANY_REQUESTS, "Too many tries. Wait a minute.");
-    }
-    let form = match Form::read(request.into_body()).await {
-        Ok(form) => form,
-        Err(problem) => return problem.into_response(),
-    };
-    let Some(who) = site.tokens.holder(form.text("token")) else {
-        tracing::warn!("somebody tried to sign in with a wrong token");
-        return again(StatusCode::UNAUTHORIZED, "No such token.");
-    };
-    tracing::info!(who = who.name, role = who.role.slug(), "signed in");
-    let session = site.sessions.cookie(who, SystemTime::now());
-    with_cookie(Redirect::to("/").into_response(), &session, LASTS.as_secs())
-}
-
-/// The session ends in this browser.
-pub(super) async fn signed_out() -> Response {
-    with_cookie(Redirect::to("/sign-in").into_response(), "", 0)
-}
-
-fn with_cookie(mut response: Response, value: &str, seconds: u64) -> Response {
-    let cookie = format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    response
-}
 
 /// What the fleet does, what waits where, and what holds.
 pub(super) async fn overview(State(site): Shared, Extension(who): Me, headers: HeaderMap) -> Response {

@@ -12,7 +12,7 @@ use web::middleware::{headers, host, request_id, span, timeout};
 use web::{HttpArgs, Kind, Problem};
 
 use super::site::Site;
-use super::{NAME, api, dead_letters, door, pages};
+use super::{NAME, api, dead_letters, door, pages, sign_in};
 
 /// Everything that is served.
 pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
@@ -31,7 +31,7 @@ pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
         .route("/jobs/{id}", get(dead_letters::pages::job))
         .route("/jobs/{id}/stop", post(dead_letters::pages::stop))
         .route("/history", get(pages::history))
-        .route("/sign-out", post(pages::signed_out))
+        .route("/sign-out", post(sign_in::out))
         .route_layer(from_fn_with_state(Arc::clone(site), door::pages));
     let for_programs = Router::new()
         .route("/v1/mails/{id}", get(api::mail))
@@ -55,7 +55,9 @@ pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
     Router::new()
         .merge(for_people)
         .merge(for_programs)
-        .route("/sign-in", get(pages::sign_in).post(pages::signed_in))
+        .route("/sign-in", get(sign_in::form).post(sign_in::with_token))
+        .route("/sign-in/provider", get(sign_in::to_provider))
+        .route("/sign-in/callback", get(sign_in::from_provider))
         .route("/console.css", get(css))
         .route("/console.js", get(js))
         .fallback(nothing)

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use amqp::Broker;
 use anyhow::Context as _;
+use platform::health::{Health, Need};
+use platform::tasks::Tasks;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use web::Quotas;
@@ -12,6 +14,7 @@ use web::middleware::client::Client;
 
 use super::NAME;
 use super::live::Live;
+use super::oidc::Provider;
 use super::pages::Pages;
 use super::queues::Queues;
 use super::session::Sessions;
@@ -32,6 +35,7 @@ pub(super) struct Site {
     pub(super) look: Arc<Look>,
     pub(super) keys: Option<AddressKeys>,
     pub(super) tokens: Tokens,
+    pub(super) provider: Option<Provider>,
     pub(super) sessions: Sessions,
     pub(super) pages: Pages,
     pub(super) trusted: Vec<ipnet::IpNet>,
@@ -46,14 +50,16 @@ pub(super) fn broker(config: &ConsoleConfig) -> Broker {
 
 impl Site {
     pub(super) fn new(config: &ConsoleConfig, pool: PgPool, end: CancellationToken) -> anyhow::Result<Self> {
+        let (sign_in, oidc) = (&config.sign_in, config.oidc.settings(config.sign_in.console_url.as_ref()));
         let broker = broker(config);
         Ok(Self {
             pool,
             look: Arc::default(),
             queues: Queues::new(broker, &config.retry_schedule),
             keys: config.suppression.keys(),
-            tokens: config.sign_in.console_tokens.clone(),
-            sessions: Sessions::new(config.sign_in.console_secret.clone()),
+            tokens: sign_in.console_tokens.clone(),
+            provider: oidc.map(Provider::new).transpose().context("asking CONSOLE_OIDC_ISSUER")?,
+            sessions: Sessions::new(sign_in.console_secret.clone(), sign_in.console_session_lifetime),
             pages: Pages::new()?,
             trusted: config.http.trusted_proxies.clone(),
             tries: Quotas::new("client", TRIES, MINUTE).context("a limit of wrong tokens")?,
@@ -64,5 +70,24 @@ impl Site {
     /// May this client try a token? Counts one that was wrong.
     pub(super) fn may_try(&self, client: Client) -> bool {
         self.tries.count(&client).wait.is_none()
+    }
+
+    /// Does nobody have to sign in?
+    pub(super) fn is_open(&self) -> bool {
+        self.tokens.is_empty() && self.provider.is_none()
+    }
+
+    /// Keeps the provider known. Traffic does not wait for it where there is another way in.
+    pub(super) fn start_provider(self: &Arc<Self>, tasks: &mut Tasks, health: &Health, stop: &CancellationToken) {
+        if self.provider.is_none() {
+            return;
+        }
+        let need = if self.tokens.is_empty() { Need::ToStart } else { Need::Informative };
+        let (site, of_provider, stop) = (Arc::clone(self), health.component("sign-in", need), stop.clone());
+        tasks.spawn("sign-in-provider", async move {
+            if let Some(provider) = &site.provider {
+                provider.keep_known(of_provider, stop).await;
+            }
+        });
     }
 }

@@ -7,7 +7,8 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::extension::ClientId;
 use platform::config::Secret;
 
-use super::tls::{TlsClient, TlsError};
+use super::tls::TlsClient;
+use crate::tls::TlsError;
 
 /// How the connection to the mail server is secured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -11,7 +11,7 @@ use super::file::FileSession;
 use super::reply::{Accepted, SendError};
 use super::server::{Smtp, SmtpOptions};
 use super::session::SmtpSession;
-use super::tls::TlsError;
+use crate::tls::TlsError;
 
 /// A way to send mails; cheap to clone. It holds no connection: each sending slot opens a [`Session`] of its own.
 #[derive(Debug, Clone)]

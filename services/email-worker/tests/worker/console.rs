@@ -1,5 +1,7 @@
 //! The console, as the program serves it: `email-worker console`.
 
+mod oidc;
+
 use std::net::SocketAddr;
 
 use contract::{TaskId, queue};

@@ -11,6 +11,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// In small letters.
     pub(crate) head: String,
+    /// As it came.
+    raw: String,
     pub(crate) body: String,
 }
 
@@ -18,6 +20,17 @@ impl Answer {
     /// What a header says.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")))
+    }
+
+    /// What headers of a name say, letter by letter.
+    pub(crate) fn raw_headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = move |line: &&str| line.split(':').next().is_some_and(|found| found.eq_ignore_ascii_case(name));
+        self.raw.lines().filter(named).filter_map(|line| line.split_once(": ").map(|(_, value)| value.trim()))
+    }
+
+    /// Where it leads.
+    pub(crate) fn location(&self) -> Option<String> {
+        self.raw_headers("location").next().map(str::to_owned)
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
@@ -41,5 +54,6 @@ pub(crate) async fn ask(addr: SocketAddr, line: &str, headers: &[(&str, &str)], 
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer of HTTP");
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_ascii_lowercase().replace("\r\n", "\n"), body: body.to_owned() }
+    let small = head.to_ascii_lowercase().replace("\r\n", "\n");
+    Answer { status, head: small, raw: head.to_owned(), body: body.to_owned() }
 }
