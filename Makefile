@@ -94,8 +94,8 @@ mutants: ## Changes contract and the worker's decisions in one place after the o
 	@scripts/setup mutants
 	@ONLY="$(ONLY)" SHARD="$(SHARD)" exec scripts/mutants
 
-# SEED=n repeats a run, EXAMPLES=n makes a longer one, ONLY=mail-api chooses one of the services.
-schemathesis: ## Holds user-api and mail-api to their OpenAPI documents: every check of schemathesis
+# SEED=n repeats a run, EXAMPLES=n makes a longer one, ONLY=mail-api or ONLY=console chooses one.
+schemathesis: ## Holds user-api, mail-api and the console to their OpenAPI documents: every check of schemathesis
 	@scripts/setup servers schemathesis
 	@cargo build --locked $(SERVICES) --bin schemathesis
 	@. scripts/tools && SEED="$(SEED)" EXAMPLES="$(EXAMPLES)" ONLY="$(ONLY)" exec "$(TARGET)/debug/schemathesis"

@@ -19,12 +19,17 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 
 /// The routes, for a service with this document and these kinds of problems.
 pub fn routes<S: Clone + Send + Sync + 'static>(document: &'static str, kinds: Vec<Kind>) -> Router<S> {
-    let kinds: Arc<[Kind]> = kinds.into();
-    Router::new()
-        .route("/openapi.json", get(async move || openapi(document)))
+    plain(document, kinds)
         .route("/docs", get(async || Redirect::permanent("/docs/")))
         .route("/docs/", get(swagger_ui))
         .route("/docs/{*path}", get(swagger_ui))
+}
+
+/// The same without Swagger UI: no page runs a script.
+pub fn plain<S: Clone + Send + Sync + 'static>(document: &'static str, kinds: Vec<Kind>) -> Router<S> {
+    let kinds: Arc<[Kind]> = kinds.into();
+    Router::new()
+        .route("/openapi.json", get(async move || openapi(document)))
         .route("/problems/{slug}", get(async move |Path(slug): Path<String>| explain(&kinds, &slug)))
 }
 

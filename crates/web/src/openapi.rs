@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{Schema, Type};
+use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::{Content, HeaderBuilder, Object, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{IntoResponses, PartialSchema as _, ToSchema as _};
 
@@ -59,7 +59,7 @@ pub fn written(mut document: OpenApi) -> Result<String, serde_json::Error> {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         let parameters = operation.parameters.get_or_insert_default();
         parameters.push(request_id());
-        parameters.iter_mut().for_each(header_is_text);
+        parameters.iter_mut().for_each(is_never_null);
         for (status, response) in &mut operation.responses.responses {
             if let RefOr::T(response) = response {
                 complete(status, response);
@@ -98,10 +98,13 @@ fn complete(status: &str, response: &mut Response) {
     }
 }
 
-/// A header may be left out, and is never null, which is what the derive makes of an `Option`.
-fn header_is_text(parameter: &mut RefOr<Parameter>) {
-    if let RefOr::T(Parameter { schema: Some(RefOr::T(Schema::Object(schema))), .. }) = parameter {
-        schema.schema_type = Type::String.into();
+/// A parameter may be left out, and is never null, which is what the derive makes of an `Option`.
+fn is_never_null(parameter: &mut RefOr<Parameter>) {
+    if let RefOr::T(Parameter { schema: Some(RefOr::T(Schema::Object(schema))), .. }) = parameter
+        && let SchemaType::Array(types) = &schema.schema_type
+        && let Some(one) = types.iter().find(|one| **one != Type::Null)
+    {
+        schema.schema_type = one.clone().into();
     }
 }
 

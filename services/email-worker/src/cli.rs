@@ -11,6 +11,7 @@ mod suppressions;
 use std::process::ExitCode;
 
 use amqp::topology::TopologyError;
+use anyhow::Context as _;
 use platform::config::MigrateArgs;
 use platform::exit::{Exit, fail};
 use platform::{postgres, service};
@@ -43,6 +44,7 @@ pub fn execute(cli: Cli) -> ExitCode {
             Cli::Sending(args) => return sending::sending(*args).await,
             Cli::Jobs(args) => return jobs::jobs(args).await,
             Cli::Console(config) => Box::pin(console(*config)).await,
+            Cli::Openapi => openapi(),
             Cli::Run(config) => Box::pin(run(*config)).await,
             Cli::Migrate(args) => migrate(*args).await,
             Cli::Redrive(args) => dead_letters::redrive(args).await,
@@ -98,6 +100,10 @@ async fn run(config: Config) -> anyhow::Result<()> {
 async fn console(config: ConsoleConfig) -> anyhow::Result<()> {
     let log = config.common.log.clone();
     service::serve::<Cli>(console::NAME, &log, async |stop| Console::build(config).await?.run(stop).await).await
+}
+
+fn openapi() -> anyhow::Result<()> {
+    mails::print(&console::openapi::generate().context("writing the OpenAPI document")?)
 }
 
 async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {

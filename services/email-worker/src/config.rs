@@ -54,6 +54,8 @@ pub enum Cli {
     Suppressions(Box<SuppressionsArgs>),
     /// What became of mails: `mail-log find`
     MailLog(Box<MailLogCommandArgs>),
+    /// Print the OpenAPI document of the console's API
+    Openapi,
     /// Serve the console, a website and an API for those who run Sluice, until SIGTERM
     Console(Box<ConsoleConfig>),
     /// Pause the sending or slow it down, all of it, of a type, or to a domain: `sending show`, `pause`, `resume`, `limit`, `unlimit`,

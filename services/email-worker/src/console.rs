@@ -14,6 +14,7 @@ mod language;
 mod live;
 mod mails;
 mod oidc;
+pub mod openapi;
 mod overview;
 mod pages;
 mod queues;

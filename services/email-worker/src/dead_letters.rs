@@ -17,7 +17,7 @@ use std::time::SystemTime;
 use amqp::Delivery;
 
 pub use filter::Filter;
-pub use letter::Letter;
+pub use letter::{Letter, LetterObject};
 
 use crate::reading::Reading;
 

@@ -1,5 +1,6 @@
 //! Times and hashes as people and programs read them.
 
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -34,4 +35,10 @@ pub(crate) fn seconds(at: OffsetDateTime) -> String {
 /// One line of so many characters at most.
 pub(crate) fn one_line(text: &str, longest: usize) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(longest).collect::<String>().trim().to_owned()
+}
+
+/// As JSON.
+pub(crate) fn value(object: &impl Serialize) -> serde_json::Value {
+    // Texts and numbers always have a JSON form.
+    serde_json::to_value(object).unwrap_or_default()
 }

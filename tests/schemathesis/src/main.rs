@@ -1,6 +1,6 @@
-//! Runs schemathesis, all its checks and phases, against a user-api and a mail-api of its own, and exits as it does.
+//! Runs schemathesis, all its checks and phases, against a user-api, a mail-api and a console of its own, and exits as it does.
 //!
-//! `SEED=n` repeats a run, `EXAMPLES=n` makes it longer, `ONLY=mail-api` chooses one; further arguments go to `st run`.
+//! `SEED=n` repeats a run, `EXAMPLES=n` makes it longer, `ONLY=mail-api` or `ONLY=console` chooses one; further arguments go to `st run`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "a tool for tests, and its messages")]
 
 use std::path::Path;
@@ -28,45 +28,94 @@ async fn main() -> ExitCode {
     ExitCode::from(status.map_or(1, |code| u8::try_from(code).unwrap_or(1)))
 }
 
-/// The worst of both; `None`: one of them was ended by a signal.
+/// The worst of them; `None`: one of them was ended by a signal.
 async fn run(seed: u32, examples: u32) -> Option<i32> {
     let only = std::env::var("ONLY").unwrap_or_default();
     let postgres = Postgres::start_fast().await;
     let mut worst = 0;
-    for (name, variables) in [("user-api", &USER_API[..]), ("mail-api", &MAIL_API)] {
-        if only.is_empty() || only == name {
-            eprintln!("schemathesis: {name}");
-            worst = worst.max(hold(name, variables, &postgres, seed, examples).await?);
+    for part in [USER_API, MAIL_API, CONSOLE] {
+        if only.is_empty() || only == part.name {
+            eprintln!("schemathesis: {}", part.name);
+            worst = worst.max(part.hold(&postgres, seed, examples).await?);
         }
     }
     Some(worst)
 }
 
-const USER_API: [(&str, &str); 4] =
-    [("RATE_LIMIT", "0"), ("HASH_COST", "cheap"), ("HASH_MAX_WAIT", "30s"), ("REQUEST_TIMEOUT", "30s")];
-const MAIL_API: [(&str, &str); 3] = [("KEY_RATE_LIMIT", "0"), ("RECIPIENT_LIMIT", "0"), ("REQUEST_TIMEOUT", "30s")];
+/// Something with a document.
+struct Part {
+    name: &'static str,
+    program: &'static str,
+    command: &'static str,
+    variables: &'static [(&'static str, &'static str)],
+    key: Key,
+}
 
-/// Holds a service to its document.
-async fn hold(name: &str, own: &[(&str, &str)], postgres: &Postgres, seed: u32, examples: u32) -> Option<i32> {
-    let database = postgres.database().await;
-    let mut variables: Vec<_> = own.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-    variables.extend([
-        ("DATABASE_URL", database.url().to_owned()),
-        // Nobody listens there: neither service needs the broker to answer.
-        ("AMQP_URL", "amqp://guest:guest@127.0.0.1:9/%2f".to_owned()),
-        ("LOG_LEVEL", "warn".to_owned()),
-    ]);
-    done(name, &["migrate"], &variables).await;
-    let key = if name == "mail-api" { Some(done(name, &["keys", "add", "st"], &variables).await) } else { None };
-    let api = Service::spawn_with(name, &["serve"], &variables);
-    api.ready().await;
-    let status = st(&api.base_url(), key.as_deref(), seed, examples).await;
-    let errors = api.log_lines().into_iter().filter(|line| line.contains("\"ERROR\"")).collect::<Vec<_>>();
-    if !errors.is_empty() {
-        eprintln!("schemathesis: {name} logged errors:\n{}", errors.join("\n"));
-        return Some(1);
+/// What a request needs to be let in.
+enum Key {
+    None,
+    /// One that this command prints.
+    Made(&'static [&'static str]),
+    Known(&'static str),
+}
+
+const USER_API: Part = Part {
+    name: "user-api",
+    program: "user-api",
+    command: "serve",
+    variables: &[("RATE_LIMIT", "0"), ("HASH_COST", "cheap"), ("HASH_MAX_WAIT", "30s"), ("REQUEST_TIMEOUT", "30s")],
+    key: Key::None,
+};
+const MAIL_API: Part = Part {
+    name: "mail-api",
+    program: "mail-api",
+    command: "serve",
+    variables: &[("KEY_RATE_LIMIT", "0"), ("RECIPIENT_LIMIT", "0"), ("REQUEST_TIMEOUT", "30s")],
+    key: Key::Made(&["keys", "add", "st"]),
+};
+const CONSOLE: Part = Part {
+    name: "console",
+    program: "email-worker",
+    command: "console",
+    variables: &[
+        ("CONSOLE_TOKENS", "st=operator:the-token-of-schemathesis"),
+        ("ADDRESS_HASH_KEY", "0123456789abcdef0123456789abcdef"),
+        ("REQUEST_TIMEOUT", "30s"),
+    ],
+    key: Key::Known("the-token-of-schemathesis"),
+};
+
+impl Part {
+    /// Holds it to its document.
+    async fn hold(&self, postgres: &Postgres, seed: u32, examples: u32) -> Option<i32> {
+        // Only the console asks the broker; the others need nobody to answer there.
+        let vhost = if self.name == CONSOLE.name { Some(testkit::vhost().await) } else { None };
+        let broker = vhost
+            .as_ref()
+            .map_or_else(|| "amqp://guest:guest@127.0.0.1:9/%2f".to_owned(), |vhost| vhost.amqp_url().to_owned());
+        let database = postgres.database().await;
+        let mut variables: Vec<_> = self.variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        variables.extend([
+            ("DATABASE_URL", database.url().to_owned()),
+            ("AMQP_URL", broker),
+            ("LOG_LEVEL", "warn".to_owned()),
+        ]);
+        done(self.program, &["migrate"], &variables).await;
+        let key = match self.key {
+            Key::None => None,
+            Key::Made(command) => Some(done(self.program, command, &variables).await),
+            Key::Known(key) => Some(key.to_owned()),
+        };
+        let api = Service::spawn_with(self.program, &[self.command], &variables);
+        api.ready().await;
+        let status = st(&api.base_url(), key.as_deref(), seed, examples).await;
+        let errors = api.log_lines().into_iter().filter(|line| line.contains("\"ERROR\"")).collect::<Vec<_>>();
+        if !errors.is_empty() {
+            eprintln!("schemathesis: {} logged errors:\n{}", self.name, errors.join("\n"));
+            return Some(1);
+        }
+        status
     }
-    status
 }
 
 /// Waits for a command, which must end well; what it printed.

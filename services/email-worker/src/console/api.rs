@@ -11,17 +11,19 @@ use contract::EmailAddress;
 use platform::postgres::NoAnswer;
 use serde_json::{Value, json};
 use web::json::Fields;
-use web::{Kind, Problem, Refused, body};
+use web::middleware::timeout::Received;
+use web::{Kind, Problem, ProblemBody, Refused, body};
 
 use super::actions::{self, Because, Deed, Went};
 use super::door::FORBIDDEN;
 use super::mails::{self, NotFound};
+use super::openapi::{Acts, Always, Body, Cleared, Controls, Done, History, Limited, Paused, Queues, Search};
 use super::overview;
 use super::site::Site;
 use super::who::{Role, Who};
 use crate::controls::{self, Ask, MOST, Scope, paper};
 use crate::mail_log::find::Which;
-use crate::mail_log::paper::object;
+use crate::mail_log::paper::{MailObject, object, object_beyond};
 use crate::mail_log::story::Story;
 use crate::mail_log::trace_of_digits;
 use crate::rate::Ceiling;
@@ -62,18 +64,37 @@ fn not_found(error: NotFound) -> Problem {
     }
 }
 
-/// `GET /v1/mails/{id}`: one mail, with its attempts that were not plain successes.
+/// One mail
+///
+/// With its attempts that were no plain successes.
+#[utoipa::path(
+    get, path = "/v1/mails/{id}", tag = "mails", operation_id = "mail", security(("token" = [])),
+    params(("id" = String, Path, description = "The id of its task, or the producer's own.", example = "0199f2a4-7c1e-7d3a-9a55-3c0b8f1f6a10")),
+    responses(Always, (status = 200, description = "What is known of it.", body = MailObject)),
+)]
 pub(super) async fn mail(State(site): Shared, Path(id): Path<String>) -> Answer {
     let which = mails::which(&id, None).map_err(not_found)?;
     let story = mails::story(&site.pool, which).await.map_err(not_found)?;
     match (story.mails.first(), story.beyond()) {
         (Some(mail), _) => Ok(Json(object(&story, mail)).into_response()),
-        (None, Some(beyond)) => Ok(Json(json!({ "id": id, "state": beyond.slug(), "attempts": 0 })).into_response()),
+        (None, Some(beyond)) => Ok(Json(object_beyond(&id, beyond)).into_response()),
         (None, None) => Err(Problem::new(Kind::NOT_FOUND)),
     }
 }
 
-/// `POST /v1/mails/search`: mails to a recipient, or of a trace, the latest first. An address stands in no URL.
+/// Find mails
+///
+/// Those to a recipient or those of a trace, the latest 100. An address stands in no URL.
+#[utoipa::path(
+    post, path = "/v1/mails/search", tag = "mails", operation_id = "search", security(("token" = [])),
+    request_body = Search,
+    responses(
+        Always, Body,
+        (status = 200, description = "They may be none.", body = super::openapi::Found),
+        (status = 409, description = "`no-address-key`: addresses can't be looked up here",
+            body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn search(State(site): Shared, request: Request) -> Answer {
     let body = read(request).await?;
     let mut fields = Fields::of(web::json::value(&body)?)?;
@@ -97,7 +118,11 @@ pub(super) async fn search(State(site): Shared, request: Request) -> Answer {
     Ok(Json(json!({ "mails": mails })).into_response())
 }
 
-/// `GET /v1/queues`: what waits where.
+/// What waits where
+#[utoipa::path(
+    get, path = "/v1/queues", tag = "sending", operation_id = "queues", security(("token" = [])),
+    responses(Always, (status = 200, description = "Queues that are there.", body = Queues)),
+)]
 pub(super) async fn queues(State(site): Shared) -> Answer {
     let controls = actions::controls(&site.pool).await.map_err(|error| down(&error))?;
     match site.queues.depths(&controls).await {
@@ -109,7 +134,13 @@ pub(super) async fn queues(State(site): Shared) -> Answer {
     }
 }
 
-/// `GET /v1/fleet`: what workers say of themselves, and the last hour by the minute, the oldest first.
+/// What the fleet does
+///
+/// What workers say of themselves, and the last hour by the minute, the oldest first.
+#[utoipa::path(
+    get, path = "/v1/fleet", tag = "sending", operation_id = "fleet", security(("token" = [])),
+    responses(Always, (status = 200, description = "What it does.", body = overview::FleetObject<'_>)),
+)]
 pub(super) async fn fleet(State(site): Shared) -> Answer {
     Ok(Json(overview::fleet(&site.pool).await.map_err(|error| down(&error))?).into_response())
 }
@@ -122,36 +153,90 @@ pub(super) const BROKER_UNAVAILABLE: Kind = Kind::new(
     "Try again after Retry-After.",
 );
 
-/// `GET /v1/sending`: what is paused and limited.
+/// What is paused and limited
+#[utoipa::path(
+    get, path = "/v1/sending", tag = "sending", operation_id = "sending", security(("token" = [])),
+    responses(Always, (status = 200, description = "What holds.", body = Controls)),
+)]
 pub(super) async fn sending(State(site): Shared) -> Answer {
     let controls = actions::controls(&site.pool).await.map_err(|error| down(&error))?;
     let controls: Vec<Value> = controls.all().into_iter().map(paper::object).collect();
     Ok(Json(json!({ "controls": controls })).into_response())
 }
 
-/// `GET /v1/actions`: who did what, the latest first.
+/// Who did what
+///
+/// The latest 200, the latest first.
+#[utoipa::path(
+    get, path = "/v1/actions", tag = "sending", operation_id = "actions", security(("token" = [])),
+    responses(Always, (status = 200, description = "What was done.", body = History)),
+)]
 pub(super) async fn history(State(site): Shared) -> Answer {
     let actions = actions::history(&site.pool).await.map_err(|error| down(&error))?;
     let actions: Vec<Value> = actions.iter().map(paper::done).collect();
     Ok(Json(json!({ "actions": actions })).into_response())
 }
 
-/// `POST /v1/sending/pause`
+/// Pause the sending
+///
+/// Of a type, of a domain, or, where neither is named, of all mails. Workers follow within two seconds; no mail is lost, and none loses an attempt.
+#[utoipa::path(
+    post, path = "/v1/sending/pause", tag = "sending", operation_id = "pause", security(("token" = [])),
+    request_body = Paused,
+    responses(
+        Always, Body, Acts,
+        (status = 200, description = "It is so.", body = Done),
+        (status = 409, description = "`too-many-queues`: too many types and domains are paused or limited",
+            body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn pause(site: Shared, me: Me, request: Request) -> Answer {
     set(site, me, request, false).await
 }
 
-/// `POST /v1/sending/limit`
+/// Limit the sending
+///
+/// At most so many mails over the whole fleet, in place of MAIL_RATE.
+#[utoipa::path(
+    post, path = "/v1/sending/limit", tag = "sending", operation_id = "limit", security(("token" = [])),
+    request_body = Limited,
+    responses(
+        Always, Body, Acts,
+        (status = 200, description = "It is so.", body = Done),
+        (status = 409, description = "`too-many-queues`: too many types and domains are paused or limited",
+            body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn limit(site: Shared, me: Me, request: Request) -> Answer {
     set(site, me, request, true).await
 }
 
-/// `POST /v1/sending/resume`
+/// End a pause
+///
+/// `done` is false where there was none.
+#[utoipa::path(
+    post, path = "/v1/sending/resume", tag = "sending", operation_id = "resume", security(("token" = [])),
+    request_body = Cleared,
+    responses(
+        Always, Body, Acts,
+        (status = 200, description = "It is so.", body = Done),
+    ),
+)]
 pub(super) async fn resume(site: Shared, me: Me, request: Request) -> Answer {
     clear(site, me, request, controls::Kind::Pause).await
 }
 
-/// `POST /v1/sending/unlimit`
+/// End a limit
+///
+/// `done` is false where there was none.
+#[utoipa::path(
+    post, path = "/v1/sending/unlimit", tag = "sending", operation_id = "unlimit", security(("token" = [])),
+    request_body = Cleared,
+    responses(
+        Always, Body, Acts,
+        (status = 200, description = "It is so.", body = Done),
+    ),
+)]
 pub(super) async fn unlimit(site: Shared, me: Me, request: Request) -> Answer {
     clear(site, me, request, controls::Kind::Limit).await
 }
@@ -213,5 +298,7 @@ pub(super) fn may_act(who: &Who) -> Result<(), Problem> {
 pub(super) async fn read(request: Request) -> Result<Vec<u8>, Problem> {
     let (parts, body) = request.into_parts();
     body::look(&parts.headers, LIMIT)?;
-    body::read(body, LIMIT).await
+    let read = body::read(body, LIMIT).await?;
+    Received::all_of(&parts.extensions);
+    Ok(read)
 }

@@ -48,7 +48,8 @@ pub(super) async fn api(State(site): State<Arc<Site>>, mut request: Request, nex
             request.extensions_mut().insert(who);
             next.run(request).await
         }
-        None if site.may_try(site.client(&request)) => {
+        // Whoever sends none does not guess.
+        None if !request.headers().contains_key(header::AUTHORIZATION) || site.may_try(site.client(&request)) => {
             let mut response = Problem::new(UNAUTHORIZED).into_response();
             response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
             response

@@ -24,12 +24,19 @@ impl Form {
 
     /// The same of bytes that are here already, or of the query of a URL.
     pub(super) fn of(body: &[u8]) -> Self {
-        Self(parse(body).map(|(name, value)| (name.into_owned(), value.trim().to_owned())).collect())
+        // No database keeps NUL.
+        let value = |value: &str| value.replace('\0', "").trim().to_owned();
+        Self(parse(body).map(|(name, text)| (name.into_owned(), value(&text))).collect())
     }
 
     /// What a field says; empty where there is none.
     pub(super) fn text(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// The same, if the field is there at all.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 
     /// The same, unless it is empty.

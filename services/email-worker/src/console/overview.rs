@@ -8,17 +8,18 @@ use std::time::Duration;
 use contract::queue;
 use platform::postgres::{NoAnswer, ask};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use super::actions;
 use super::queues::Depth;
 use super::site::Site;
 use crate::fleet::{Minute, Minutes, Queued, Read, Worker};
-use crate::paper::rfc3339;
+use crate::paper::{rfc3339, value};
 
 /// A statement may take so long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -92,43 +93,109 @@ pub(super) async fn fleet(pool: &PgPool) -> Result<Value, NoAnswer> {
 
 fn told(workers: &[Worker], hour: &Hour<'_>) -> Value {
     let moment = |at: Option<OffsetDateTime>| at.map(rfc3339);
-    let each: Vec<Value> = workers
-        .iter()
-        .map(|worker| {
-            json!({
-                "name": worker.name,
-                "version": worker.version,
-                "started_at": rfc3339(worker.started_at),
-                "circuit": worker.circuit,
-                "cause": worker.cause,
-                "in_flight": worker.in_flight,
-                "rate": worker.rate,
-                "throttled": worker.throttled,
-                "last_delay_seconds": worker.last_delay,
-                "last_delay_at": moment(worker.last_delay_at),
-            })
-        })
-        .collect();
+    let each = workers.iter().map(|worker| WorkerObject {
+        name: &worker.name,
+        version: &worker.version,
+        started_at: rfc3339(worker.started_at),
+        circuit: &worker.circuit,
+        cause: worker.cause.as_deref(),
+        in_flight: worker.in_flight,
+        rate: worker.rate.as_deref(),
+        throttled: worker.throttled.as_deref(),
+        last_delay_seconds: worker.last_delay,
+        last_delay_at: moment(worker.last_delay_at),
+    });
     let latest =
         workers.iter().filter(|worker| worker.last_delay_at.is_some()).max_by_key(|worker| worker.last_delay_at);
-    json!({
-        "workers": each,
-        "in_flight": workers.iter().map(|worker| i64::from(worker.in_flight)).sum::<i64>(),
-        "not_sending": workers.iter().filter(|worker| worker.circuit != "closed").count(),
-        "rate": workers.iter().find_map(|worker| worker.rate.clone()),
-        "throttled": workers.iter().find_map(|worker| worker.throttled.clone()),
-        "last_delay_seconds": latest.and_then(|worker| worker.last_delay),
-        "last_delay_at": latest.and_then(|worker| moment(worker.last_delay_at)),
-        "hour": {
-            "in": hour.came_in(),
-            "sent": hour.series("sent"),
-            "refused": hour.series("refused"),
-            "dead": hour.series("dead"),
-            "waiting": hour.waiting(),
+    value(&FleetObject {
+        workers: each.collect(),
+        in_flight: workers.iter().map(|worker| i64::from(worker.in_flight)).sum(),
+        not_sending: workers.iter().filter(|worker| worker.circuit != "closed").count(),
+        rate: workers.iter().find_map(|worker| worker.rate.as_deref()),
+        throttled: workers.iter().find_map(|worker| worker.throttled.as_deref()),
+        last_delay_seconds: latest.and_then(|worker| worker.last_delay),
+        last_delay_at: latest.and_then(|worker| moment(worker.last_delay_at)),
+        hour: HourObject {
+            came_in: hour.came_in(),
+            sent: hour.series("sent"),
+            refused: hour.series("refused"),
+            dead: hour.series("dead"),
+            waiting: hour.waiting(),
         },
-        "refused_by": hour.reasons("refused"),
-        "dead_by": hour.reasons("dead"),
+        refused_by: hour.reasons("refused"),
+        dead_by: hour.reasons("dead"),
     })
+}
+
+/// What workers say of themselves, and what the last hour was.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Fleet)]
+pub(super) struct FleetObject<'a> {
+    /// Each that is there.
+    workers: Vec<WorkerObject<'a>>,
+    /// Tasks that they hold.
+    in_flight: i64,
+    /// Those whose circuit is not closed.
+    not_sending: usize,
+    /// The rate in force over the fleet; none: no limit.
+    rate: Option<&'a str>,
+    /// Why it is less than might be.
+    throttled: Option<&'a str>,
+    /// How long the last mail waited.
+    last_delay_seconds: Option<f64>,
+    /// When that was; RFC 3339.
+    last_delay_at: Option<String>,
+    /// The last hour.
+    hour: HourObject,
+    /// Refusals of the last hour.
+    refused_by: Vec<ReasonObject<'a>>,
+    /// Dead letters of the last hour.
+    dead_by: Vec<ReasonObject<'a>>,
+}
+
+/// A worker.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Worker)]
+pub(super) struct WorkerObject<'a> {
+    name: &'a str,
+    version: &'a str,
+    /// RFC 3339.
+    started_at: String,
+    /// `closed`, `open` or `half-open`.
+    circuit: &'a str,
+    /// Why it is not closed.
+    cause: Option<&'a str>,
+    /// Tasks that it holds.
+    in_flight: i32,
+    /// The rate in force, as it knows it.
+    rate: Option<&'a str>,
+    /// Why it is less than might be.
+    throttled: Option<&'a str>,
+    /// How long its last mail waited.
+    last_delay_seconds: Option<f64>,
+    /// When that was; RFC 3339.
+    last_delay_at: Option<String>,
+}
+
+/// Counts of the last hour by the minute, the oldest first; null where nobody knows.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Hour)]
+pub(super) struct HourObject {
+    #[serde(rename = "in")]
+    came_in: Vec<Option<i64>>,
+    sent: Vec<i64>,
+    refused: Vec<i64>,
+    dead: Vec<i64>,
+    waiting: Vec<Option<i64>>,
+}
+
+/// How often something was the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Reason)]
+pub(super) struct ReasonObject<'a> {
+    #[schema(example = "mailbox-full")]
+    reason: &'a str,
+    count: i64,
 }
 
 /// Counts of the last hour, by minute.
@@ -177,14 +244,14 @@ impl<'a> Hour<'a> {
     }
 
     /// The most frequent ones first.
-    fn reasons(&self, kind: &str) -> Vec<Value> {
+    fn reasons(&self, kind: &str) -> Vec<ReasonObject<'a>> {
         let counts = self.0.iter().filter(|((of, _), _)| *of == kind);
-        let mut counts: Vec<(&str, i64)> = counts
+        let mut counts: Vec<(&'a str, i64)> = counts
             .map(|((_, reason), minutes)| (*reason, minutes.range(..HOUR).map(|(_, count)| count).sum()))
             .filter(|(_, count)| *count > 0)
             .collect();
         counts.sort_by_key(|(reason, count)| (std::cmp::Reverse(*count), *reason));
-        counts.into_iter().map(|(reason, count)| json!({ "reason": reason, "count": count })).collect()
+        counts.into_iter().map(|(reason, count)| ReasonObject { reason, count }).collect()
     }
 }
 
@@ -204,6 +271,8 @@ pub(super) fn bars(series: &[Value]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn minute(ago: i32, kind: &str, reason: &str, count: i64) -> Minute {
@@ -233,7 +302,7 @@ mod tests {
         assert_eq!(hour.series("sent").iter().sum::<i64>(), 100, "an hour ago is not the last hour");
         assert_eq!(
             hour.reasons("dead"),
-            [json!({"reason": "blocked", "count": 3}), json!({"reason": "mailbox-full", "count": 2})]
+            [ReasonObject { reason: "blocked", count: 3 }, ReasonObject { reason: "mailbox-full", count: 2 }]
         );
     }
 

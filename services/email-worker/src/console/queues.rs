@@ -7,6 +7,7 @@ use amqp::{AmqpError, Broker, Connection};
 use contract::queue;
 use serde::Serialize;
 use tokio::sync::Mutex;
+use utoipa::ToSchema;
 
 use crate::controls::Controls;
 use crate::send::retry_schedule::RetrySchedule;
@@ -20,9 +21,11 @@ pub(super) struct Queues {
 }
 
 /// A queue, and what is in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Queue)]
 pub(super) struct Depth {
     /// Its name.
+    #[schema(example = "email_queue")]
     pub(super) queue: String,
     /// Messages that wait; not those that somebody holds.
     pub(super) ready: u32,

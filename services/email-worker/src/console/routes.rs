@@ -9,10 +9,10 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use web::middleware::{headers, host, request_id, span, timeout};
-use web::{HttpArgs, Kind, Problem};
+use web::{HttpArgs, Kind, Problem, docs};
 
 use super::site::Site;
-use super::{NAME, api, dead_letters, door, pages, sign_in};
+use super::{NAME, api, dead_letters, door, openapi, pages, sign_in};
 
 /// Everything that is served.
 pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
@@ -55,6 +55,8 @@ pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
     Router::new()
         .merge(for_people)
         .merge(for_programs)
+        // What can be asked is no secret; without a token nothing is answered.
+        .merge(docs::plain(openapi::COMMITTED, openapi::kinds().collect()))
         .route("/sign-in", get(sign_in::form).post(sign_in::with_token))
         .route("/sign-in/provider", get(sign_in::to_provider))
         .route("/sign-in/callback", get(sign_in::from_provider))

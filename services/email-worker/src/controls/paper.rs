@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 
 use platform::table::{Table, printable};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::store::Action;
 use super::{Ask, Control, Controls};
-use crate::paper::{rfc3339, seconds};
+use crate::paper::{rfc3339, seconds, value};
 
 /// What is printed where nothing holds.
 const NOTHING: &str = "nothing is paused, and nothing limited beside MAIL_RATE";
@@ -57,16 +59,41 @@ pub fn object(control: &Control) -> Value {
         Ask::Pause => (None, None),
         Ask::Limit { rate, at_once } => (Some(rate.to_string()), at_once),
     };
-    json!({
-        "scope": control.scope.to_string(),
-        "kind": control.ask.kind().slug(),
-        "rate": rate,
-        "at_once": at_once,
-        "by": control.set_by,
-        "reason": control.reason,
-        "since": rfc3339(control.set_at),
-        "until": control.until.map(rfc3339),
+    value(&ControlObject {
+        scope: control.scope.to_string(),
+        kind: control.ask.kind().slug(),
+        rate,
+        at_once,
+        by: &control.set_by,
+        reason: &control.reason,
+        since: rfc3339(control.set_at),
+        until: control.until.map(rfc3339),
     })
+}
+
+/// A pause or a limit that holds.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Control)]
+pub struct ControlObject<'a> {
+    /// Of which mails: `fleet`, `type:NAME` or `domain:NAME`.
+    #[schema(example = "domain:gmail.com")]
+    scope: String,
+    /// `pause` or `limit`.
+    #[schema(example = "limit")]
+    kind: &'static str,
+    /// The limit: mails over the whole fleet.
+    #[schema(example = "5/s")]
+    rate: Option<String>,
+    /// Mails at once in one worker.
+    at_once: Option<u16>,
+    /// Who asked for it.
+    by: &'a str,
+    /// Why.
+    reason: &'a str,
+    /// Since when; RFC 3339.
+    since: String,
+    /// It ends by itself then.
+    until: Option<String>,
 }
 
 /// What was done, as a table.
@@ -96,5 +123,23 @@ pub fn history_lines(mut out: impl Write, actions: &[Action]) -> io::Result<()> 
 
 /// One of them, as programs read it.
 pub fn done(Action { at, operator, action, object, detail }: &Action) -> Value {
-    json!({ "at": rfc3339(*at), "by": operator, "action": action, "object": object, "detail": detail })
+    value(&ActionObject { at: rfc3339(*at), by: operator, action, object, detail })
+}
+
+/// What somebody did.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Action)]
+pub struct ActionObject<'a> {
+    /// When; RFC 3339.
+    at: String,
+    /// Who.
+    by: &'a str,
+    /// What: `pause`, `resume`, `limit`, ..
+    #[schema(example = "pause")]
+    action: &'a str,
+    /// To what; never an address.
+    #[schema(example = "domain:gmail.com")]
+    object: &'a str,
+    /// How, and why.
+    detail: &'a str,
 }

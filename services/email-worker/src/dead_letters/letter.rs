@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use amqp::Properties;
 use contract::{MailTask, header};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::paper::value;
 
 /// One dead letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +26,32 @@ pub struct Letter {
     pub attempts: u64,
     /// The address, and the domain as it is looked up; absent where the body is no task.
     pub recipient: Option<(String, String)>,
+}
+
+/// A dead letter, as programs read it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLetter)]
+pub struct LetterObject<'a> {
+    /// The id of its task.
+    id: &'a str,
+    /// Why it is dead.
+    #[schema(example = "mailbox-full")]
+    reason: &'a str,
+    /// The same in a sentence.
+    detail: &'a str,
+    /// Its type; none of a bare task.
+    #[serde(rename = "type")]
+    kind: Option<&'a str>,
+    /// Since when, in seconds of Unix.
+    dead_at: Option<u64>,
+    /// For how long, in seconds.
+    age_seconds: Option<u64>,
+    /// Attempts that were made.
+    attempts: u64,
+    /// The address, where it was asked for by a command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    email: Option<Option<&'a str>>,
 }
 
 impl Letter {
@@ -46,19 +75,16 @@ impl Letter {
     /// One object; the address only when asked for, since this may end up in a log.
     pub fn json(&self, now: SystemTime, with_address: bool) -> serde_json::Value {
         let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).ok().map(|at| at.as_secs());
-        let mut object = json!({
-            "id": self.id,
-            "reason": self.reason,
-            "detail": self.detail,
-            "type": self.kind,
-            "dead_at": self.died.and_then(seconds),
-            "age_seconds": self.age(now).map(|age| age.as_secs()),
-            "attempts": self.attempts,
-        });
-        if with_address {
-            object["email"] = self.recipient.as_ref().map(|(email, _)| email.as_str()).into();
-        }
-        object
+        value(&LetterObject {
+            id: &self.id,
+            reason: &self.reason,
+            detail: &self.detail,
+            kind: self.kind.as_deref(),
+            dead_at: self.died.and_then(seconds),
+            age_seconds: self.age(now).map(|age| age.as_secs()),
+            attempts: self.attempts,
+            email: with_address.then(|| self.recipient.as_ref().map(|(email, _)| email.as_str())),
+        })
     }
 
     /// How long it has been here.

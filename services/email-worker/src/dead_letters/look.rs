@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use amqp::Broker;
+use amqp::{Broker, queues};
 use contract::queue;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
@@ -117,6 +117,11 @@ impl Look {
         self.known.send_modify(|known| known.reading = Some((0, 0)));
         let turn = Turn::wait_for(Audience::Log, broker, queue::DEAD, stop).await?;
         let mut snapshot = Snapshot::new(SystemTime::now(), ROOM);
+        // No worker ever ran: nothing is dead.
+        if queues::look(turn.connection(), queue::DEAD).await?.is_none() {
+            turn.end().await;
+            return Ok(Some(snapshot));
+        }
         let mut reading = turn.read().await?;
         let result = async {
             while let Some((letter, delivery)) = next_meant(&mut reading, &Filter::default(), snapshot.at).await? {

@@ -1,5 +1,6 @@
 //! The console, as the program serves it: `email-worker console`.
 
+mod api_docs;
 mod oidc;
 
 use std::net::SocketAddr;
@@ -348,4 +349,19 @@ async fn a_database_or_a_broker_that_is_away_is_a_page_and_a_problem() {
     assert!(page.status == 503 && page.body.contains("The database does not answer."), "{page:?}");
     let answer = console.api("GET /v1/sending", VIEWER, "").await;
     assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true), "{answer:?}");
+}
+
+#[tokio::test]
+async fn before_the_first_worker_there_are_no_dead_letters() {
+    let world = World::new().await;
+    let console = world.console(&[]).await;
+    let answer = console.api("GET /v1/dead-letters", VIEWER, "").await;
+    assert_eq!((answer.status, &answer.json()["total"]), (200, &0.into()), "{answer:?}");
+    let body = r#"{"expected":0.0,"per_second":7.0}"#;
+    assert_eq!(console.api("POST /v1/dead-letters/redrive", OPERATOR, body).await.status, 202, "whole numbers in JSON");
+    let body = r#"{"reasons":["a\u0000b"]}"#;
+    assert_eq!(console.api("POST /v1/dead-letters/redrive", OPERATOR, body).await.status, 422, "no database keeps NUL");
+    let grace = console.as_(OPERATOR).await;
+    let form = format!("form_key={}&what=pause&scope=fleet&reason=a%00b", grace.form_key("/sending").await);
+    assert_eq!(grace.post("/sending", &form).await.status, 303);
 }

@@ -10,17 +10,18 @@ use axum::{Extension, Json};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use web::json::Fields;
-use web::{Kind, Problem, Refused};
+use web::{Kind, Problem, ProblemBody, Refused};
 
 use super::query::Query;
 use super::{ACT_WAITS, MOST_PER_SECOND, PER_SECOND, Wanted, task};
 use crate::console::api::{BROKER_UNAVAILABLE, down, may_act, read};
 use crate::console::form::Form;
+use crate::console::openapi::{Acts, Always, Body, Done, Jobs, LetterWithTask, Letters, Meant, Queried};
 use crate::console::site::Site;
 use crate::console::who::{Role, Who};
 use crate::dead_letters::Filter;
 use crate::dead_letters::jobs::Action;
-use crate::dead_letters::jobs::paper::object;
+use crate::dead_letters::jobs::paper::{JobObject, object};
 use crate::dead_letters::snapshot::{Kept, Snapshot};
 use crate::paper::rfc3339;
 
@@ -55,15 +56,35 @@ type Answer = Result<Response, Problem>;
 /// Letters in an answer where nobody says how many, and at most.
 const LETTERS: usize = 100;
 const MOST_LETTERS: usize = 1000;
+/// No queue is longer.
+const FURTHEST: usize = 1_000_000_000;
 
-/// `GET /v1/dead-letters`: those that are meant, from either end, without their tasks.
+/// List dead letters
+///
+/// Those that are meant, from either end, without their tasks. Where several parameters are there, a letter must fit all of them.
+#[utoipa::path(
+    get, path = "/v1/dead-letters", tag = "dead letters", operation_id = "dead_letters", security(("token" = [])),
+    params(
+        ("id" = Option<String>, Query, description = "The one with this id."),
+        ("reason" = Option<String>, Query, description = "Reasons, separated by commas.", example = "mailbox-full"),
+        ("type" = Option<String>, Query, description = "Types, separated by commas; `none` is a bare task."),
+        ("domain" = Option<String>, Query, description = "Domains of recipients, separated by commas."),
+        ("since" = Option<String>, Query, pattern = "^(0|[1-9][0-9]{0,3}[smhd])?$", description = "Dead for no longer than this.", example = "2h"),
+        ("older_than" = Option<String>, Query, pattern = "^(0|[1-9][0-9]{0,3}[smhd])?$", description = "Dead for longer than this.", example = "30m"),
+        ("from" = Option<String>, Query, pattern = "^(newest|oldest)?$", description = "From which end; `newest` without it."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "At most so many; 100 without it."),
+        ("offset" = Option<u32>, Query, minimum = 0, maximum = 1_000_000_000, description = "Without the first so many."),
+    ),
+    responses(Always, Queried, (status = 200, description = "They may be none.", body = Letters)),
+)]
 pub(in crate::console) async fn list(State(site): Shared, uri: Uri) -> Answer {
     let form = Form::of(uri.query().unwrap_or_default().as_bytes());
     let query = Query::of(&form).map_err(wrong)?;
-    let number = |name: &str, or: usize| form.optional(name).map_or(Ok(or), str::parse::<usize>);
+    let number = |name: &str, or: usize| form.given(name).map_or(Ok(or), str::parse::<usize>);
     let limit = number("limit", LETTERS).ok().filter(|limit| (1..=MOST_LETTERS).contains(limit));
     let limit = limit.ok_or_else(|| wrong(format!("limit: a number from 1 to {MOST_LETTERS}")))?;
-    let offset = number("offset", 0).map_err(|_| wrong("offset: a number".to_owned()))?;
+    let offset = number("offset", 0).ok().filter(|offset| *offset <= FURTHEST);
+    let offset = offset.ok_or_else(|| wrong(format!("offset: a number up to {FURTHEST}")))?;
     let snapshot = site.snapshot().await?;
     let part = snapshot.part(&query.filter, query.from, offset, limit);
     let letters: Vec<Value> = part.letters.iter().map(|kept| kept.letter.json(snapshot.at, false)).collect();
@@ -79,7 +100,14 @@ pub(in crate::console) async fn list(State(site): Shared, uri: Uri) -> Answer {
     Ok(Json(about).into_response())
 }
 
-/// `GET /v1/dead-letters/{id}`: one of them, with its task; without personal data for whoever only looks.
+/// One dead letter
+///
+/// With its task, as JSON in a text: without personal data for whoever only looks.
+#[utoipa::path(
+    get, path = "/v1/dead-letters/{id}", tag = "dead letters", operation_id = "dead_letter", security(("token" = [])),
+    params(("id" = String, Path, description = "Its id.")),
+    responses(Always, (status = 200, description = "It.", body = LetterWithTask)),
+)]
 pub(in crate::console) async fn letter(State(site): Shared, Extension(who): Me, Path(id): Path<String>) -> Answer {
     let snapshot = site.snapshot().await?;
     let kept = snapshot.letter(&id).ok_or_else(|| Problem::new(Kind::NOT_FOUND))?;
@@ -92,12 +120,38 @@ fn with_task(kept: &Kept, snapshot: &Snapshot, role: Role) -> Value {
     letter
 }
 
-/// `POST /v1/dead-letters/redrive`: a job that puts them back on the queue.
+/// Redrive dead letters
+///
+/// A job puts them back on the queue, in the background. Without a filter all are meant.
+#[utoipa::path(
+    post, path = "/v1/dead-letters/redrive", tag = "dead letters", operation_id = "redrive", security(("token" = [])),
+    request_body = Meant,
+    responses(
+        Always, Body, Acts,
+        (status = 202, description = "The job; `Location` says where it is.", body = JobObject<'_>,
+            headers(("Location" = String, description = "Its path."))),
+        (status = 409, description = "`not-as-expected`: another number of letters is meant than `expected`",
+            body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
 pub(in crate::console) async fn redrive(site: Shared, me: Me, request: Request) -> Answer {
     start(site, me, request, Action::Redrive).await
 }
 
-/// `POST /v1/dead-letters/discard`: a job that throws them away.
+/// Discard dead letters
+///
+/// A job throws them away, in the background. Without a filter all are meant.
+#[utoipa::path(
+    post, path = "/v1/dead-letters/discard", tag = "dead letters", operation_id = "discard", security(("token" = [])),
+    request_body = Meant,
+    responses(
+        Always, Body, Acts,
+        (status = 202, description = "The job; `Location` says where it is.", body = JobObject<'_>,
+            headers(("Location" = String, description = "Its path."))),
+        (status = 409, description = "`not-as-expected`: another number of letters is meant than `expected`",
+            body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
 pub(in crate::console) async fn discard(site: Shared, me: Me, request: Request) -> Answer {
     start(site, me, request, Action::Discard).await
 }
@@ -137,15 +191,22 @@ fn asked(body: &[u8]) -> Result<Asked, Problem> {
 
 fn words(fields: &mut Fields<'_>, name: &str) -> Vec<String> {
     let Some(raw) = fields.optional_value(name) else { return Vec::new() };
-    serde_json::from_str(raw.get()).unwrap_or_else(|_| {
-        fields.wrong::<()>(name, "must be a list of strings");
-        Vec::new()
-    })
+    let words = serde_json::from_str::<Vec<String>>(raw.get()).ok();
+    let words = words.filter(|words| !words.iter().any(|word| word.contains('\0')));
+    words.or_else(|| fields.wrong(name, "must be a list of strings without NUL")).unwrap_or_default()
 }
 
 fn number(fields: &mut Fields<'_>, name: &str) -> Option<u64> {
     let raw = fields.optional_value(name)?;
-    raw.get().parse().ok().or_else(|| fields.wrong(name, "must be a whole number"))
+    whole(raw.get()).or_else(|| fields.wrong(name, "must be a whole number"))
+}
+
+/// 7, and 7.0, which is the same number in JSON.
+fn whole(text: &str) -> Option<u64> {
+    let digits = text
+        .split_once('.')
+        .map_or(text, |(whole, rest)| if rest.bytes().all(|digit| digit == b'0') { whole } else { text });
+    digits.parse().ok()
 }
 
 async fn start(State(site): Shared, Extension(who): Me, request: Request, action: Action) -> Answer {
@@ -162,21 +223,39 @@ async fn start(State(site): Shared, Extension(who): Me, request: Request, action
     Ok((StatusCode::ACCEPTED, [("location", format!("/v1/jobs/{id}"))], Json(object(&job))).into_response())
 }
 
-/// `GET /v1/jobs`: the latest, those that are under way first.
+/// List jobs
+///
+/// The latest, those that are under way first.
+#[utoipa::path(
+    get, path = "/v1/jobs", tag = "dead letters", operation_id = "jobs", security(("token" = [])),
+    responses(Always, (status = 200, description = "They may be none.", body = Jobs)),
+)]
 pub(in crate::console) async fn jobs(State(site): Shared) -> Answer {
     let jobs = super::jobs(&site.pool).await.map_err(|error| down(&error))?;
     let jobs: Vec<Value> = jobs.iter().map(object).collect();
     Ok(Json(json!({ "jobs": jobs })).into_response())
 }
 
-/// `GET /v1/jobs/{id}`: how far it is.
+/// One job
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}", tag = "dead letters", operation_id = "job", security(("token" = [])),
+    params(("id" = i64, Path, description = "Its number.")),
+    responses(Always, (status = 200, description = "How far it is.", body = JobObject<'_>)),
+)]
 pub(in crate::console) async fn job(State(site): Shared, Path(id): Path<String>) -> Answer {
     let job = super::job(&site.pool, number_of(&id)?).await.map_err(|error| down(&error))?;
     let job = job.ok_or_else(|| Problem::new(Kind::NOT_FOUND))?;
     Ok(Json(object(&job)).into_response())
 }
 
-/// `POST /v1/jobs/{id}/stop`: ends it before it is done.
+/// Stop a job
+///
+/// What it did stays done. `done` is false where it had ended before.
+#[utoipa::path(
+    post, path = "/v1/jobs/{id}/stop", tag = "dead letters", operation_id = "stop", security(("token" = [])),
+    params(("id" = i64, Path, description = "Its number.")),
+    responses(Always, Acts, (status = 200, description = "It does no more.", body = Done)),
+)]
 pub(in crate::console) async fn stop(State(site): Shared, Extension(who): Me, Path(id): Path<String>) -> Answer {
     may_act(&who)?;
     let stopped = super::stop(&site.pool, &who, number_of(&id)?).await.map_err(|error| down(&error))?;

@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 
 use platform::table::{Table, printable};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Job;
-use crate::paper::{rfc3339, seconds};
+use crate::paper::{rfc3339, seconds, value};
 
 /// As a table.
 ///
@@ -51,18 +53,50 @@ pub fn lines(mut out: impl Write, jobs: &[Job]) -> io::Result<()> {
 
 /// One of them, as programs read it.
 pub fn object(job: &Job) -> Value {
-    json!({
-        "id": job.id,
-        "action": job.action.slug(),
-        "filter": job.filter.to_string(),
-        "meant": job.meant,
-        "settled": job.settled,
-        "per_second": job.per_second,
-        "state": job.state.slug(),
-        "trouble": job.trouble,
-        "by": job.asked_by,
-        "reason": job.reason,
-        "asked_at": rfc3339(job.asked_at),
-        "ended_at": job.ended_at.map(rfc3339),
+    value(&JobObject {
+        id: job.id,
+        action: job.action.slug(),
+        filter: job.filter.to_string(),
+        meant: job.meant,
+        settled: job.settled,
+        per_second: job.per_second,
+        state: job.state.slug(),
+        trouble: job.trouble.as_deref(),
+        by: &job.asked_by,
+        reason: &job.reason,
+        asked_at: rfc3339(job.asked_at),
+        ended_at: job.ended_at.map(rfc3339),
     })
+}
+
+/// Something that is done to dead letters in the background.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Job)]
+pub struct JobObject<'a> {
+    /// Its number.
+    id: i64,
+    /// `redrive` or `discard`.
+    #[schema(example = "redrive")]
+    action: &'static str,
+    /// To which letters.
+    filter: String,
+    /// How many there were when it was asked for.
+    meant: i64,
+    /// How many left the queue.
+    settled: i64,
+    /// Letters a second, at most.
+    per_second: u32,
+    /// `waiting`, `running`, `done` or `stopped`.
+    #[schema(example = "running")]
+    state: &'static str,
+    /// What kept it from going on, the last time.
+    trouble: Option<&'a str>,
+    /// Who asked for it.
+    by: &'a str,
+    /// Why.
+    reason: &'a str,
+    /// When; RFC 3339. What died later is not meant.
+    asked_at: String,
+    /// When it was done, or stopped.
+    ended_at: Option<String>,
 }
