@@ -29,7 +29,7 @@ const steps = {
   },
   // How much wider the page is than the window.
   overflow: (page) => page.evaluate(`document.documentElement.scrollWidth - window.innerWidth`),
-  // What the Tab key does not reach, what is not marked when it does, and what it reaches before what stands before it.
+  // What the Tab key does not reach, and what is not marked when it does. That the order is the page's own is axe's matter.
   keyboard: async (page) => {
     const all = await page.evaluate(`(() => {
       window.all = [...document.querySelectorAll('${ACTIONS}')].filter((element) => !element.disabled);
@@ -37,7 +37,7 @@ const steps = {
       document.activeElement?.blur();
       return window.all.length;
     })()`);
-    for (let n = 0; n < all + 2; n++) {
+    for (let n = 0; n < 2 * all + 2; n++) {
       await page.keyboard.press('Tab');
       await page.evaluate(`(() => {
         const element = document.activeElement;
@@ -45,7 +45,9 @@ const steps = {
         if (at < 0 || window.reached.some((seen) => seen.at === at)) return;
         const { outlineStyle, outlineWidth } = getComputedStyle(element);
         const { width, height } = element.getBoundingClientRect();
-        const marked = outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2 && width > 0 && height > 0;
+        // What is "auto" is the browser's own, which shows.
+        const drawn = outlineStyle === 'auto' || (outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2);
+        const marked = drawn && width > 0 && height > 0;
         window.reached.push({ at, marked });
       })()`);
     }
@@ -56,7 +58,6 @@ const steps = {
         reached: order.length,
         missed: window.all.filter((_, at) => !order.includes(at)).map(name),
         unmarked: window.reached.filter(({ marked }) => !marked).map(({ at }) => name(window.all[at])),
-        misplaced: order.filter((at, n) => n > 0 && at < order[n - 1]).map((at) => name(window.all[at])),
       };
     })()`);
   },

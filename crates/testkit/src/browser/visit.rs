@@ -80,8 +80,8 @@ impl Visit {
         self.step(json!(["overflow"]))
     }
 
-    /// Goes through the page with the Tab key. Answers how many actions were `reached`, which were `missed`, which have no mark while
-    /// they have the focus (`unmarked`), and which come before what stands before them (`misplaced`).
+    /// Goes through the page with the Tab key. Answers how many actions were `reached`, which were `missed`, and which have no mark while
+    /// they have the focus (`unmarked`).
     #[must_use]
     pub fn tabs_through(self) -> Self {
         self.step(json!(["keyboard"]))
@@ -101,7 +101,7 @@ impl Visit {
 /// installs.
 ///
 /// # Panics
-/// There is no Chromium, a step can't be done, or it takes two minutes.
+/// There is no Chromium, a step can't be done, or a visit takes two minutes.
 pub async fn in_chromium(visits: &[Visit]) -> Vec<Vec<Value>> {
     let home = Dir::new("visits");
     let file = |name: &str| home.path().join(name);
@@ -117,7 +117,8 @@ pub async fn in_chromium(visits: &[Visit]) -> Vec<Vec<Value>> {
         .stdout(File::create(file("came.json")).unwrap())
         .stderr(File::create(file("errors.log")).unwrap());
     let browser = Process::spawn(&mut command).expect("starting node");
-    let status = eventually("the browser has seen everything", PATIENCE, async || browser.status()).await;
+    let patience = PATIENCE * u32::try_from(visits.len()).unwrap_or(1);
+    let status = eventually("the browser has seen everything", patience, async || browser.status()).await;
     let errors = std::fs::read_to_string(file("errors.log")).unwrap_or_default();
     assert!(status.success(), "the browser: {status}\n{errors}");
     serde_json::from_str(&std::fs::read_to_string(file("came.json")).unwrap()).expect("what came of each step")

@@ -1,6 +1,7 @@
 //! The console, as the program serves it: `email-worker console`.
 
 mod api_docs;
+mod in_chromium;
 mod oidc;
 
 use std::net::SocketAddr;
