@@ -63,8 +63,8 @@
 {{- end -}}
 
 {{- with .Values.console -}}
-{{- if and .enabled (not .tokens.existingSecret) (not .oidc.issuer) -}}
-{{- fail (printf "console.tokens.existingSecret is needed with console.enabled, or console.oidc.issuer: a secret whose key `%s` says who is let in, as NAME=viewer:TOKEN and NAME=operator:TOKEN" .tokens.key) -}}
+{{- if and .enabled (not .tokens.existingSecret) (not .oidc.issuer) (not .proxy.networks) -}}
+{{- fail (printf "console.tokens.existingSecret is needed with console.enabled, or console.oidc.issuer, or console.proxy.networks: a secret whose key `%s` says who is let in, as NAME=viewer:TOKEN and NAME=operator:TOKEN" .tokens.key) -}}
 {{- end -}}
 {{- if and .enabled .oidc.issuer (not .oidc.clientId) -}}
 {{- fail "console.oidc.clientId is needed with console.oidc.issuer: the name of the console at the provider" -}}
@@ -74,6 +74,9 @@
 {{- end -}}
 {{- if and .enabled .oidc.issuer (not .oidc.operators) (not .oidc.viewers) -}}
 {{- fail "console.oidc.operators or console.oidc.viewers is needed with console.oidc.issuer: nobody would be let in" -}}
+{{- end -}}
+{{- if and .enabled .proxy.networks (not .proxy.operators) (not .proxy.viewers) -}}
+{{- fail "console.proxy.operators or console.proxy.viewers is needed with console.proxy.networks: nobody would be let in" -}}
 {{- end -}}
 {{- if and .enabled (gt (.replicas | default 1 | int) 1) (not .sessions.existingSecret) -}}
 {{- fail (printf "console.sessions.existingSecret is needed with console.replicas of more than 1: a secret whose key `%s` seals sessions, so that each pod knows those of the others" .sessions.key) -}}

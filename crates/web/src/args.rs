@@ -81,7 +81,11 @@ impl HttpArgs {
     }
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
+/// A network, or one address.
+///
+/// # Errors
+/// It is neither.
+pub fn network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     let alone = || text.parse().map(|ip: IpAddr| IpNet::from(ip));
     text.parse().or_else(|_| alone()).map_err(|_| "not a network such as 10.0.0.0/8 or fd00::/8".to_owned())

@@ -16,7 +16,7 @@ mod quotas;
 mod refused;
 pub mod server;
 
-pub use args::HttpArgs;
+pub use args::{HttpArgs, network};
 pub use idempotency_key::{IDEMPOTENCY_REPLAYED, IdempotencyKey};
 pub use problem::{FieldError, ItemProblem, Kind, Problem, ProblemBody};
 pub use quotas::{Left, Quotas};

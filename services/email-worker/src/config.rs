@@ -18,7 +18,7 @@ use amqp::topology::{self, QueueSpec};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use platform::config::{BrokerArgs, CommonArgs, Contradiction, MigrateArgs, duration};
 
-pub use self::console::{ConsoleConfig, ConsoleUrl, OidcArgs, SignInArgs};
+pub use self::console::{ConsoleConfig, ConsoleUrl, OidcArgs, ProxyArgs, SignInArgs};
 pub use self::dead_letters::{
     DeadArgs, DeadCommand, DiscardArgs, HandlingArgs, JobsArgs, JobsCommand, ListArgs, RedriveArgs,
 };

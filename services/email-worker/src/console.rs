@@ -17,6 +17,7 @@ mod oidc;
 pub mod openapi;
 mod overview;
 mod pages;
+mod proxy;
 mod queues;
 mod roles;
 mod routes;
@@ -44,6 +45,7 @@ use crate::ledger::Tables;
 use site::Site;
 
 pub(crate) use oidc::{Meaning, Settings};
+pub(crate) use proxy::Proxy;
 pub use roles::Roles;
 pub use who::{InvalidTokens, Role, Tokens, Who};
 

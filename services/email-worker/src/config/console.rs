@@ -1,6 +1,7 @@
 //! The variables of `email-worker console`.
 
 mod oidc;
+mod proxy;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use platform::config::{BrokerArgs, CommonArgs, Contradiction, Secret, duration};
 use web::HttpArgs;
 
 pub use self::oidc::{ConsoleUrl, OidcArgs};
+pub use self::proxy::ProxyArgs;
 use super::SuppressionArgs;
 use crate::console::Tokens;
 use crate::send::retry_schedule::RetrySchedule;
@@ -44,6 +46,9 @@ pub struct ConsoleConfig {
     /// Whom a provider knows.
     #[command(flatten)]
     pub oidc: OidcArgs,
+    /// Whom a proxy knows.
+    #[command(flatten)]
+    pub proxy: ProxyArgs,
 }
 
 /// Who is let in.
@@ -76,8 +81,8 @@ impl ConsoleConfig {
         let own = [
             (
                 open,
-                "HTTP_ADDR can be reached by others, and nobody has to sign in: set CONSOLE_TOKENS or CONSOLE_OIDC_ISSUER, or \
-                 HTTP_ADDR=127.0.0.1:8080",
+                "HTTP_ADDR can be reached by others, and nobody has to sign in: set CONSOLE_TOKENS, CONSOLE_OIDC_ISSUER \
+                 or CONSOLE_PROXY_NETWORKS, or HTTP_ADDR=127.0.0.1:8080",
             ),
             (
                 self.sign_in.console_session_lifetime < Duration::from_secs(60),
@@ -85,13 +90,13 @@ impl ConsoleConfig {
             ),
         ];
         let oidc = self.oidc.contradictions(self.sign_in.console_url.as_ref());
-        let all = self.http.contradictions().into_iter().chain(oidc).chain(own);
+        let all = self.http.contradictions().into_iter().chain(oidc).chain(self.proxy.contradictions()).chain(own);
         let first = all.into_iter().find(|(is_so, _)| *is_so);
         first.map_or(Ok(()), |(_, line)| Err(Contradiction(line.to_owned())))
     }
 
     fn nobody_signs_in(&self) -> bool {
-        self.sign_in.console_tokens.is_empty() && !self.oidc.is_on()
+        self.sign_in.console_tokens.is_empty() && !self.oidc.is_on() && !self.proxy.is_on()
     }
 }
 

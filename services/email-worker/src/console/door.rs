@@ -1,5 +1,6 @@
 //! Who is let in, to pages by their session, to the API by their token.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,10 +11,13 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use web::middleware::client::{Client, Peer, address};
 use web::{Kind, Problem};
 
+use super::proxy::Told;
 use super::session::{By, COOKIE};
 use super::site::Site;
 use super::who::{Role, Who};
 use crate::preview::guard::is_ours;
+
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Who they say they are is not known.
 pub(super) const UNAUTHORIZED: Kind = Kind::new(
@@ -31,19 +35,53 @@ pub(super) const FORBIDDEN: Kind = Kind::new(
     "Use the token of an operator: a viewer looks, and does nothing.",
 );
 
-/// Lets those in that have a session; a handler finds [`Who`] among the extensions. Others are asked to sign in.
+/// A browser sends it for another site.
+pub(super) const FOREIGN: Kind = Kind::new(
+    StatusCode::FORBIDDEN,
+    "sent-by-another-site",
+    "The request was sent by another site",
+    "Send it from a program, or from a page of the console.",
+);
+
+/// Who asks, as far as it can be told by a request.
+#[derive(Debug, Clone)]
+pub(super) struct Asker {
+    /// What the request says.
+    pub(super) headers: HeaderMap,
+    /// The other end of its connection.
+    peer: IpAddr,
+}
+
+impl Asker {
+    /// Who sent this.
+    pub(super) fn of(request: &Request) -> Self {
+        // Every connection has one.
+        let peer = request.extensions().get::<Peer>().map_or(NOBODY, |peer| peer.0.ip());
+        Self { headers: request.headers().clone(), peer }
+    }
+}
+
+/// Lets those in that are known; a handler finds [`Who`] and [`Asker`] among the extensions. Others are asked to sign in.
 pub(super) async fn pages(State(site): State<Arc<Site>>, mut request: Request, next: Next) -> Response {
     if request.method() == Method::POST && !is_own_form(request.headers()) {
         return site.sent_by_another_site(request.headers());
     }
-    let Some(who) = site.session(request.headers()) else { return Redirect::to("/sign-in").into_response() };
+    let asker = Asker::of(&request);
+    let Some(who) = site.session(&asker) else { return Redirect::to("/sign-in").into_response() };
     request.extensions_mut().insert(who);
+    request.extensions_mut().insert(asker);
     next.run(request).await
 }
 
 /// Lets those in whose token is good.
 pub(super) async fn api(State(site): State<Arc<Site>>, mut request: Request, next: Next) -> Response {
-    match site.bearer(request.headers()) {
+    let asker = Asker::of(&request);
+    let with_token = site.bearer(request.headers());
+    // Who has no token is known by where the request comes from: a browser would send one for any other site, too.
+    if with_token.is_none() && request.method() != Method::GET && !is_own_form(request.headers()) {
+        return Problem::new(FOREIGN).into_response();
+    }
+    match with_token.or_else(|| site.without_a_token(&asker)) {
         Some(who) => {
             request.extensions_mut().insert(who);
             next.run(request).await
@@ -65,11 +103,27 @@ impl Site {
         open.then(|| Who { name: "this machine".to_owned(), role: Role::Operator })
     }
 
-    /// Whose session it is.
-    pub(super) fn session(&self, headers: &HeaderMap) -> Option<Who> {
-        let everybody = || self.everybody(headers);
-        let known = cookie(headers, COOKIE).and_then(|cookie| self.sessions.read(cookie, SystemTime::now()));
-        known.filter(|(who, by)| self.still_knows(who, by)).map(|(who, _)| who).or_else(everybody)
+    /// Who it is: as the proxy says, as a cookie of ours says, or anybody of this machine.
+    pub(super) fn session(&self, asker: &Asker) -> Option<Who> {
+        let cookie = || cookie(&asker.headers, COOKIE).and_then(|cookie| self.sessions.read(cookie, SystemTime::now()));
+        let signed_in = || cookie().filter(|(who, by)| self.still_knows(who, by)).map(|(who, _)| who);
+        match self.told(asker) {
+            Told::Person(who) => Some(who),
+            Told::Nothing | Told::Stranger => signed_in().or_else(|| self.everybody(&asker.headers)),
+        }
+    }
+
+    /// What a proxy says of them.
+    pub(super) fn told(&self, asker: &Asker) -> Told {
+        self.proxy.as_ref().map_or(Told::Nothing, |proxy| proxy.tells(asker.peer, &asker.headers))
+    }
+
+    /// The same for programs; a session is for pages.
+    fn without_a_token(&self, asker: &Asker) -> Option<Who> {
+        match self.told(asker) {
+            Told::Person(who) => Some(who),
+            Told::Nothing | Told::Stranger => self.everybody(&asker.headers),
+        }
     }
 
     /// Whoever came in by a way that is closed by now has to sign in again.
@@ -84,15 +138,13 @@ impl Site {
         let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token =
             sent.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        token.and_then(|(_, token)| self.tokens.holder(token)).cloned().or_else(|| self.everybody(headers))
+        token.and_then(|(_, token)| self.tokens.holder(token)).cloned()
     }
 
     /// Who sent a request.
     pub(super) fn client(&self, request: &Request) -> Client {
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-        // Every connection has one.
-        let peer = peer.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-        Client::of(address(peer, request.headers(), &self.trusted))
+        let asker = Asker::of(request);
+        Client::of(address(asker.peer, &asker.headers, &self.trusted))
     }
 }
 

@@ -62,6 +62,7 @@ const TEXTS: &[(&str, &str)] = &[
         "无法使用登录服务的答复,原因见控制台日志。",
     ),
     ("You have none of the groups that are let in.", "您不在允许登录的任何组中。"),
+    ("People sign in at the proxy before this console: come by its address.", "请通过控制台前的代理登录并访问。"),
     ("Signed in", "已登录"),
     ("Go on to the overview", "前往概览"),
     ("Signed out", "已退出登录"),

@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
@@ -15,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use web::{Kind, Problem};
 
+use super::door::Asker;
 use super::site::Site;
 use super::who::Who;
 
@@ -41,13 +41,13 @@ struct Told<F> {
     last: String,
     next: Instant,
     until: Instant,
-    headers: HeaderMap,
+    asker: Asker,
     site: Arc<Site>,
     _place: OwnedSemaphorePermit,
 }
 
 /// Sends what `make` says whenever that is something else, for as long as the session lasts.
-pub(super) fn events<F, M>(site: Arc<Site>, headers: HeaderMap, make: F) -> Response
+pub(super) fn events<F, M>(site: Arc<Site>, asker: Asker, make: F) -> Response
 where
     F: Fn(Arc<Site>, Who) -> M + Send + Sync + 'static,
     M: Future<Output = Option<String>> + Send,
@@ -56,7 +56,7 @@ where
         return Problem::new(Kind::TOO_MANY_CONNECTIONS).retry_after(Duration::from_secs(30)).into_response();
     };
     let (now, lasts) = (Instant::now(), site.sessions.lasts);
-    let told = Told { make, last: String::new(), next: now, until: now + lasts, headers, site, _place: place };
+    let told = Told { make, last: String::new(), next: now, until: now + lasts, asker, site, _place: place };
     let events = stream::unfold(told, |mut told| async move {
         let html = told.news().await?;
         told.last.clone_from(&html);
@@ -78,7 +78,7 @@ where
             self.site.live.end.clone().run_until_cancelled(sleep(wait)).await?;
             self.next = Instant::now() + EVERY;
             // Whoever was signed out, or has no role any more, sees nothing new.
-            let who = self.site.session(&self.headers).filter(|_| Instant::now() < self.until)?;
+            let who = self.site.session(&self.asker).filter(|_| Instant::now() < self.until)?;
             match (self.make)(Arc::clone(&self.site), who).await {
                 Some(html) if html != self.last => return Some(html),
                 _ => {}

@@ -79,7 +79,14 @@ pub fn generate() -> Result<String, serde_json::Error> {
 
 /// Every kind of problem that a program can meet here.
 pub fn kinds() -> impl Iterator<Item = Kind> {
-    let own = [door::UNAUTHORIZED, door::FORBIDDEN, api::NO_KEY, api::TOO_MANY_QUEUES, api::BROKER_UNAVAILABLE];
+    let own = [
+        door::UNAUTHORIZED,
+        door::FORBIDDEN,
+        door::FOREIGN,
+        api::NO_KEY,
+        api::TOO_MANY_QUEUES,
+        api::BROKER_UNAVAILABLE,
+    ];
     let of_letters = [dead_letters::INVALID_QUERY, dead_letters::BEING_READ, dead_letters::OTHERWISE];
     // Nothing here has such a key.
     let general = Kind::GENERAL.into_iter().filter(|kind| !kind.slug().contains("idempotency"));
@@ -139,7 +146,10 @@ pub(super) struct Acts;
 
 impl IntoResponses for Acts {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        responses([(403, problem("`forbidden`: the token is a viewer's"))])
+        responses([(
+            403,
+            problem("`forbidden`: the token is a viewer's. `sent-by-another-site`: a browser sent it without a token"),
+        )])
     }
 }
 

@@ -13,11 +13,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::actions::{self, Because, Deed, Went};
+use super::door::{Asker, cookie};
 use super::form::Form;
 use super::language::Language;
 use super::live;
 use super::mails;
 use super::overview::{self, Waiting};
+use super::session::COOKIE;
 use super::site::Site;
 use super::who::{Role, Who};
 use crate::controls::{Ask, Kind, Scope, paper};
@@ -137,7 +139,8 @@ impl Site {
     pub(super) fn view(&self, who: Option<&Who>, headers: &HeaderMap, path: &'static str) -> View {
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let form_key = who.map(|who| self.sessions.form_key(who)).unwrap_or_default();
-        let signs_in = !self.is_open();
+        // Whom others sign in has nothing to end here.
+        let signs_in = cookie(headers, COOKIE).is_some();
         View { who: who.cloned(), language: Language::of(accepted), form_key, path, signs_in, live: None }
     }
 
@@ -187,10 +190,10 @@ pub(super) async fn overview(State(site): Shared, Extension(who): Me, headers: H
 }
 
 /// The same again and again, while somebody looks.
-pub(super) async fn overview_live(State(site): Shared, headers: HeaderMap) -> Response {
-    let asked = headers.clone();
-    live::events(site, headers, move |site, who| {
-        let view = site.view(Some(&who), &asked, "/");
+pub(super) async fn overview_live(State(site): Shared, Extension(asker): Extension<Asker>) -> Response {
+    let headers = asker.headers.clone();
+    live::events(site, asker, move |site, who| {
+        let view = site.view(Some(&who), &headers, "/");
         async move {
             let content = site.overview().await.ok()?;
             site.pages.inner(&view, "overview.html", content).ok()

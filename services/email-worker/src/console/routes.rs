@@ -11,6 +11,7 @@ use axum::routing::{get, post};
 use web::middleware::{headers, host, request_id, span, timeout};
 use web::{HttpArgs, Kind, Problem, docs};
 
+use super::door::Asker;
 use super::site::Site;
 use super::{NAME, api, dead_letters, door, openapi, pages, sign_in};
 
@@ -86,6 +87,6 @@ async fn nothing(State(site): State<Arc<Site>>, request: Request) -> Response {
     if request.uri().path().starts_with("/v1/") {
         return Problem::new(Kind::NOT_FOUND).into_response();
     }
-    let who = site.session(request.headers());
+    let who = site.session(&Asker::of(&request));
     site.nothing(who.as_ref(), request.headers())
 }

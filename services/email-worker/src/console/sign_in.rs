@@ -9,14 +9,18 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde_json::json;
 
 use super::attempt;
-use super::door::{cookie, is_own_form};
+use super::door::{Asker, cookie, is_own_form};
 use super::form::Form;
 use super::oidc::{Provider, Refused};
 use super::pages::View;
+use super::proxy::Told;
 use super::session::{By, COOKIE};
 use super::site::Site;
 use super::who::Who;
 use crate::paper::one_line;
+
+/// What somebody is told whom others know, and we do not let in.
+const NO_GROUP: &str = "You have none of the groups that are let in.";
 
 const REFRESH: HeaderName = HeaderName::from_static("refresh");
 
@@ -30,6 +34,7 @@ impl Site {
             "wrong": wrong,
             "has_tokens": !self.tokens.is_empty(),
             "provider": provider.map(Provider::host),
+            "has_proxy": self.proxy.is_some(),
             "is_known": provider.is_some_and(Provider::is_known),
         });
         self.page(status, view, "sign_in.html", "Sign in", content)
@@ -37,11 +42,16 @@ impl Site {
 }
 
 /// The ways in.
-pub(super) async fn form(State(site): Shared, headers: HeaderMap) -> Response {
-    if site.session(&headers).is_some() {
+pub(super) async fn form(State(site): Shared, request: Request) -> Response {
+    let asker = Asker::of(&request);
+    if site.session(&asker).is_some() {
         return Redirect::to("/").into_response();
     }
-    site.ways_in(&site.view(None, &headers, "/sign-in"), StatusCode::OK, None)
+    let view = site.view(None, &asker.headers, "/sign-in");
+    match site.told(&asker) {
+        Told::Stranger => site.ways_in(&view, StatusCode::FORBIDDEN, Some(NO_GROUP)),
+        Told::Nothing | Told::Person(_) => site.ways_in(&view, StatusCode::OK, None),
+    }
 }
 
 /// Somebody sends a token.
@@ -131,7 +141,7 @@ impl Site {
         })?;
         role.map(|role| Who { name: name.clone(), role }).ok_or_else(|| {
             tracing::warn!(who = name, "somebody signed in at the provider who has none of the groups that are let in");
-            (StatusCode::FORBIDDEN, "You have none of the groups that are let in.")
+            (StatusCode::FORBIDDEN, NO_GROUP)
         })
     }
 

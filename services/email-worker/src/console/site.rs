@@ -16,6 +16,7 @@ use super::NAME;
 use super::live::Live;
 use super::oidc::Provider;
 use super::pages::Pages;
+use super::proxy::Proxy;
 use super::queues::Queues;
 use super::session::Sessions;
 use super::who::Tokens;
@@ -36,6 +37,7 @@ pub(super) struct Site {
     pub(super) keys: Option<AddressKeys>,
     pub(super) tokens: Tokens,
     pub(super) provider: Option<Provider>,
+    pub(super) proxy: Option<Proxy>,
     pub(super) sessions: Sessions,
     pub(super) pages: Pages,
     pub(super) trusted: Vec<ipnet::IpNet>,
@@ -59,6 +61,7 @@ impl Site {
             keys: config.suppression.keys(),
             tokens: sign_in.console_tokens.clone(),
             provider: oidc.map(Provider::new).transpose().context("asking CONSOLE_OIDC_ISSUER")?,
+            proxy: config.proxy.settings(),
             sessions: Sessions::new(sign_in.console_secret.clone(), sign_in.console_session_lifetime),
             pages: Pages::new()?,
             trusted: config.http.trusted_proxies.clone(),
@@ -74,7 +77,7 @@ impl Site {
 
     /// Does nobody have to sign in?
     pub(super) fn is_open(&self) -> bool {
-        self.tokens.is_empty() && self.provider.is_none()
+        self.tokens.is_empty() && self.provider.is_none() && self.proxy.is_none()
     }
 
     /// Keeps the provider known. Traffic does not wait for it where there is another way in.
@@ -82,7 +85,7 @@ impl Site {
         if self.provider.is_none() {
             return;
         }
-        let need = if self.tokens.is_empty() { Need::ToStart } else { Need::Informative };
+        let need = if self.tokens.is_empty() && self.proxy.is_none() { Need::ToStart } else { Need::Informative };
         let (site, of_provider, stop) = (Arc::clone(self), health.component("sign-in", need), stop.clone());
         tasks.spawn("sign-in-provider", async move {
             if let Some(provider) = &site.provider {

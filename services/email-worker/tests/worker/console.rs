@@ -3,6 +3,7 @@
 mod api_docs;
 mod in_chromium;
 mod oidc;
+mod proxy;
 
 use std::net::SocketAddr;
 

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use super::query::{PER_PAGE, Query};
 use super::{ACT_WAITS, MOST_PER_SECOND, PAGE_WAITS, PER_SECOND, Wanted, task};
+use crate::console::door::Asker;
 use crate::console::form::Form;
 use crate::console::live;
 use crate::console::pages::View;
@@ -226,11 +227,15 @@ pub(in crate::console) async fn job(
 }
 
 /// The same again and again, while somebody looks.
-pub(in crate::console) async fn job_live(State(site): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response {
+pub(in crate::console) async fn job_live(
+    State(site): Shared,
+    Path(id): Path<String>,
+    Extension(asker): Extension<Asker>,
+) -> Response {
+    let headers = asker.headers.clone();
     let Ok(id) = id.parse::<i64>() else { return site.nothing(None, &headers) };
-    let asked = headers.clone();
-    live::events(site, headers, move |site, who| {
-        let view = site.view(Some(&who), &asked, "/jobs");
+    live::events(site, asker, move |site, who| {
+        let view = site.view(Some(&who), &headers, "/jobs");
         async move {
             let job = super::job(&site.pool, id).await.ok()??;
             site.pages.inner(&view, "job.html", about(&job)).ok()
