@@ -162,7 +162,8 @@ impl Sender {
         let mail = Mail { transport, renderer, clock: clock.clone(), telling };
         let processor = Arc::new(assemble(&config, &pool, mail, parts.moving, asked, &ends, tasks));
         let (rate, name) = (processor.rate.clone(), config.mail_log.hostname.clone());
-        tasks.spawn("controls", controls.run(move || rate.look_again()));
+        let breaker = processor.breaker.clone();
+        tasks.spawn("controls", controls.run(move || rate.look_again(), move || breaker.close()));
         tasks.spawn(
             "probe",
             health_probe::run(Arc::clone(&processor), parts.sending, parts.database, background.clone()),

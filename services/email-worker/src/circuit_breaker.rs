@@ -274,6 +274,19 @@ impl Machine {
         }
     }
 
+    /// Somebody knows that the mail server is well: mails are sent, and if it is not, the circuit opens again for as long as it would have
+    /// stayed open. Nobody can know it of the ledger, or of a server that has never greeted. Whether anything changed.
+    pub fn on_closing(&mut self) -> bool {
+        let closes = matches!(
+            self.state,
+            State::Open { cause: Cause::MailServer(_), .. } | State::HalfOpen { cause: Cause::MailServer(_), .. }
+        );
+        if closes {
+            self.close();
+        }
+        closes
+    }
+
     fn open(&mut self, cause: Cause, now: Instant) {
         let since = match self.state {
             State::Closed => now,

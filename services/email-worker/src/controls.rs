@@ -24,6 +24,15 @@ pub use crate::rate::{InvalidScope, Scope};
 /// At most so many queues of their own: one for each type and each domain that has a pause or a limit, and one for each pair of them.
 pub const MOST: usize = 64;
 
+/// What [`at_once`] wants.
+pub const AT_ONCE: &str = "must be from 1 to 1000, of a type or a domain";
+
+/// So many mails at once in one worker, if that can be limited: of all mails SENDING_SLOTS says it.
+pub fn at_once(most: u64, scope: &Scope) -> Option<u16> {
+    let most = u16::try_from(most).ok().filter(|most| (1..=1000).contains(most));
+    most.filter(|_| *scope != Scope::Fleet)
+}
+
 /// A pause or a limit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Control {
@@ -90,6 +99,18 @@ pub struct Controls {
     pauses: HashMap<Scope, Control>,
     limits: HashMap<Scope, Control>,
     queues: BTreeSet<Apart>,
+    closing: Option<Closing>,
+}
+
+/// Somebody had the circuits of all workers closed, the last time.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Closing {
+    /// Which time it was.
+    pub number: i64,
+    /// Who.
+    pub asked_by: String,
+    /// Why.
+    pub reason: String,
 }
 
 impl Controls {
@@ -155,6 +176,19 @@ impl Controls {
     #[must_use]
     pub fn with_queues(self, queues: impl IntoIterator<Item = Apart>) -> Self {
         Self { queues: queues.into_iter().collect(), ..self }
+    }
+
+    /// The same, and the last closing.
+    #[must_use]
+    pub fn with_closing(self, closing: Option<Closing>) -> Self {
+        Self { closing, ..self }
+    }
+
+    /// The last time that circuits were closed, if it is another than was known.
+    pub(crate) fn closing_since(&self, before: &Self) -> Option<&Closing> {
+        self.closing
+            .as_ref()
+            .filter(|closing| before.closing.as_ref().is_none_or(|known| known.number != closing.number))
     }
 
     /// How many queues of their own there may come to be, with this one more.

@@ -128,6 +128,11 @@ impl CircuitBreaker {
         }
     }
 
+    /// An operator has it closed. Whether anything changed.
+    pub fn close(&self) -> bool {
+        self.change(|inner| inner.machine.on_closing())
+    }
+
     /// What the probe showed.
     pub fn probed(&self, outcome: Result<(), Cause>) {
         self.change(|inner| match outcome {

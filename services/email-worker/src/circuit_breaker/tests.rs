@@ -247,3 +247,28 @@ fn before_the_server_has_greeted_nothing_is_sent_and_it_is_asked_at_once_and_the
     assert!(circuit.admit().is_some(), "it begins");
     assert!(longest(&mut circuit) > BEGINNING, "one that was there before is left in peace");
 }
+
+#[test]
+fn an_operator_closes_what_stands_against_a_mail_server_and_nothing_else() {
+    for cause in [DOWN, SENDER, EVERYONE] {
+        let (mut circuit, start) = circuit();
+        circuit.on_failure(cause, start);
+        assert!(circuit.on_closing());
+        assert_eq!(circuit.state(), State::Closed);
+        assert!(!circuit.on_closing(), "it was");
+    }
+    for cause in [SENDER, EVERYONE] {
+        // Nothing that was under way before says anything of now.
+        let (mut circuit, admission, start) = half_open(cause);
+        assert!(circuit.on_closing());
+        circuit.settle(admission, Settled::Ill(cause), start);
+        assert_eq!(circuit.state(), State::Closed);
+        let admission = circuit.admit().expect("mails are sent");
+        circuit.settle(admission, Settled::Ill(cause), start);
+        assert!(circuit.state().is_open(), "it was not well");
+    }
+    let (mut circuit, start) = circuit();
+    circuit.on_failure(Cause::LedgerDown, start);
+    assert!(!circuit.on_closing() && circuit.state().is_open());
+    assert!(!Machine::unproven(10 * MS, 10 * MS, start).on_closing());
+}

@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use super::commands::printed;
 use super::mails::print;
 use crate::config::{SendingArgs, SendingCommand};
-use crate::controls::store::{Actions, Clear, Done, Read, Set};
+use crate::controls::store::{Actions, Clear, CloseCircuits, Done, Read, Set};
 use crate::controls::{Ask, By, Kind, MOST, Scope, paper};
 
 /// A statement may take so long.
@@ -37,6 +37,7 @@ pub(super) async fn sending(args: SendingArgs) -> anyhow::Result<ExitCode> {
         }
         SendingCommand::Resume { which, by } => sending.clear(Kind::Pause, which.scope(), by.into()).await,
         SendingCommand::Unlimit { which, by } => sending.clear(Kind::Limit, which.scope(), by.into()).await,
+        SendingCommand::CloseCircuit { by, json } => sending.close_circuit(by.into(), json).await,
         SendingCommand::History { limit, since, json } => sending.history(limit, since, json).await,
     }
 }
@@ -76,6 +77,13 @@ impl Sending {
         };
         print(&format!("{scope}: {}\n", if was { done } else { not }))?;
         Ok(if was { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    async fn close_circuit(&self, by: By, json: bool) -> anyhow::Result<ExitCode> {
+        self.ask(&CloseCircuits { by }).await?;
+        let says = "the circuit of each worker is closed within two seconds\n";
+        print(if json { "{\"done\":true}\n" } else { says })?;
+        Ok(ExitCode::SUCCESS)
     }
 
     async fn history(&self, limit: u32, since: Option<Duration>, json: bool) -> anyhow::Result<ExitCode> {

@@ -72,6 +72,16 @@ pub enum SendingCommand {
         #[command(flatten)]
         by: ByArgs,
     },
+    /// Have all workers close their circuit, within two seconds: you know that the mail server is well again. Where it is not, the circuit
+    /// opens again with the next mail
+    CloseCircuit {
+        /// Who and why.
+        #[command(flatten)]
+        by: ByArgs,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Who did what, the latest first
     History {
         /// At most so many

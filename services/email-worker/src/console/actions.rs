@@ -6,7 +6,7 @@ use platform::postgres::{NoAnswer, ask};
 use sqlx::PgPool;
 
 use super::who::Who;
-use crate::controls::store::{Action, Actions, Clear, Done, Read, Record, Set};
+use crate::controls::store::{Action, Actions, Clear, CloseCircuits, Done, Read, Record, Set};
 use crate::controls::{Ask, By, Controls, Kind, Scope};
 use crate::paper::one_line;
 use crate::suppressions::list::recipient;
@@ -26,6 +26,8 @@ pub(super) enum Deed {
     Set(Scope, Ask),
     /// End a pause or a limit.
     Clear(Scope, Kind),
+    /// Have the circuits of all workers closed.
+    CloseCircuits,
     /// Let the address of this hash have mails again.
     Unsuppress(Vec<u8>),
 }
@@ -56,6 +58,10 @@ pub(super) async fn act(pool: &PgPool, who: &Who, deed: Deed, because: Because) 
     let reason = self::reason(reason);
     let by = By { operator: who.name.clone(), reason, lasts };
     match deed {
+        Deed::CloseCircuits => {
+            ask(pool, &CloseCircuits { by }, ANSWER_WITHIN).await?;
+            Ok(Went::Done)
+        }
         Deed::Unsuppress(hash) => {
             let object = recipient(&hash);
             let gone = ask(pool, &Forget { hashes: vec![hash], bounces_alone: false }, ANSWER_WITHIN).await?;

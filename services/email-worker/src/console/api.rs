@@ -17,7 +17,7 @@ use web::{Kind, Problem, ProblemBody, Refused, body};
 use super::actions::{self, Because, Deed, Went};
 use super::door::FORBIDDEN;
 use super::mails::{self, NotFound};
-use super::openapi::{Acts, Always, Body, Cleared, Controls, Done, History, Limited, Paused, Queues, Search};
+use super::openapi::{Acts, Always, Body, Cleared, Controls, Done, History, Limited, Paused, Queues, Reasoned, Search};
 use super::overview;
 use super::site::Site;
 use super::who::{Role, Who};
@@ -241,6 +241,35 @@ pub(super) async fn unlimit(site: Shared, me: Me, request: Request) -> Answer {
     clear(site, me, request, controls::Kind::Limit).await
 }
 
+/// Close the circuits
+///
+/// Of all workers, within two seconds: somebody knows that the mail server is well again. Where it is not, the circuit opens again with
+/// the next mail.
+#[utoipa::path(
+    post, path = "/v1/circuit/close", tag = "sending", operation_id = "close_circuit", security(("token" = [])),
+    request_body = Reasoned,
+    responses(Always, Body, Acts, (status = 200, description = "It is written down.", body = Done)),
+)]
+pub(super) async fn close_circuit(State(site): Shared, Extension(who): Me, request: Request) -> Answer {
+    may_act(&who)?;
+    let body = read(request).await?;
+    let mut fields = Fields::of(web::json::value(&body)?)?;
+    let reason = fields.optional("reason", |text| Ok(text.to_owned()));
+    let errors = fields.finish();
+    if !errors.is_empty() {
+        return Err(web::json::invalid(errors));
+    }
+    act(&site, &who, Deed::CloseCircuits, Because { reason, lasts: None }).await
+}
+
+/// A whole number: 7, and 7.0, which is the same in JSON.
+pub(super) fn number(fields: &mut Fields<'_>, name: &str) -> Option<u64> {
+    let text = fields.optional_value(name)?.get();
+    let (whole, rest) = text.split_once('.').unwrap_or((text, "0"));
+    let number = whole.parse().ok().filter(|_| rest.bytes().all(|digit| digit == b'0'));
+    number.or_else(|| fields.wrong(name, "must be a whole number"))
+}
+
 async fn set(State(site): Shared, Extension(who): Me, request: Request, is_limit: bool) -> Answer {
     may_act(&who)?;
     let body = read(request).await?;
@@ -248,12 +277,17 @@ async fn set(State(site): Shared, Extension(who): Me, request: Request, is_limit
     let scope = scope(&mut fields);
     let rate =
         if is_limit { fields.required("rate", |text| text.parse::<Ceiling>().map_err(Refused::because)) } else { None };
+    let at_once = if is_limit { number(&mut fields, "at_once") } else { None };
     let lasts = fields.optional("for", |text| platform::config::duration(text).map_err(Refused::because));
     let reason = fields.optional("reason", |text| Ok(text.to_owned()));
+    let most = at_once.and_then(|most| controls::at_once(most, scope.as_ref()?));
+    if at_once.is_some() && most.is_none() {
+        fields.wrong::<()>("at_once", controls::AT_ONCE);
+    }
     let errors = fields.finish();
     let (Some(scope), true) = (scope, errors.is_empty()) else { return Err(web::json::invalid(errors)) };
     let ask = match rate {
-        Some(rate) => Ask::Limit { rate, at_once: None },
+        Some(rate) => Ask::Limit { rate, at_once: most },
         None => Ask::Pause,
     };
     act(&site, &who, Deed::Set(scope, ask), Because { reason, lasts }).await

@@ -109,6 +109,16 @@ const TEXTS: &[(&str, &str)] = &[
     ("Type or domain", "类型或域名"),
     ("Rate, such as 14/s, 600/m or 2000/h; 0 is no limit", "速率,例如 14/s、600/m 或 2000/h;0 表示不限"),
     ("For how long, such as 30m; empty: until somebody ends it", "持续时间,例如 30m;留空表示直到有人结束"),
+    (
+        "Mails at once in one worker, of a type or a domain; empty: any number",
+        "单个工作进程同时发送的邮件数,限类型或域名;留空表示不限",
+    ),
+    ("Close the circuit now", "立即闭合断路器"),
+    (
+        "For when you know that the mail server is well again. Where it is not, the circuit opens again with the next mail.",
+        "适用于您已知邮件服务器恢复正常时。若尚未恢复,断路器会在下一封邮件后再次断开。",
+    ),
+    ("Close it", "闭合"),
     ("Why, for the others", "原因,供他人参考"),
     ("Do it", "执行"),
     ("Workers follow within two seconds.", "工作进程将在两秒内生效。"),

@@ -38,6 +38,7 @@ pub const COMMITTED: &str = include_str!("../../openapi.json");
         api::resume,
         api::limit,
         api::unlimit,
+        api::close_circuit,
         api::history,
         dead_letters::list,
         dead_letters::letter,
@@ -249,9 +250,22 @@ pub(super) struct Limited {
     /// Mails a second, a minute or an hour, over the whole fleet; 0 is no limit.
     #[schema(example = "5/s", pattern = "^(0|[1-9][0-9]{0,3}(/[smh])?)$")]
     rate: String,
+    /// And so many at once in one worker; of a type or a domain alone.
+    #[schema(minimum = 1, maximum = 1000)]
+    at_once: Option<u16>,
     /// It ends by itself after so long.
     #[schema(example = "30m", pattern = "^[1-9][0-9]{0,3}[smhd]$")]
     r#for: Option<String>,
+    /// Why, for the others.
+    #[schema(pattern = r"^[^\u0000]*$")]
+    reason: Option<String>,
+}
+
+/// Why something is done.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what is read field by field")]
+pub(super) struct Reasoned {
     /// Why, for the others.
     #[schema(pattern = r"^[^\u0000]*$")]
     reason: Option<String>,

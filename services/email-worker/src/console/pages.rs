@@ -22,7 +22,7 @@ use super::overview::{self, Waiting};
 use super::session::COOKIE;
 use super::site::Site;
 use super::who::{Role, Who};
-use crate::controls::{Ask, Kind, Scope, paper};
+use crate::controls::{self, AT_ONCE, Ask, Kind, Scope, paper};
 use crate::mail_log::paper::object;
 use crate::mail_log::story::Story;
 use crate::paper::{bytes, hex, seconds};
@@ -360,20 +360,27 @@ pub(super) async fn act(State(site): Shared, Extension(who): Me, request: Reques
 }
 
 fn asked(form: &Form) -> Result<(Deed, Because), String> {
-    let scope: Scope = form.scope()?;
     let because = Because { reason: form.optional("reason").map(str::to_owned), lasts: form.lasts()? };
     let deed = match form.text("what") {
-        "pause" => Deed::Set(scope, Ask::Pause),
+        "close-circuit" => Deed::CloseCircuits,
+        "pause" => Deed::Set(form.scope()?, Ask::Pause),
         "limit" => {
             let rate = form.text("rate");
             let rate: Ceiling = rate.parse().map_err(|error| format!("{rate:?}: {error}"))?;
-            Deed::Set(scope, Ask::Limit { rate, at_once: None })
+            let scope = form.scope()?;
+            let at_once = form.optional("at_once").map(|text| at_once(text, &scope)).transpose()?;
+            Deed::Set(scope, Ask::Limit { rate, at_once })
         }
-        "resume" => Deed::Clear(scope, Kind::Pause),
-        "unlimit" => Deed::Clear(scope, Kind::Limit),
+        "resume" => Deed::Clear(form.scope()?, Kind::Pause),
+        "unlimit" => Deed::Clear(form.scope()?, Kind::Limit),
         other => return Err(format!("there is no action {other:?}")),
     };
     Ok((deed, because))
+}
+
+fn at_once(text: &str, scope: &Scope) -> Result<u16, String> {
+    let most = text.parse().ok().and_then(|most| controls::at_once(most, scope));
+    most.ok_or_else(|| format!("{text:?}: {AT_ONCE}"))
 }
 
 /// What holds, each with what the form that ends it says.

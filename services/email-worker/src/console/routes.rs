@@ -44,6 +44,7 @@ pub(super) fn all(site: &Arc<Site>, http: &HttpArgs) -> Router {
         .route("/v1/sending/resume", post(api::resume))
         .route("/v1/sending/limit", post(api::limit))
         .route("/v1/sending/unlimit", post(api::unlimit))
+        .route("/v1/circuit/close", post(api::close_circuit))
         .route("/v1/dead-letters", get(dead_letters::api::list))
         .route("/v1/dead-letters/redrive", post(dead_letters::api::redrive))
         .route("/v1/dead-letters/discard", post(dead_letters::api::discard))

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::store::Read;
-use super::{Apart, Ask, Control, Controls, Scope};
+use super::{Apart, Ask, Closing, Control, Controls, Scope};
 use crate::rate::FleetRate;
 
 /// How often it is looked at.
@@ -79,13 +79,19 @@ impl Follower {
         self.known.subscribe()
     }
 
-    /// Looks once a second until the token is cancelled, and calls `changed` when something else holds. While the database is away
-    /// what held before holds.
-    pub(crate) async fn run(mut self, changed: impl Fn()) {
+    /// Looks once a second until the token is cancelled, and calls `changed` when something else holds, and `close` when somebody has
+    /// the circuit closed. While the database is away what held before holds.
+    pub(crate) async fn run(mut self, changed: impl Fn(), close: impl Fn() -> bool) {
         let stopped = self.token.clone();
         while stopped.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
             match ask(&self.pool, &Read, ANSWER_WITHIN).await {
                 Ok(controls) if self.known.borrow().controls != controls => {
+                    if let Some(Closing { asked_by, reason, .. }) =
+                        controls.closing_since(&self.known.borrow().controls)
+                    {
+                        let was_open = close();
+                        tracing::info!(by = asked_by, reason, was_open, "an operator has the circuit closed");
+                    }
                     self.learn(controls);
                     changed();
                 }

@@ -6,7 +6,7 @@ use platform::postgres::Statement;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::{Apart, Ask, By, Control, Controls, Kind, MOST, Scope};
+use super::{Apart, Ask, By, Closing, Control, Controls, Kind, MOST, Scope};
 
 /// All that hold.
 #[derive(Debug)]
@@ -52,9 +52,11 @@ impl Statement for Read {
         .fetch_all(&mut *conn)
         .await?;
         let queues: Vec<(String, String)> =
-            sqlx::query_as("SELECT mail_type, domain FROM apart_queues").fetch_all(conn).await?;
+            sqlx::query_as("SELECT mail_type, domain FROM apart_queues").fetch_all(&mut *conn).await?;
+        let closing: Option<Closing> =
+            sqlx::query_as("SELECT number, asked_by, reason FROM circuit_closings").fetch_optional(conn).await?;
         let queues = queues.iter().filter_map(|(mail_type, domain)| Apart::from_columns(mail_type, domain));
-        Ok(rows.into_iter().filter_map(Row::control).collect::<Controls>().with_queues(queues))
+        Ok(rows.into_iter().filter_map(Row::control).collect::<Controls>().with_queues(queues).with_closing(closing))
     }
 }
 
@@ -171,6 +173,33 @@ impl Statement for Clear {
         .execute(conn)
         .await?;
         Ok(done.rows_affected() > 0)
+    }
+}
+
+/// Has the circuits of all workers closed.
+#[derive(Debug)]
+pub struct CloseCircuits {
+    /// Who asks.
+    pub by: By,
+}
+
+impl Statement for CloseCircuits {
+    type Answer = ();
+
+    async fn ask(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        sqlx::query(
+            "WITH closed AS (
+                 INSERT INTO circuit_closings AS known (number, asked_by, reason) VALUES (1, $1, $2)
+                 ON CONFLICT (lone) DO UPDATE SET
+                     number = known.number + 1, asked_by = excluded.asked_by, reason = excluded.reason, at = now()
+             )
+             INSERT INTO operator_actions (operator, action, object, detail) VALUES ($1, 'close-circuit', 'fleet', $2)",
+        )
+        .bind(&self.by.operator)
+        .bind(&self.by.reason)
+        .execute(conn)
+        .await
+        .map(drop)
     }
 }
 

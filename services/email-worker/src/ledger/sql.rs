@@ -299,6 +299,7 @@ impl Statement for Probe {
                   (SELECT count(*) FROM (SELECT hash, key_id FROM suppressions LIMIT 1) AS address) AS addresses,
                   (SELECT count(*) FROM (SELECT state, due, trace_id FROM mail_log WHERE false) AS mail) AS mails,
                   (SELECT count(*) FROM (SELECT kind, at_once, until FROM sending_controls LIMIT 1) AS control) AS controls,
+                  (SELECT count(*) FROM (SELECT number FROM circuit_closings LIMIT 1) AS closing) AS closings,
                   (SELECT count(*) FROM (SELECT per_second, trouble FROM dead_letter_jobs LIMIT 1) AS job) AS jobs,
                   (SELECT count(*) FROM (SELECT last_delay_at FROM worker_reports LIMIT 1) AS report) AS reports,
                   (SELECT count(*) FROM (SELECT minute, reason FROM fleet_minutes LIMIT 1) AS minute) AS minutes,

@@ -367,3 +367,45 @@ async fn before_the_first_worker_there_are_no_dead_letters() {
     let form = format!("form_key={}&what=pause&scope=fleet&reason=a%00b", grace.form_key("/sending").await);
     assert_eq!(grace.post("/sending", &form).await.status, 303);
 }
+
+#[tokio::test]
+async fn an_operator_limits_how_many_go_at_once_and_has_the_circuit_closed() {
+    let world = World::new().await;
+    let console = world.console(&[]).await;
+    let grace = console.as_(OPERATOR).await;
+    let key = grace.form_key("/sending").await;
+    let limit = format!("form_key={key}&what=limit&rate=5%2Fs&at_once=2&scope=");
+    assert_eq!(grace.post("/sending", &format!("{limit}domain&name=gmail.com")).await.status, 303);
+    let page = grace.get("/sending").await.body;
+    assert!(page.contains("2 at once in one worker"), "{page}");
+    for wrong in ["fleet&name=", "type&name=a.b&at_once=0", "type&name=a.b&at_once=1001", "type&name=a.b&at_once=x"] {
+        let answer = grace.post("/sending", &format!("{limit}{wrong}")).await;
+        assert!(answer.status == 422 && answer.body.contains("from 1 to 1000"), "{wrong}: {answer:?}");
+    }
+    let limit = "POST /v1/sending/limit";
+    let body = r#"{"type":"shop.receipt","rate":"1/s","at_once":3.0}"#;
+    assert_eq!(console.api(limit, OPERATOR, body).await.status, 200);
+    let held = console.api("GET /v1/sending", VIEWER, "").await.json();
+    let at_once: Vec<_> = held["controls"].as_array().unwrap().iter().map(|control| &control["at_once"]).collect();
+    assert_eq!(at_once, [3, 2]);
+    for wrong in [r#"{"rate":"1/s","at_once":3}"#, r#"{"type":"a.b","rate":"1/s","at_once":0}"#] {
+        let answer = console.api(limit, OPERATOR, wrong).await;
+        assert_eq!((answer.status, &answer.json()["errors"][0]["pointer"]), (422, &"/at_once".into()), "{wrong}");
+    }
+
+    let close = format!("form_key={key}&what=close-circuit&reason=it+is+well");
+    assert_eq!(grace.post("/sending", &close).await.status, 303);
+    assert_eq!(console.api("POST /v1/circuit/close", VIEWER, "{}").await.status, 403);
+    let answer = console.api("POST /v1/circuit/close", OPERATOR, r#"{"reason":"quite"}"#).await;
+    assert_eq!((answer.status, &answer.json()["done"]), (200, &true.into()), "{answer:?}");
+    let done = console.api("GET /v1/actions", VIEWER, "").await.json();
+    let done: Vec<_> =
+        done["actions"].as_array().unwrap().iter().map(|done| (&done["action"], &done["detail"])).collect();
+    assert_eq!(
+        done[..2],
+        [(&"close-circuit".into(), &"quite".into()), (&"close-circuit".into(), &"it is well".into())]
+    );
+    let closings: i64 =
+        sqlx::query_scalar("SELECT number FROM circuit_closings").fetch_one(world.database.pool()).await.unwrap();
+    assert_eq!(closings, 2);
+}

@@ -321,3 +321,41 @@ impl World {
         sqlx::query(sql).bind(n.to_string()).execute(self.database.pool()).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn an_operator_closes_the_circuit_of_every_worker_before_a_probe_would() {
+    let world = World::new().await;
+    let quota = "454 4.7.0 Throttling failure: Daily message quota exceeded.";
+    let workers = [world.worker().await, world.worker().await];
+    world.falls_into(Script::healthy().reply(Stage::Mail, quota)).await;
+    world.register_many("user", 40).await;
+    for worker in &workers {
+        worker.circuit_opens("quota-used-up").await;
+    }
+    let sent = world.sent();
+    world.falls_into(Script::healthy()).await;
+    // It would be looked at again in ten minutes at the earliest.
+    let (code, lines) = world.sending(&["close-circuit", "--reason", "the quota was raised", "--json"]).await;
+    assert_eq!((code, &objects(&lines)[0]["done"]), (0, &true.into()), "{lines:?}");
+    for worker in &workers {
+        worker.circuit_closes().await;
+    }
+    eventually("mails are sent again", PATIENCE, async || (world.sent() > sent).then_some(())).await;
+    let (_, lines) = world.sending(&["history", "--json"]).await;
+    let done = &objects(&lines)[0];
+    assert_eq!((&done["action"], &done["by"]), (&"close-circuit".into(), &"grace".into()));
+    assert_eq!((&done["object"], &done["detail"]), (&"fleet".into(), &"the quota was raised".into()));
+
+    // Where it is not well it opens again, and whoever starts later closes nothing for what was asked before.
+    world.falls_into(Script::healthy().reply(Stage::Mail, quota)).await;
+    world.register_many("more", 40).await;
+    for worker in &workers {
+        worker.circuit_opens("quota-used-up").await;
+    }
+    world.asks(&["close-circuit"]).await;
+    world.asks(&["close-circuit"]).await;
+    for worker in workers {
+        worker.circuit_opens("quota-used-up").await;
+        worker.stop().await;
+    }
+}

@@ -14,7 +14,7 @@ use web::{Kind, Problem, ProblemBody, Refused};
 
 use super::query::Query;
 use super::{ACT_WAITS, MOST_PER_SECOND, PER_SECOND, Wanted, task};
-use crate::console::api::{BROKER_UNAVAILABLE, down, may_act, read};
+use crate::console::api::{BROKER_UNAVAILABLE, down, may_act, number, read};
 use crate::console::form::Form;
 use crate::console::openapi::{Acts, Always, Body, Done, Jobs, LetterWithTask, Letters, Meant, Queried};
 use crate::console::site::Site;
@@ -194,19 +194,6 @@ fn words(fields: &mut Fields<'_>, name: &str) -> Vec<String> {
     let words = serde_json::from_str::<Vec<String>>(raw.get()).ok();
     let words = words.filter(|words| !words.iter().any(|word| word.contains('\0')));
     words.or_else(|| fields.wrong(name, "must be a list of strings without NUL")).unwrap_or_default()
-}
-
-fn number(fields: &mut Fields<'_>, name: &str) -> Option<u64> {
-    let raw = fields.optional_value(name)?;
-    whole(raw.get()).or_else(|| fields.wrong(name, "must be a whole number"))
-}
-
-/// 7, and 7.0, which is the same number in JSON.
-fn whole(text: &str) -> Option<u64> {
-    let digits = text
-        .split_once('.')
-        .map_or(text, |(whole, rest)| if rest.bytes().all(|digit| digit == b'0') { whole } else { text });
-    digits.parse().ok()
 }
 
 async fn start(State(site): Shared, Extension(who): Me, request: Request, action: Action) -> Answer {
