@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test quick lint unit deny bench flood profile instructions chaos fuzz mutants schemathesis e2e render
+.PHONY: help setup run test quick lint unit deny bench flood profile instructions chaos fuzz mutants schemathesis e2e render pictures
 MAKEFLAGS += --no-print-directory
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -99,6 +99,11 @@ schemathesis: ## Holds user-api, mail-api and the console to their OpenAPI docum
 	@scripts/setup servers schemathesis
 	@cargo build --locked $(SERVICES) --bin schemathesis
 	@. scripts/tools && SEED="$(SEED)" EXAMPLES="$(EXAMPLES)" ONLY="$(ONLY)" exec "$(TARGET)/debug/schemathesis"
+
+pictures: ## Takes pictures of the console in Chromium, with a real worker behind it (in docs/pictures)
+	@scripts/setup servers browser
+	@cargo build --locked $(SERVICES) --bin pictures --bin with-servers
+	@"$(TARGET)/debug/with-servers" "$(TARGET)/debug/pictures" docs/pictures
 
 instructions: ## Counts the instructions of a mail and of a registration, by callgrind, in the release builds
 	@scripts/setup servers
