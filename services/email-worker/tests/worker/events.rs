@@ -388,6 +388,31 @@ async fn a_database_that_is_away_when_a_mail_is_refused_costs_no_event() {
 }
 
 #[tokio::test]
+async fn a_task_is_not_held_for_its_event_for_longer_than_for_anything_else() {
+    let server = Postgres::start().await;
+    let world = World::within(testkit::vhost().await, server.database().await, SmtpOptions::default()).await;
+    listen(&world.client, "mail.*").await;
+    let later = Script::healthy().delay(Duration::from_secs(1)).reply(Stage::Content, "451 4.3.0 later").times(1);
+    world.smtp.set_script(later);
+    let worker = world.telling_worker(&[("HOLD_LIMIT", "1s"), ("MAIL_RETRY_SCHEDULE", "1h")]).await;
+    let id = world.register(ADA).await;
+    let sending = async || (world.smtp.counts().commands.get(&Stage::Content).copied() >= Some(1)).then_some(());
+    eventually("the mail is being sent", PATIENCE, sending).await;
+    server.kill();
+    let waiting = queue::retry(Duration::from_secs(3600));
+    eventually("the task waits", PATIENCE, async || (world.waiting(&waiting).await == 1).then_some(())).await;
+    let task = world.client.take(&waiting).await.unwrap();
+    assert_eq!(task.header(header::ATTEMPT), None, "an attempt was spent that nobody was told of");
+    server.restart().await;
+    // As if its delay were over.
+    world.client.publish(queue::EMAIL, &task.body, task.properties).await;
+    let told = [world.hears().await, world.hears().await];
+    assert!(told.iter().all(|event| event.is_of(id)), "{told:?}");
+    assert!(told.iter().any(|event| event.kind() == "mail.sent"), "{told:?}");
+    world.ends_clean(worker).await;
+}
+
+#[tokio::test]
 async fn a_table_that_takes_no_events_costs_no_mail_and_repeats_none() {
     let world = World::new().await;
     let worker = world.telling_worker(&[]).await;
