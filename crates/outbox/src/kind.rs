@@ -19,6 +19,9 @@ pub trait Kind: Debug + Send + Sync + 'static {
     const COLUMNS: &'static str;
     /// What it is called.
     const NAMES: Names;
+    /// Whether each message has a PRODUCER span of its own. Without one, which costs less, the message carries the trace that its row
+    /// came from.
+    const HAS_SPANS: bool;
 
     /// Reads a row with these columns.
     ///
@@ -33,7 +36,7 @@ pub trait Kind: Debug + Send + Sync + 'static {
         timeout: Duration,
     ) -> impl Future<Output = Result<PublisherConnection, TopologyError>> + Send;
 
-    /// The message. `headers` have the trace context of its publishing.
+    /// The message. `headers` have the trace context of its publishing, or of what it came from.
     fn message(&self, row: &Self::Row, headers: Headers) -> Outgoing;
 }
 

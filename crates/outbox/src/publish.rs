@@ -1,9 +1,10 @@
-//! One batch of messages, published; each under a PRODUCER span of its own.
+//! One batch of messages, published; each under a PRODUCER span of its own, where its kind has them.
 
 use std::time::Instant;
 
 use amqp::{AmqpError, Broker, Headers, Outcome, Outgoing, PublisherConnection};
-use platform::telemetry::context::parent_of;
+use contract::header;
+use platform::telemetry::context::{Carrier, parent_of};
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -22,8 +23,11 @@ pub(crate) async fn publish<K: Kind>(
     rows: &[K::Row],
 ) -> Result<Vec<Outcome>, AmqpError> {
     let began = Instant::now();
-    let spans: Vec<Span> = rows.iter().map(|row| send_span::<K>(broker, row)).collect();
-    let messages: Vec<Outgoing> = rows.iter().zip(&spans).map(|(row, span)| kind.message(row, traced(span))).collect();
+    let span = |row| if K::HAS_SPANS { send_span::<K>(broker, row) } else { Span::none() };
+    let spans: Vec<Span> = rows.iter().map(span).collect();
+    let traced = |row: &K::Row, span: &Span| if K::HAS_SPANS { within(span) } else { from(row.trace()) };
+    let messages: Vec<Outgoing> =
+        rows.iter().zip(&spans).map(|(row, span)| kind.message(row, traced(row, span))).collect();
     let published = connection.publish(&messages).await;
     match &published {
         Ok(outcomes) => {
@@ -67,9 +71,20 @@ fn send_span<K: Kind>(broker: &Broker, row: &K::Row) -> Span {
 }
 
 /// Headers with the span's context.
-fn traced(span: &Span) -> Headers {
+fn within(span: &Span) -> Headers {
     let mut headers = Headers::default();
     headers.inject_context(&span.context());
+    headers
+}
+
+/// Headers with the trace as it was written.
+fn from(trace: &Carrier) -> Headers {
+    let mut headers = Headers::default();
+    for (name, value) in [(header::TRACEPARENT, &trace.traceparent), (header::TRACESTATE, &trace.tracestate)] {
+        if let Some(value) = value {
+            headers.set_str(name, value);
+        }
+    }
     headers
 }
 

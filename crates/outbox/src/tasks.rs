@@ -84,6 +84,8 @@ impl Kind for Tasks {
         oldest: ("sluice.outbox.oldest.age", "Age of the oldest task in the outbox."),
     };
 
+    const HAS_SPANS: bool = true;
+
     fn read(row: &PgRow) -> sqlx::Result<Task> {
         let moment = |name| row.try_get::<Option<i64>, _>(name);
         Ok(Task {

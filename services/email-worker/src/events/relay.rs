@@ -109,6 +109,8 @@ impl Kind for MailEvents {
         oldest: ("sluice.events.oldest.age", "Age of the oldest event that waits for the broker."),
     };
 
+    const HAS_SPANS: bool = false;
+
     fn read(row: &PgRow) -> sqlx::Result<Row> {
         Ok(Row {
             id: row.try_get("id")?,
@@ -136,7 +138,7 @@ impl Kind for MailEvents {
             ("cloudEvents:source", Some(self.source.as_str())),
             ("cloudEvents:subject", Some(&*mail)),
             ("cloudEvents:time", time.as_deref()),
-            // The run that it tells of; the header `traceparent` is of the publishing.
+            // The run that it tells of, as in the headers that instrumented clients look for.
             ("cloudEvents:traceparent", row.trace.traceparent.as_deref()),
             ("cloudEvents:tracestate", row.trace.tracestate.as_deref()),
         ] {

@@ -117,10 +117,11 @@ async fn a_mail_that_was_sent_is_told_as_a_cloud_event() {
     let worker = world.telling_worker(&[("MAIL_EVENTS_SOURCE", "https://mail.example.com/a")]).await;
     let (id, trace) = (TaskId::new(), "4bf92f3577b34da6a3ce929d0e0e4736");
     let parent = format!("00-{trace}-00f067aa0ba902b7-01");
-    world.publish(ADA, with_header(id, header::TRACEPARENT, AMQPValue::LongString(parent.into()))).await;
+    world.publish(ADA, with_header(id, header::TRACEPARENT, AMQPValue::LongString(parent.as_str().into()))).await;
     let event = world.hears_of(id, "mail.sent").await;
     assert_eq!(event.attribute("specversion"), "1.0");
     assert!(event.attribute("traceparent").contains(trace), "another trace");
+    assert_eq!(event.taken.header(header::TRACEPARENT).as_deref(), Some(&*parent));
     assert_eq!(event.attribute("source"), "https://mail.example.com/a");
     let at = OffsetDateTime::parse(&event.attribute("time"), &Rfc3339).expect("a time");
     assert!((OffsetDateTime::now_utc() - at).abs() < Duration::from_secs(60), "{at}");
