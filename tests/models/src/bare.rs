@@ -6,7 +6,7 @@
 //! Each run has a row of its own in the ledger, which therefore says nothing here.
 
 #[cfg(test)]
-mod tests;
+mod interleavings;
 
 use stateright::{Model, Property};
 

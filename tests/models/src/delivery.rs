@@ -4,10 +4,10 @@
 //! a second copy may become: `docs/chaos.md`. The task has an id; bare ones are in [`bare`](crate::bare). A suspect and the
 //! circuit are not in here.
 
+#[cfg(test)]
+mod interleavings;
 mod state;
 mod step;
-#[cfg(test)]
-mod tests;
 
 use stateright::{Model, Property};
 

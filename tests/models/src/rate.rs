@@ -128,7 +128,7 @@ impl Model for Fleet {
 }
 
 #[cfg(test)]
-mod tests {
+mod interleavings {
     use super::*;
     use crate::{fails, holds};
 

@@ -3,7 +3,7 @@
 //! The code: `crates/outbox/src/relay.rs`, `crates/outbox/src/cursor.rs`, `crates/outbox/src/rows.rs`.
 
 #[cfg(test)]
-mod tests;
+mod interleavings;
 
 use stateright::{Model, Property};
 

@@ -161,7 +161,7 @@ impl Model for Queue {
 const PROGRESS: &str = "mails are sent while mails wait";
 
 #[cfg(test)]
-mod tests {
+mod interleavings {
     use super::*;
     use crate::{fails, holds};
 
