@@ -261,10 +261,10 @@ fn an_operator_closes_what_stands_against_a_mail_server_and_nothing_else() {
         // Nothing that was under way before says anything of now.
         let (mut circuit, admission, start) = half_open(cause);
         assert!(circuit.on_closing());
-        circuit.settle(admission, Settled::Ill(cause), start);
+        circuit.record(admission, Evidence::Outage(cause), start);
         assert_eq!(circuit.state(), State::Closed);
         let admission = circuit.admit().expect("mails are sent");
-        circuit.settle(admission, Settled::Ill(cause), start);
+        circuit.record(admission, Evidence::Outage(cause), start);
         assert!(circuit.state().is_open(), "it was not well");
     }
     let (mut circuit, start) = circuit();
