@@ -46,7 +46,7 @@ unit: ## Runs unit, integration and doc tests (PostgreSQL and RabbitMQ are start
 
 # SLUICE_E2E_CONTEXT names the cluster; SUBJECTS chooses some of the tests.
 e2e: ## Builds the images, and tries the charts on a cluster that you name (kind and KEDA will do)
-	@scripts/setup charts
+	@scripts/setup charts browser
 	@scripts/e2e $(SUBJECTS)
 
 render: ## Prints plain manifests of the charts, for people without Helm (ENV=dev or prod)
