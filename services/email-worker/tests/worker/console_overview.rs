@@ -126,3 +126,14 @@ async fn a_page_that_somebody_looks_at_is_renewed_until_the_console_ends() {
     assert!(ended.success(), "{:#?}", console.service.log_lines());
     assert!(!events.tell("<dt>Waiting</dt><dd>2</dd>").await, "they end");
 }
+
+#[tokio::test]
+async fn queues_that_are_not_there_are_asked_after_for_as_long_as_it_runs() {
+    let world = World::new().await;
+    let console = world.console(&[]).await;
+    // Four questions each; a connection has 2,047 channels.
+    for n in 0..600 {
+        let answer = console.api("GET /v1/queues", VIEWER, "").await;
+        assert_eq!(answer.status, 200, "look {n}: {answer:?}");
+    }
+}
